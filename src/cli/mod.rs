@@ -1,0 +1,1 @@
+//! The command line: as typed → resolved → call → render. The only room that prints.

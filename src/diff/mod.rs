@@ -1,0 +1,1 @@
+//! Profile × Profile → the grants added, removed and changed.

@@ -1,0 +1,1 @@
+//! [`FilterSpec`](super::FilterSpec) → classic BPF: a balanced tree over call numbers.

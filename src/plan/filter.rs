@@ -1,0 +1,1 @@
+//! Profile → [`FilterSpec`](super::FilterSpec).

@@ -1,0 +1,224 @@
+//! Profile × Host → Plan: everything that a run will do to its surroundings, as data.
+//!
+//! `enforce`, `--dry-run` and learning (under the permissive plan) read the same [`Plan`]: what was reviewed is what runs.
+//! Nothing here touches disk, clock or environment; what it needs of the machine is in
+//! [`Host`](crate::vocab::host::Host).
+
+pub mod compile;
+pub mod filter;
+pub mod mounts;
+pub mod permissive;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::vocab::host::Identity;
+use crate::vocab::path::AbsPath;
+use crate::vocab::syscall::Syscall;
+
+/// A run, resolved on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// What the sandbox is for.
+    pub mode: Mode,
+    /// Who the agent runs as.
+    pub identity: Identity,
+    /// What `/` is inside.
+    pub root: RootStyle,
+    /// What is put into `/`, in this order.
+    pub mounts: Vec<MountStep>,
+    /// Working directory inside.
+    pub workdir: AbsPath,
+    /// The program file to execute, absolute; found by the caller's `PATH`, symlinks not resolved.
+    pub program: AbsPath,
+    /// `argv` as bytes; `argv[0]` as the person typed it.
+    pub argv: Vec<Vec<u8>>,
+    /// Names of the variables that are passed on; the values are taken from the caller when the run starts.
+    pub environment: BTreeSet<String>,
+    /// Variables that are set to a fixed value.
+    pub set: BTreeMap<String, Vec<u8>>,
+    /// The network.
+    pub network: Network,
+    /// The system call filter.
+    pub filter: FilterSpec,
+    /// Limits.
+    pub limits: crate::profile::Limits,
+    /// Files that are copied in at the start and, if changed, back at the end (replace grants).
+    pub copies: Vec<AbsPath>,
+    /// What was not granted though the profile names it, and why: said at the start.
+    pub withheld: Vec<Withheld>,
+}
+
+/// What a plan is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Record under a permissive plan.
+    Learn,
+    /// Confine.
+    Enforce,
+}
+
+/// What `/` is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RootStyle {
+    /// The host's tree, read-only, recursively (learning).
+    HostReadOnly,
+    /// An empty tmpfs, read-only once it is furnished.
+    Empty,
+}
+
+/// One step of furnishing the root. Targets are paths inside; missing parent directories are made in an empty root.
+/// Sources are opened as descriptors before anything is mounted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MountStep {
+    /// Binds a host path (recursively) with nosuid and nodev.
+    Bind {
+        /// On the host. Not followed if it is a symlink: the plan has resolved it.
+        source: AbsPath,
+        /// Inside.
+        target: AbsPath,
+        /// May it be written?
+        writable: bool,
+    },
+    /// Makes an existing place inside read-only (a name that the host executes, in a writable directory).
+    Guard {
+        /// Inside, and at the same place on the host.
+        target: AbsPath,
+    },
+    /// Binds a directory on itself, so that it cannot be renamed away with the guards beneath it.
+    Pin {
+        /// Inside, and at the same place on the host.
+        target: AbsPath,
+    },
+    /// A private, empty, writable tmpfs.
+    Tmpfs {
+        /// Inside.
+        target: AbsPath,
+        /// Permission bits of its root.
+        mode: u32,
+    },
+    /// Hides a place: an empty directory over a directory, an empty unreadable file over anything else.
+    Cover {
+        /// Inside.
+        target: AbsPath,
+    },
+    /// An empty directory.
+    Directory {
+        /// Inside.
+        target: AbsPath,
+        /// Permission bits.
+        mode: u32,
+    },
+    /// A symlink with this text.
+    Symlink {
+        /// Inside.
+        target: AbsPath,
+        /// Its text.
+        text: Vec<u8>,
+    },
+    /// A file that exists with this size and time, and cannot be read (an `exist` grant on a file).
+    Placeholder {
+        /// Inside.
+        target: AbsPath,
+        /// Size in bytes.
+        size: u64,
+        /// Modification time, seconds since the epoch.
+        modified: i64,
+    },
+    /// A file of the host whose contents are copied in at the start and back at the end.
+    Copy {
+        /// On the host and inside.
+        target: AbsPath,
+    },
+    /// A new proc with /proc/sys and kin read-only.
+    Proc,
+    /// A /dev of its own: null, zero, full, random, urandom, tty, pts, shm, fd.
+    Dev,
+}
+
+/// The network of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Network {
+    /// An empty network namespace with its loopback up.
+    None,
+    /// The host's, unconfined.
+    Host,
+}
+
+/// Something in the profile that this run does not get.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Withheld {
+    /// The profile line, as in files.
+    pub line: String,
+    /// Why, in words: `not approved`, `does not exist here`.
+    pub why: String,
+}
+
+/// What a filter answers to each call of the native ABI. Foreign ABIs are always answered as [`Action::Refuse`] ENOSYS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilterSpec {
+    /// Calls by number with their action; all others get `default`.
+    pub calls: BTreeMap<Syscall, Action>,
+    /// For known calls that are not in `calls`.
+    pub default: Action,
+    /// For numbers that the table of this build does not know.
+    pub unknown: Action,
+    /// Rules on arguments, tried before `calls`: the first that matches decides.
+    pub rules: BTreeMap<Syscall, Vec<Rule>>,
+}
+
+/// One rule on arguments: all conditions must hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// The conditions, and-bound.
+    pub conditions: Vec<Condition>,
+    /// What then happens.
+    pub action: Action,
+}
+
+/// A test of one argument register.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Condition {
+    /// Which argument, from 0.
+    pub argument: u8,
+    /// Whether the kernel reads the whole register or its low half (`int` arguments: high bits are junk there).
+    pub width: Width,
+    /// Bits that count.
+    pub mask: u64,
+    /// What they are compared with.
+    pub value: u64,
+    /// Whether equality or its opposite is asked.
+    pub test: Test,
+}
+
+/// How much of a register the kernel reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Width {
+    /// 32 bits.
+    Word,
+    /// 64 bits.
+    Double,
+}
+
+/// The comparison of a [`Condition`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Test {
+    /// `register & mask == value`
+    Equal,
+    /// `register & mask != value`
+    NotEqual,
+}
+
+/// What seccomp does with a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// SECCOMP_RET_ALLOW
+    Allow,
+    /// SECCOMP_RET_ERRNO
+    Refuse(i32),
+    /// SECCOMP_RET_USER_NOTIF: the supervisor names it and answers with this errno.
+    Report(i32),
+    /// SECCOMP_RET_TRACE: the tracer looks and lets it go on. Without a tracer ENOSYS.
+    Trace,
+    /// SECCOMP_RET_TRACE: the tracer records the attempt and answers with this errno.
+    TraceRefuse(i32),
+}

@@ -1,0 +1,1 @@
+//! Profile × Host → the mount steps of an enforced run.

@@ -1,0 +1,1 @@
+//! The plan under which learning runs, and its floor.

@@ -1,0 +1,1 @@
+//! [`Profile`](super::Profile) → canonical TOML; comments of an earlier text survive.

@@ -1,0 +1,125 @@
+//! The profile file: what an agent may do, as a person reviews it.
+//!
+//! Turns canonical TOML into a [`Profile`] and back; keeps comments that a person wrote; knows the digest over meaning. It
+//! does not know how profiles are made or used. The format is specified in `docs/profile.md`.
+
+pub mod digest;
+pub mod emit;
+pub mod parse;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::vocab::access::Access;
+use crate::vocab::endpoint::NetTarget;
+use crate::vocab::limits::{Bytes, Percent};
+use crate::vocab::location::Location;
+use crate::vocab::sensitivity::Sensitivity;
+use crate::vocab::syscall::Syscall;
+
+/// The schema that this build writes; older ones are read, newer ones are refused.
+pub const SCHEMA: u32 = 1;
+
+/// What an agent may do. Equality is equality of meaning; comments are not part of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    /// A name for people; also the file's stem.
+    pub name: String,
+    /// The words that a command must begin with to fall under this profile, escaped as in files: see
+    /// [`Header::command`](crate::trace::Header::command).
+    pub command: Vec<String>,
+    /// Places.
+    pub filesystem: BTreeMap<Location, PathGrant>,
+    /// Peers. Empty: no network.
+    pub network: BTreeMap<NetTarget, NetGrant>,
+    /// System calls.
+    pub syscalls: Syscalls,
+    /// Variables that are passed on, by name; everything else is dropped.
+    pub environment: BTreeSet<String>,
+    /// Secrets by the name of the variable that the agent finds them in.
+    pub secrets: BTreeMap<String, Secret>,
+    /// Limits; absent ones are not set.
+    pub limits: Limits,
+}
+
+/// An allowance on a place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathGrant {
+    /// How far it goes.
+    pub access: Access,
+    /// Set when the place is in the sensitivity table: then it needs `approved`.
+    pub sensitive: Option<Sensitivity>,
+    /// A person said yes. Always true for what is not sensitive.
+    pub approved: bool,
+    /// Why, in a person's words.
+    pub reason: Option<String>,
+}
+
+/// An allowance on a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetGrant {
+    /// How.
+    pub access: NetAccess,
+    /// A person said yes.
+    pub approved: bool,
+    /// Why, in a person's words.
+    pub reason: Option<String>,
+}
+
+/// What may be done with a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NetAccess {
+    /// `"connect"`: for `name:port`.
+    Connect,
+    /// `"unconfined"`: for `@host` alone.
+    Unconfined,
+}
+
+/// The allow-list of system calls.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Syscalls {
+    /// Version of the set that every program needs.
+    pub base: u32,
+    /// Calls beyond it.
+    pub allow: BTreeSet<Syscall>,
+    /// For calls whose arguments are ruled: the values that are allowed, in the words of `docs/profile.md`.
+    pub arguments: BTreeMap<Syscall, BTreeSet<String>>,
+    /// Calls of risk 4 that a person allowed: a subset of `allow`.
+    pub approved: BTreeSet<Syscall>,
+}
+
+/// Where a secret's value comes from when the agent starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Secret {
+    /// The source.
+    pub from: SecretSource,
+    /// A person said yes.
+    #[serde(default)]
+    pub approved: bool,
+}
+
+/// The sources of a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SecretSource {
+    /// The variable of the same name in the caller's environment.
+    Env,
+}
+
+/// Limits of a run. Absent: not limited.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Resident memory of the tree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Bytes>,
+    /// Processes and threads at one time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processes: Option<u32>,
+    /// Processor share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<Percent>,
+}

@@ -1,0 +1,1 @@
+//! TOML → [`Profile`](super::Profile), strictly: every error has a line and a column.

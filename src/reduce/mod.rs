@@ -1,0 +1,1 @@
+//! Trace → Profile. Pure: same trace, same bytes, on any machine, any day.

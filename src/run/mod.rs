@@ -1,0 +1,1 @@
+//! Learn and enforce: the mechanisms put together. Prints nothing.

@@ -1,0 +1,1 @@
+//! Profiles, approvals and traces on disk: atomic, locked, outside every sandbox.

@@ -1,0 +1,1 @@
+//! The unsafe fence: one kernel call a function, typed in and out.

@@ -1,0 +1,79 @@
+//! The trace file: events of one run, one JSON object a line, behind a versioned header and before a footer.
+//!
+//! Turns [`Event`]s into bytes and back over `Read` and `Write`. It does not know who makes events or what they are for.
+//! Invariant: a file that was cut off anywhere reads up to the cut and says that it is torn; a file of a newer version, or
+//! one that is no trace, is an error that names the line. The format is specified in `docs/trace.md`.
+
+pub mod reader;
+pub mod writer;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Event, ExitStatus};
+use crate::vocab::location::Roots;
+use crate::vocab::path::AbsPath;
+
+/// Version of the trace format that this build writes; older ones are read, newer ones are refused.
+pub const VERSION: u32 = 1;
+
+/// The first line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    /// Always `"pinfold-trace"`.
+    pub format: String,
+    /// [`VERSION`] of the writer.
+    pub version: u32,
+    /// The version of pinfold.
+    pub pinfold: String,
+    /// Random, unlike that of any other run.
+    pub run: String,
+    /// Seconds since the epoch at the start.
+    pub started: u64,
+    /// Kernel release, `uname -r`.
+    pub kernel: String,
+    /// Machine, `x86_64`.
+    pub machine: String,
+    /// The command words that name the agent, escaped as in files: program name, and for an interpreter or launcher
+    /// (`python x.py`, `npx A`) what makes it this agent and no other. Further arguments are not kept.
+    pub command: Vec<String>,
+    /// What the variables of locations stand for in this run.
+    pub roots: Roots,
+    /// Working directory at the start, resolved.
+    pub workdir: AbsPath,
+    /// User id of the caller.
+    pub uid: u32,
+    /// Version of the base set of system calls that was not observed; `0` with `--exact`.
+    pub base: u32,
+    /// Vault places that a flag opened for this run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub opened: Vec<AbsPath>,
+}
+
+/// The last line of a trace that was completed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Footer {
+    /// Events in the file.
+    pub events: u64,
+    /// How the command ended.
+    pub status: ExitStatus,
+}
+
+/// A trace as read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trace {
+    /// Of which run.
+    pub header: Header,
+    /// What was observed, in order.
+    pub events: Vec<Event>,
+    /// Present if the run ended and the file is whole.
+    pub footer: Option<Footer>,
+}
+
+impl Trace {
+    /// Whether everything of the run was observed: a footer, and no gap.
+    pub fn is_complete(&self) -> bool {
+        self.footer.is_some() && !self.events.iter().any(|event| matches!(event.fact, crate::event::Fact::Gap { .. }))
+    }
+}

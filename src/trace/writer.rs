@@ -1,0 +1,1 @@
+//! [`Event`](crate::event::Event)s → bytes of a trace file, as they happen.

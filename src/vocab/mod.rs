@@ -1,0 +1,12 @@
+//! Values that every room speaks in. Nothing here does I/O, reads the clock or the environment, or is unsafe.
+
+pub mod access;
+pub mod bpf;
+pub mod endpoint;
+pub mod escape;
+pub mod host;
+pub mod limits;
+pub mod location;
+pub mod path;
+pub mod sensitivity;
+pub mod syscall;
