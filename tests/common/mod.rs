@@ -1,0 +1,83 @@
+//! What the tests that need a real kernel share: needs that are declared, tried, and never skipped silently.
+#![allow(dead_code, clippy::allow_attributes, reason = "each test binary uses its own part")]
+
+use std::process::Command;
+
+/// Something that a test needs of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// A user namespace in which something can really be mounted.
+    UserNamespaces,
+    /// The test runs as root.
+    Root,
+    /// The test runs as an ordinary user.
+    OrdinaryUser,
+    /// A program in `PATH`.
+    Program(&'static str),
+}
+
+impl Need {
+    /// Why it is not there; `None` when it is.
+    fn missing(self) -> Option<String> {
+        match self {
+            Self::UserNamespaces => (!can_mount_in_a_user_namespace())
+                .then(|| "a user namespace in which something can be mounted is refused here".to_owned()),
+            Self::Root => (!is_root()).then(|| "this test runs as root only".to_owned()),
+            Self::OrdinaryUser => is_root().then(|| "this test runs as an ordinary user only".to_owned()),
+            Self::Program(name) => find(name).is_none().then(|| format!("`{name}` is not in PATH")),
+        }
+    }
+
+    /// Whether `PINFOLD_TEST_REQUIRE=all` insists on it. Who runs the suite is not a lack of the machine.
+    fn is_of_the_machine(self) -> bool {
+        !matches!(self, Self::Root | Self::OrdinaryUser)
+    }
+}
+
+/// `true` when all `needs` are met. Otherwise says so in a line that `scripts/test` counts, and the test returns; where
+/// `PINFOLD_TEST_REQUIRE=all` is set, what the machine lacks is a failure instead.
+///
+/// # Panics
+///
+/// When something is missing that is required.
+#[must_use]
+pub fn need(needs: &[Need]) -> bool {
+    for &need in needs {
+        let Some(why) = need.missing() else { continue };
+        let required = std::env::var_os("PINFOLD_TEST_REQUIRE").is_some_and(|value| value == "all");
+        assert!(!(required && need.is_of_the_machine()), "required: {why}");
+        let word = if need.is_of_the_machine() { "skip" } else { "not for this user" };
+        eprintln!("{word}: {why}");
+        return false;
+    }
+    true
+}
+
+/// Returns from the test, with a line that says why, unless all needs are met: `need!(UserNamespaces, Program("git"))`.
+#[macro_export]
+macro_rules! need {
+    ($($need:ident $(($argument:expr))?),+ $(,)?) => {
+        if !$crate::common::need(&[$($crate::common::Need::$need $(($argument))?),+]) {
+            return;
+        }
+    };
+}
+
+/// Whether the effective user is root.
+pub fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// Where `name` is in `PATH`.
+pub fn find(name: &str) -> Option<std::path::PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|candidate| candidate.is_file())
+}
+
+/// unshare(2) may succeed and the namespace be of no use (AppArmor): so something is mounted in it.
+fn can_mount_in_a_user_namespace() -> bool {
+    Command::new("unshare")
+        .args(["--user", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"])
+        .output()
+        .is_ok_and(|output| output.status.success())
+}
