@@ -42,6 +42,8 @@ pub struct Plan {
     pub filter: FilterSpec,
     /// Limits.
     pub limits: crate::profile::Limits,
+    /// Directories that a write grant names and that do not exist yet: made with mode 0700 before the start.
+    pub create: Vec<AbsPath>,
     /// Files that are copied in at the start and, if changed, back at the end (replace grants).
     pub copies: Vec<AbsPath>,
     /// What was not granted though the profile names it, and why: said at the start.
