@@ -3,6 +3,12 @@
 //! Each rule is a function from one [`Source`] to complaints, and has a control: an offending text that was made up for it
 //! is fed to the same function and must be caught. Comments, strings and test modules are blanked out before rules look.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test program: a panic in a helper is a failed test"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
