@@ -101,7 +101,7 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode, DemoError> {
 
     command(&mut stage, &mut out, "1. Learn it", &pinfold, &["learn", "--accept-learned=own", "--", "sh", "agent.sh"])?;
     let learned = stage.letter().ok_or(DemoError::Work)?;
-    command(&mut stage, &mut out, "2. What it was seen to need", &pinfold, &["show", "--", "sh", "agent.sh"])?;
+    command(&mut stage, &mut out, "2. What it was seen to need", &pinfold, &["show", "sh-agent"])?;
     at("reset the project", stage.reset("helpful"))?;
     command(&mut stage, &mut out, "3. Run it with that and nothing else", &pinfold, ENFORCE)?;
     if stage.letter() != Some(learned) {
