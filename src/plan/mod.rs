@@ -7,6 +7,7 @@
 pub mod compile;
 pub mod filter;
 pub mod mounts;
+pub mod observe;
 pub mod permissive;
 
 use std::collections::{BTreeMap, BTreeSet};

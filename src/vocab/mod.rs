@@ -10,3 +10,4 @@ pub mod location;
 pub mod path;
 pub mod sensitivity;
 pub mod syscall;
+pub mod syscall_table;

@@ -1,0 +1,133 @@
+//! The filter of a learning run: what is stopped, what passes unseen, what even learning refuses.
+//!
+//! Derived from the table of calls alone. Invariant: whatever is not of the base set is stopped, so a call that a run did
+//! not record was not made; whatever is on the floor is refused with the errno that enforcement answers.
+
+use std::collections::BTreeMap;
+
+use crate::vocab::syscall::Syscall;
+use crate::vocab::syscall_table::{CLONE_NAMESPACES, Class, IOCTLS, IOCTLS_REFUSED, rows};
+
+use super::{Action, Condition, FilterSpec, Rule, Test, Width};
+
+/// S_ISUID and S_ISGID.
+const SET_ID: u64 = 0o6000;
+const O_CREAT: u64 = 0o100;
+/// SECCOMP_SET_MODE_FILTER and SECCOMP_FILTER_FLAG_NEW_LISTENER (linux/seccomp.h).
+const SET_MODE_FILTER: u64 = 1;
+const NEW_LISTENER: u64 = 8;
+
+/// The filter under which a program is learned. `exact` stops at every call; otherwise the harmless hot ones pass.
+pub fn filter(exact: bool) -> FilterSpec {
+    let calls = rows()
+        .map(|(call, row)| {
+            let action = match row.class {
+                Class::Floor | Class::Absent => Action::TraceRefuse(row.refused),
+                // Nothing is to be learned of an end, and a return from a signal must not be touched.
+                Class::Base if matches!(row.name, "rt_sigreturn" | "exit" | "exit_group") => Action::Allow,
+                Class::Base if !row.watched && !exact => Action::Allow,
+                Class::Base | Class::Learned => Action::Trace,
+            };
+            (call, action)
+        })
+        .collect();
+    FilterSpec {
+        calls,
+        default: Action::TraceRefuse(libc::ENOSYS),
+        unknown: Action::TraceRefuse(libc::ENOSYS),
+        rules: rules(exact),
+    }
+}
+
+/// Rules on arguments that hold in every plan: [`refusals`], and what is too hot and too harmless to stop at.
+fn rules(exact: bool) -> BTreeMap<Syscall, Vec<Rule>> {
+    let mut rules = refusals(Action::TraceRefuse);
+    if !exact {
+        let mut allow = |name: &str, conditions: Vec<Condition>| {
+            if let Some(call) = Syscall::from_name(name) {
+                rules.entry(call).or_default().push(Rule { conditions, action: Action::Allow });
+            }
+        };
+        for (command, _) in IOCTLS {
+            allow("ioctl", vec![word(1, u64::from(u32::MAX), Test::Equal, u64::from(*command))]);
+        }
+        // Without an address it goes where the socket is connected to, and that was seen.
+        allow("sendto", vec![double(4, Test::Equal, 0)]);
+    }
+    rules
+}
+
+/// What is refused by its arguments, in learning and enforcement alike; `refuse` makes the action of an errno.
+pub fn refusals(refuse: impl Fn(i32) -> Action) -> BTreeMap<Syscall, Vec<Rule>> {
+    let mut rules: BTreeMap<Syscall, Vec<Rule>> = BTreeMap::new();
+    let mut add = |name: &str, conditions: Vec<Condition>, errno: i32| {
+        if let Some(call) = Syscall::from_name(name) {
+            rules.entry(call).or_default().push(Rule { conditions, action: refuse(errno) });
+        }
+    };
+    // One bit after the other: an allow-list of flags would break with every new harmless one.
+    let bits = (0..64).map(|bit| 1u64 << bit).filter(|bit| CLONE_NAMESPACES & bit != 0);
+    for bit in bits {
+        add("clone", vec![word(0, bit, Test::Equal, bit)], libc::EPERM);
+    }
+    for (command, _) in IOCTLS_REFUSED {
+        add("ioctl", vec![word(1, u64::from(u32::MAX), Test::Equal, u64::from(*command))], libc::EPERM);
+    }
+    for (name, mode) in [("chmod", 1), ("fchmod", 1), ("fchmodat", 2), ("fchmodat2", 2), ("creat", 1), ("mknod", 1)] {
+        add(name, vec![word(mode, SET_ID, Test::NotEqual, 0)], libc::EPERM);
+    }
+    add("mknodat", vec![word(2, SET_ID, Test::NotEqual, 0)], libc::EPERM);
+    // Without O_CREAT the register of the mode is junk.
+    for (name, flags) in [("open", 1), ("openat", 2)] {
+        let conditions = vec![word(flags, O_CREAT, Test::Equal, O_CREAT), word(flags + 1, SET_ID, Test::NotEqual, 0)];
+        add(name, conditions, libc::EPERM);
+    }
+    // One listener in a chain of filters: enforcement has it.
+    let listener = vec![
+        word(0, u64::from(u32::MAX), Test::Equal, SET_MODE_FILTER),
+        word(1, NEW_LISTENER, Test::Equal, NEW_LISTENER),
+    ];
+    add("seccomp", listener, libc::EBUSY);
+    rules
+}
+
+fn word(argument: u8, mask: u64, test: Test, value: u64) -> Condition {
+    Condition { argument, width: Width::Word, mask, value, test }
+}
+
+fn double(argument: u8, test: Test, value: u64) -> Condition {
+    Condition { argument, width: Width::Double, mask: u64::MAX, value, test }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vocab::syscall_table::row;
+
+    #[test]
+    fn a_call_passes_unseen_only_if_it_is_of_the_base_set() {
+        let spec = filter(false);
+        for call in Syscall::all() {
+            let action = spec.calls.get(&call).copied().unwrap_or(spec.default);
+            assert!(action != Action::Allow || row(call).class == Class::Base, "{call}");
+        }
+        assert_eq!(spec.unknown, Action::TraceRefuse(libc::ENOSYS));
+    }
+
+    #[test]
+    fn exact_learning_stops_at_everything_but_the_ends() {
+        let spec = filter(true);
+        let unseen: Vec<_> = spec.calls.iter().filter(|(_, action)| **action == Action::Allow).collect();
+        assert_eq!(unseen.len(), 3);
+        assert!(spec.rules.values().flatten().all(|rule| rule.action != Action::Allow));
+    }
+
+    #[test]
+    fn refusals_by_argument_come_before_what_passes() {
+        let spec = filter(false);
+        let ioctl = spec.rules.get(&Syscall::from_name("ioctl").unwrap()).unwrap();
+        let last_refusal = ioctl.iter().rposition(|rule| rule.action != Action::Allow).unwrap();
+        let first_pass = ioctl.iter().position(|rule| rule.action == Action::Allow).unwrap();
+        assert!(last_refusal < first_pass);
+    }
+}
