@@ -233,8 +233,7 @@ fn paths(code: &str) -> Vec<(usize, Vec<String>)> {
     let (mut found, mut at, mut line) = (Vec::new(), 0, 1);
     while at < bytes.len() {
         let starts_word = is_word(bytes[at]) && (at == 0 || !is_word(bytes[at - 1]));
-        let continues = code[..at].trim_end().ends_with("::") && at > 2 && is_word(bytes[at]);
-        if starts_word && !continues {
+        if starts_word && !code[..at].trim_end().ends_with("::") {
             let (tree, end) = tree(code, at);
             if tree.iter().any(|path| path.len() > 1) {
                 found.extend(tree.into_iter().map(|path| (line, path)));
