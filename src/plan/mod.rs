@@ -138,6 +138,24 @@ pub enum MountStep {
     Dev,
 }
 
+impl MountStep {
+    /// The place inside; `None` for /proc and /dev.
+    pub fn target(&self) -> Option<&AbsPath> {
+        match self {
+            Self::Bind { target, .. }
+            | Self::Guard { target }
+            | Self::Pin { target }
+            | Self::Tmpfs { target, .. }
+            | Self::Cover { target }
+            | Self::Directory { target, .. }
+            | Self::Symlink { target, .. }
+            | Self::Placeholder { target, .. }
+            | Self::Copy { target } => Some(target),
+            Self::Proc | Self::Dev => None,
+        }
+    }
+}
+
 /// The network of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Network {

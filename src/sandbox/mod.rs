@@ -1,1 +1,197 @@
-//! The sandbox: a [`Plan`](crate::plan::Plan) → a confined process tree and its denials.
+//! The sandbox: a [`Plan`] → a confined process tree and its denials.
+//!
+//! ```text
+//!  pinfold (supervisor, outside) ── clone, seven namespaces ──▶ init (pid 1 inside: mounts, then reaps)
+//!        ▲ messages: pid, listener, stop, end                      └── fork ──▶ payload (waits, filter, exec)
+//! ```
+//!
+//! Invariant: nothing of the tree outlives the supervisor, however that ends: init dies with it, and with init the kernel
+//! kills everything in the pid namespace. The payload waits, fully confined but for the filter, until it is
+//! [released](Sandbox::release), so that a tracer can attach before the first instruction of the agent.
+//!
+//! It knows plans and denials; it does not know profiles or traces.
+
+mod child;
+mod copies;
+mod denial;
+mod error;
+mod root;
+mod signals;
+mod supervisor;
+mod terminal;
+
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
+
+use nix::sched::CloneFlags;
+
+use crate::event::ExitStatus;
+use crate::plan::{Network, Plan, compile};
+use crate::sys::namespace::{Side, clone_into};
+use crate::sys::{process, socket};
+use crate::vocab::path::AbsPath;
+
+use child::Launch;
+pub use error::{StartError, Step};
+use signals::Signals;
+use terminal::Terminal;
+
+/// What init and the payload tell the supervisor: one byte each, some with a number behind it.
+mod word {
+    pub(super) const PAYLOAD: u8 = b'p';
+    pub(super) const LISTENER: u8 = b'l';
+    pub(super) const DIRECTORY: u8 = b'd';
+    pub(super) const FAILED: u8 = b'f';
+    pub(super) const STOPPED: u8 = b's';
+    pub(super) const ENDED: u8 = b'e';
+    pub(super) const GO: u8 = b'g';
+}
+
+/// A started sandbox. Dropping it ends everything inside.
+#[derive(Debug)]
+pub struct Sandbox {
+    init: i32,
+    payload: i32,
+    init_fd: OwnedFd,
+    payload_fd: OwnedFd,
+    control: OwnedFd,
+    listener: Option<OwnedFd>,
+    copies: copies::Copies,
+    signals: Signals,
+    terminal: Terminal,
+    plan: Plan,
+    reaped: bool,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The payload's end.
+    pub status: ExitStatus,
+    /// The signal from outside that ended the run, if one did.
+    pub interrupted: Option<i32>,
+    /// Copied files that changed inside and could not be written back.
+    pub lost: Vec<(AbsPath, std::io::Error)>,
+}
+
+/// Starts the sandbox up to the point where the payload waits to be released. The caller must have no other threads yet.
+pub fn start(plan: &Plan, environment: &[Vec<u8>]) -> Result<Sandbox, StartError> {
+    let (control, theirs) = socket::pair().map_err(|errno| StartError::kernel(Step::Channel, errno))?;
+    let (copied, terminal) = (copies::read(&plan.copies)?, Terminal::find());
+    let launch = Launch::new(plan, environment, compile::compile(&plan.filter), copied.contents())?;
+    // Blocked before there is a child, so that none is lost; the child resets its own.
+    let signals = Signals::block();
+    let mut namespaces = CloneFlags::CLONE_NEWUSER
+        | CloneFlags::CLONE_NEWNS
+        | CloneFlags::CLONE_NEWPID
+        | CloneFlags::CLONE_NEWIPC
+        | CloneFlags::CLONE_NEWUTS
+        | CloneFlags::CLONE_NEWCGROUP;
+    if plan.network == Network::None {
+        namespaces |= CloneFlags::CLONE_NEWNET;
+    }
+    let init = match clone_into(namespaces).map_err(|errno| StartError::kernel(Step::Namespaces, errno))? {
+        Side::Child => {
+            drop(control);
+            child::init(&launch, theirs)
+        }
+        Side::Parent(pid) => pid.as_raw(),
+    };
+    drop(theirs);
+    let guard = Unfinished(init);
+    let init_fd = process::pidfd(init).map_err(|errno| StartError::kernel(Step::Pidfd, errno))?;
+    map_identity(init, plan)?;
+    socket::send(&control, &[word::GO], None).map_err(|errno| StartError::kernel(Step::Channel, errno))?;
+    let mut directories = Vec::new();
+    let payload = loop {
+        match socket::receive(&control).map_err(|errno| StartError::kernel(Step::Channel, errno))? {
+            None => return Err(StartError::InitDied),
+            Some(message) => match message.bytes.split_first() {
+                Some((&word::PAYLOAD, _)) => break message.sender,
+                Some((&word::DIRECTORY, _)) => directories.extend(message.descriptor),
+                Some((&word::FAILED, rest)) => return Err(StartError::from_child(rest, &launch)),
+                Some(_) | None => {}
+            },
+        }
+    };
+    let payload_fd = process::pidfd(payload).map_err(|errno| StartError::kernel(Step::Pidfd, errno))?;
+    std::mem::forget(guard);
+    Ok(Sandbox {
+        init,
+        payload,
+        init_fd,
+        payload_fd,
+        control,
+        listener: None,
+        copies: copied.with_directories(directories),
+        signals,
+        terminal,
+        plan: plan.clone(),
+        reaped: false,
+    })
+}
+
+/// Ends a half-started init when starting fails.
+struct Unfinished(i32);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.0), nix::sys::signal::Signal::SIGKILL).ok();
+        process::reap(self.0);
+    }
+}
+
+/// One id each, the caller's, mapped to itself (user_namespaces(7)): an ordinary user may do this without help.
+fn map_identity(init: i32, plan: &Plan) -> Result<(), StartError> {
+    let write = |name: &str, text: String| {
+        let path = format!("/proc/{init}/{name}");
+        let done =
+            std::fs::OpenOptions::new().write(true).open(path).and_then(|mut file| file.write_all(text.as_bytes()));
+        done.map_err(|source| StartError::Identity { file: name.to_owned(), source })
+    };
+    write("setgroups", "deny".to_owned())?;
+    write("uid_map", format!("{0} {0} 1", plan.identity.uid))?;
+    write("gid_map", format!("{0} {0} 1", plan.identity.gid))
+}
+
+impl Sandbox {
+    /// The payload's pid on the host.
+    pub fn payload(&self) -> i32 {
+        self.payload
+    }
+
+    /// The pid of the sandbox's init on the host.
+    pub fn init(&self) -> i32 {
+        self.init
+    }
+
+    /// Lets the payload load its filter and exec, and does not wait: for a tracer, which must handle its stops meanwhile.
+    pub fn let_go(&mut self) -> Result<(), StartError> {
+        self.terminal.give_to(self.payload);
+        let sent = socket::send(&self.control, &[word::GO], None);
+        sent.map_err(|errno| StartError::kernel(Step::Channel, errno))
+    }
+
+    /// Lets the payload go, and waits until its exec succeeded or failed.
+    pub fn release(&mut self) -> Result<(), StartError> {
+        self.let_go()?;
+        self.signals.forward(&self.payload_fd, &self.init_fd);
+        Ok(())
+    }
+
+    /// Ends everything inside at once.
+    pub fn kill(&self) {
+        // ESRCH: it ended by itself.
+        process::signal(&self.init_fd, libc::SIGKILL).ok();
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        if !self.reaped {
+            self.kill();
+            process::reap(self.init);
+        }
+        self.terminal.take_back();
+    }
+}

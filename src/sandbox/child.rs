@@ -1,0 +1,182 @@
+//! What runs inside: init, which builds the root and reaps, and the payload, which sheds its privileges, waits to be
+//! released, and becomes the agent.
+//!
+//! The steps stand in the order that the kernel forces. The launcher has no other threads when it clones, so ordinary Rust,
+//! allocation included, is sound on this side too. Each step that fails is sent to the supervisor by number with its errno;
+//! nothing here prints, and nothing returns.
+
+use std::ffi::CString;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::unistd::{ForkResult, Pid};
+
+use crate::plan::{Network, Plan};
+use crate::sys::process::{self, Dumpable};
+use crate::sys::{namespace, seccomp, socket};
+use crate::vocab::bpf::Instruction;
+
+use super::error::{StartError, Step};
+use super::root::{Failure, Root};
+use super::word;
+
+/// Everything that the child needs, made before it exists.
+#[derive(Debug)]
+pub(super) struct Launch<'a> {
+    pub(super) plan: &'a Plan,
+    /// Contents of the files that are copied in, in the order of the plan's copies; `None` for one that does not exist yet.
+    pub(super) copies: Vec<Option<Vec<u8>>>,
+    program: CString,
+    arguments: Vec<CString>,
+    environment: Vec<CString>,
+    workdir: CString,
+    filter: Vec<Instruction>,
+    reports: bool,
+    ignored: Vec<libc::c_int>,
+    descriptor_limit: (u64, u64),
+}
+
+impl<'a> Launch<'a> {
+    pub(super) fn new(
+        plan: &'a Plan,
+        environment: &[Vec<u8>],
+        filter: Vec<Instruction>,
+        copies: Vec<Option<Vec<u8>>>,
+    ) -> Result<Self, StartError> {
+        let word = |bytes: &[u8]| CString::new(bytes).map_err(|_| StartError::Nul);
+        // A listener is made only where something is reported: a chain of filters may have one alone.
+        let reports = |action: &crate::plan::Action| matches!(action, crate::plan::Action::Report(_));
+        let spec = &plan.filter;
+        Ok(Self {
+            plan,
+            copies,
+            program: word(plan.program.as_bytes())?,
+            arguments: plan.argv.iter().map(|bytes| word(bytes)).collect::<Result<_, _>>()?,
+            environment: environment.iter().map(|bytes| word(bytes)).collect::<Result<_, _>>()?,
+            workdir: word(plan.workdir.as_bytes())?,
+            filter,
+            reports: reports(&spec.default)
+                || reports(&spec.unknown)
+                || spec.calls.values().any(reports)
+                || spec.rules.values().flatten().any(|rule| reports(&rule.action)),
+            ignored: process::ignored_signals(),
+            descriptor_limit: getrlimit(Resource::RLIMIT_NOFILE)
+                .map_err(|errno| StartError::kernel(Step::Descriptors, errno))?,
+        })
+    }
+}
+
+/// Sends what failed and ends.
+fn fail(control: &OwnedFd, failure: Failure) -> ! {
+    let mut bytes = vec![word::FAILED, failure.step.number()];
+    bytes.extend((failure.errno as i32).to_ne_bytes());
+    bytes.extend(u16::try_from(failure.mount.unwrap_or(usize::from(u16::MAX))).unwrap_or(u16::MAX).to_ne_bytes());
+    socket::send(control, &bytes, None).ok();
+    process::exit_now(125)
+}
+
+fn at(step: Step) -> impl Fn(Errno) -> Failure {
+    move |errno| Failure { step, errno, mount: None }
+}
+
+/// pid 1 of the sandbox.
+pub(super) fn init(launch: &Launch<'_>, control: OwnedFd) -> ! {
+    if let Err(failure) = prepare(launch, &control) {
+        fail(&control, failure)
+    }
+    match process::fork() {
+        Err(errno) => fail(&control, at(Step::Fork)(errno)),
+        Ok(ForkResult::Child) => payload(launch, &control),
+        Ok(ForkResult::Parent { child }) => reap(child, &control),
+    }
+}
+
+fn prepare(launch: &Launch<'_>, control: &OwnedFd) -> Result<(), Failure> {
+    process::die_with_parent().map_err(at(Step::DeathSignal))?;
+    // If the supervisor died before the line above, its end of the socket is closed: then this is the end too.
+    match socket::receive(control) {
+        Ok(Some(_)) => {}
+        Ok(None) | Err(_) => process::exit_now(125),
+    }
+    // Init gets no signal of the terminal: it must outlive the payload by the message that tells its end.
+    process::reset_signals(&[
+        libc::SIGINT,
+        libc::SIGQUIT,
+        libc::SIGHUP,
+        libc::SIGTERM,
+        libc::SIGTSTP,
+        libc::SIGTTOU,
+        libc::SIGTTIN,
+    ]);
+    nix::unistd::setpgid(Pid::from_raw(0), Pid::from_raw(0)).map_err(at(Step::ProcessGroup))?;
+    nix::unistd::sethostname("pinfold").map_err(at(Step::HostName))?;
+    if launch.plan.network == Network::None {
+        namespace::loopback_up().map_err(at(Step::Loopback))?;
+    }
+    let directories = Root::build(launch)?;
+    for directory in directories {
+        socket::send(control, &[word::DIRECTORY], Some(directory.as_raw_fd())).map_err(at(Step::Channel))?;
+    }
+    // Programs name files by their pid: were it the same in each run, two runs would meet.
+    let first = 1000 + process::random() % 20_000;
+    std::fs::write("/proc/sys/kernel/ns_last_pid", first.to_string()).map_err(|error| Failure {
+        step: Step::FirstPid,
+        errno: Errno::from_raw(error.raw_os_error().unwrap_or(0)),
+        mount: None,
+    })?;
+    Root::close_proc()?;
+    process::set_dumpable(Dumpable::No).map_err(at(Step::Dumpable))
+}
+
+/// Reaps until the payload ends, and tells how. Ending init ends everything else inside.
+fn reap(payload: Pid, control: &OwnedFd) -> ! {
+    process::close_all_but(control.as_raw_fd());
+    while let Some(waited) = process::wait_any() {
+        if waited.pid != payload.as_raw() {
+            continue;
+        }
+        let stopped = libc::WIFSTOPPED(waited.status);
+        let mut bytes = vec![if stopped { word::STOPPED } else { word::ENDED }];
+        bytes.extend(waited.status.to_ne_bytes());
+        socket::send(control, &bytes, None).ok();
+        if !stopped {
+            process::exit_now(0);
+        }
+    }
+    process::exit_now(125)
+}
+
+fn payload(launch: &Launch<'_>, control: &OwnedFd) -> ! {
+    match become_agent(launch, control) {
+        Err(failure) => fail(control, failure),
+        Ok(never) => match never {},
+    }
+}
+
+fn become_agent(launch: &Launch<'_>, control: &OwnedFd) -> Result<std::convert::Infallible, Failure> {
+    nix::unistd::setpgid(Pid::from_raw(0), Pid::from_raw(0)).map_err(at(Step::ProcessGroup))?;
+    // A fork of the supervisor has the supervisor's memory description, in which a tracer without privileges could not
+    // attach to a non-dumpable task.
+    process::set_dumpable(Dumpable::Yes).map_err(at(Step::Dumpable))?;
+    nix::unistd::chdir(launch.workdir.as_c_str()).map_err(at(Step::WorkingDirectory))?;
+    process::new_session_keyring().map_err(at(Step::Keyring))?;
+    process::no_new_privileges().map_err(at(Step::NoNewPrivileges))?;
+    process::drop_capabilities().map_err(at(Step::Capabilities))?;
+    process::close_on_exec_from(3).map_err(at(Step::Descriptors))?;
+    socket::send(control, &[word::PAYLOAD], None).map_err(at(Step::Channel))?;
+    match socket::receive(control) {
+        Ok(Some(_)) => {}
+        Ok(None) | Err(_) => process::exit_now(125),
+    }
+    let (soft, hard) = launch.descriptor_limit;
+    setrlimit(Resource::RLIMIT_NOFILE, soft, hard).map_err(at(Step::Descriptors))?;
+    process::reset_signals(&launch.ignored);
+    if launch.reports {
+        let listener = seccomp::load_with_listener(&launch.filter).map_err(at(Step::Filter))?;
+        socket::send(control, &[word::LISTENER], Some(listener.as_raw_fd())).map_err(at(Step::Channel))?;
+    } else {
+        seccomp::load(&launch.filter).map_err(at(Step::Filter))?;
+    }
+    nix::unistd::execve(&launch.program, &launch.arguments, &launch.environment).map_err(at(Step::Exec))
+}

@@ -1,0 +1,100 @@
+//! A call that the filter did not allow → a denial in words, with the profile line that would allow it.
+
+use std::collections::BTreeMap;
+
+use crate::event::Denial;
+use crate::plan::{Action, Condition, FilterSpec, Test, Width};
+use crate::sys::seccomp::Notification;
+use crate::vocab::escape;
+use crate::vocab::syscall::Syscall;
+
+/// Distinct denials that are kept: a hostile program could make any number.
+const CAP: usize = 4096;
+
+/// The errno that `spec` gives to a call that was handed to the supervisor.
+pub(super) fn errno(spec: &FilterSpec, call: &Notification) -> i32 {
+    let code = |action: &Action| match action {
+        Action::Report(errno) | Action::Refuse(errno) => *errno,
+        _ => libc::EPERM,
+    };
+    let Some(name) = name(call) else { return code(&spec.unknown) };
+    let rules = spec.rules.get(&name).into_iter().flatten();
+    let matching = rules.filter(|rule| rule.conditions.iter().all(|condition| holds(condition, call)));
+    match matching.map(|rule| rule.action).next() {
+        Some(action) => code(&action),
+        None => code(spec.calls.get(&name).unwrap_or(&spec.default)),
+    }
+}
+
+fn name(call: &Notification) -> Option<Syscall> {
+    u64::try_from(call.number).ok().and_then(Syscall::from_number)
+}
+
+fn holds(condition: &Condition, call: &Notification) -> bool {
+    let register = call.arguments.get(usize::from(condition.argument)).copied().unwrap_or(0);
+    let cut = |value: u64| if condition.width == Width::Word { value & 0xffff_ffff } else { value };
+    (cut(register & condition.mask) == cut(condition.value)) == (condition.test == Test::Equal)
+}
+
+/// Denials of a run, one for each program, call and thing.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    seen: BTreeMap<(String, String, String), Denial>,
+}
+
+impl Ledger {
+    /// Counts one more; the first of its kind is remembered with everything about it.
+    pub(super) fn add(&mut self, call: &Notification, errno: i32) {
+        let program = program(call.pid);
+        let (name, thing, remedy) = describe(call);
+        if quiet(&name, errno) {
+            return;
+        }
+        let key = (program.clone(), name.clone(), thing.clone());
+        if let Some(denial) = self.seen.get_mut(&key) {
+            denial.count += 1;
+        } else if self.seen.len() < CAP {
+            self.seen.insert(key, Denial { program, call: name, thing, errno, remedy, count: 1 });
+        }
+    }
+
+    pub(super) fn into_denials(self) -> Vec<Denial> {
+        self.seen.into_values().collect()
+    }
+}
+
+/// Calls that libraries try and do without when the kernel is older than they: no loss, no news.
+fn quiet(name: &str, errno: i32) -> bool {
+    errno == libc::ENOSYS && matches!(name, "clone3" | "openat2" | "rseq" | "fchmodat2" | "statmount" | "listmount")
+}
+
+fn describe(call: &Notification) -> (String, String, Option<String>) {
+    let Some(name) = name(call) else {
+        return (format!("system call {}", call.number), "newer than this pinfold".to_owned(), None);
+    };
+    let argument = |index: usize| call.arguments.get(index).copied().unwrap_or(0);
+    let text = name.name().to_owned();
+    match name.name() {
+        "ioctl" => match argument(1) & 0xffff_ffff {
+            0x5412 => (text, "TIOCSTI (type into your terminal)".to_owned(), None),
+            0x541C => (text, "TIOCLINUX (the console)".to_owned(), None),
+            other => (text, format!("command {other:#x}"), None),
+        },
+        "socket" => {
+            let (domain, kind) = (argument(0) & 0xffff_ffff, argument(1) & 0xf);
+            let line = format!("[syscalls.arguments] socket += \"{domain} {kind}\"");
+            (text, format!("domain {domain}, type {kind}"), Some(line))
+        }
+        "clone" => (text, format!("new namespaces (flags {:#x})", argument(0)), None),
+        "chmod" | "fchmod" | "fchmodat" | "creat" | "open" | "openat" | "mknod" | "mknodat" => {
+            (text, "a set-user-id or set-group-id bit".to_owned(), None)
+        }
+        _ => (text.clone(), String::new(), Some(format!("[syscalls] allow += \"{text}\""))),
+    }
+}
+
+fn program(pid: u32) -> String {
+    use std::os::unix::ffi::OsStrExt as _;
+    let exe = std::fs::read_link(format!("/proc/{pid}/exe"));
+    exe.map_or_else(|_| "?".to_owned(), |path| escape::file(path.as_os_str().as_bytes()))
+}

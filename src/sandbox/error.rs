@@ -1,0 +1,175 @@
+//! Why a sandbox did not start: which step the kernel refused, in words, and what to do.
+
+use nix::errno::Errno;
+
+use crate::plan::MountStep;
+use crate::vocab::path::AbsPath;
+
+use super::child::Launch;
+
+macro_rules! steps {
+    ($($(#[$doc:meta])* $name:ident = $words:literal,)*) => {
+        /// A step on the way to a running agent, in order.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum Step { $($(#[$doc])* $name,)* }
+
+        impl Step {
+            const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// What the step does.
+            pub fn words(self) -> &'static str {
+                match self { $(Self::$name => $words,)* }
+            }
+        }
+    };
+}
+
+steps! {
+    /// The message socket.
+    Channel = "talk to the sandbox",
+    /// clone(2) with namespaces.
+    Namespaces = "make the namespaces of the sandbox",
+    /// pidfd_open(2).
+    Pidfd = "hold on to a process",
+    /// PR_SET_PDEATHSIG.
+    DeathSignal = "bind the sandbox's life to pinfold's",
+    /// setpgid(2).
+    ProcessGroup = "make a process group",
+    /// sethostname(2).
+    HostName = "set the host name",
+    /// Bringing `lo` up.
+    Loopback = "bring up the loopback device",
+    /// Private propagation and opening sources.
+    Sources = "open what is to be mounted",
+    /// The root's own tmpfs.
+    RootDirectory = "make a root directory",
+    /// A mount step of the plan.
+    Mount = "mount",
+    /// A new proc.
+    Proc = "mount a proc of its own",
+    /// /dev.
+    Dev = "make a /dev of its own",
+    /// pivot_root(2).
+    Pivot = "change the root",
+    /// ns_last_pid.
+    FirstPid = "choose the first process number",
+    /// fork(2).
+    Fork = "fork",
+    /// PR_SET_DUMPABLE.
+    Dumpable = "close the launcher's memory",
+    /// chdir(2).
+    WorkingDirectory = "enter the working directory",
+    /// keyctl(2).
+    Keyring = "make a session keyring",
+    /// PR_SET_NO_NEW_PRIVS.
+    NoNewPrivileges = "give up new privileges",
+    /// capset(2) and kin.
+    Capabilities = "give up capabilities",
+    /// close_range(2).
+    Descriptors = "close descriptors",
+    /// seccomp(2).
+    Filter = "load the system call filter",
+    /// execve(2).
+    Exec = "execute the program",
+}
+
+impl Step {
+    pub(super) fn number(self) -> u8 {
+        Self::ALL.iter().position(|step| *step == self).and_then(|index| u8::try_from(index).ok()).unwrap_or(u8::MAX)
+    }
+
+    fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
+}
+
+/// Why a sandbox did not start. The agent did not run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The kernel refused a step.
+    #[error("cannot {}{}", .step.words(), .place.as_ref().map(|place| format!(" `{place}`")).unwrap_or_default())]
+    Kernel {
+        /// Which.
+        step: Step,
+        /// For a mount: where.
+        place: Option<AbsPath>,
+        /// With what.
+        source: Errno,
+    },
+    /// The identity could not be mapped.
+    #[error("cannot write {file} of the sandbox")]
+    Identity {
+        /// Which map.
+        file: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file that is to be copied in cannot be read.
+    #[error("cannot read `{path}`, which is to be copied in")]
+    Copy {
+        /// Which.
+        path: AbsPath,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// An argument or a variable has a NUL byte.
+    #[error("an argument or a variable has a NUL byte")]
+    Nul,
+    /// Init ended without a word.
+    #[error("the sandbox ended before it started: it was killed")]
+    InitDied,
+}
+
+impl StartError {
+    pub(super) fn kernel(step: Step, source: Errno) -> Self {
+        Self::Kernel { step, place: None, source }
+    }
+
+    /// From the bytes that a child sent: step, errno, index of the mount step.
+    pub(super) fn from_child(bytes: &[u8], launch: &Launch<'_>) -> Self {
+        Self::from_bytes(bytes, &launch.plan.mounts)
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8], mounts: &[MountStep]) -> Self {
+        let step = bytes.first().copied().and_then(Step::from_number).unwrap_or(Step::Channel);
+        let number = |range| bytes.get(range).and_then(|raw: &[u8]| raw.try_into().ok()).map_or(0, i32::from_ne_bytes);
+        let index = bytes.get(5..7).and_then(|raw| raw.try_into().ok()).map_or(u16::MAX, u16::from_ne_bytes);
+        let place = mounts.get(usize::from(index)).and_then(|step| step.target().cloned());
+        Self::Kernel { step, place, source: Errno::from_raw(number(1..5)) }
+    }
+
+    /// The errno of exec, if everything up to it succeeded.
+    pub fn exec_errno(&self) -> Option<i32> {
+        match self {
+            Self::Kernel { step: Step::Exec, source, .. } => Some(*source as i32),
+            _ => None,
+        }
+    }
+
+    /// Whether the kernel refused what a sandbox is made of: then `probe::features` can say which setting does it.
+    pub fn is_missing_feature(&self) -> bool {
+        use Step::{Mount, Namespaces, Proc, RootDirectory, Sources};
+        matches!(
+            self,
+            Self::Kernel { step: Namespaces | Proc | Mount | Sources | RootDirectory, .. } | Self::Identity { .. }
+        )
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Kernel { step: Step::Exec, source: Errno::ENOENT, .. } => {
+                Some("the program, or its interpreter, is not among what the profile grants; learn it again".to_owned())
+            }
+            Self::Kernel { step: Step::Exec, .. } => Some("is it executable, and for this machine?".to_owned()),
+            Self::Kernel { step: Step::Filter, source: Errno::EBUSY, .. } => Some(
+                "this process runs inside another sandbox that watches system calls: pinfold within pinfold is not \
+                      supported; run it outside"
+                    .to_owned(),
+            ),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! The root of the sandbox, furnished step by step inside its new mount namespace.
+//!
+//! Every source is opened as a detached copy before anything is mounted, so that no later step can change what an earlier
+//! name means; every target is opened below the new root without following symlinks, so that nothing that lies in a granted
+//! directory can lead a mount astray.
+
+use std::ffi::CString;
+use std::io::Write as _;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::stat::{Mode, mkdirat};
+
+use crate::plan::{MountStep, RootStyle};
+use crate::sys::mount::{
+    Attributes, Depth, attach, clone_tree, open_beneath, pivot_to_working_directory, set_attributes,
+};
+use crate::vocab::path::AbsPath;
+
+use super::child::Launch;
+use super::error::Step;
+
+/// What failed: the step, the errno, and for a mount its index in the plan.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Failure {
+    pub(super) step: Step,
+    pub(super) errno: Errno,
+    pub(super) mount: Option<usize>,
+}
+
+fn at(step: Step) -> impl Fn(Errno) -> Failure {
+    move |errno| Failure { step, errno, mount: None }
+}
+
+/// Where the new root is mounted until it becomes the root: the first that exists. What is below it is opened before.
+const STAGES: [&str; 3] = ["/tmp", "/var", "/usr"];
+
+/// Devices that every program may have. A terminal only if there is one.
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+
+/// Parts of a new proc that change the machine or tell of it.
+const PROC_READ_ONLY: [&str; 5] = ["sys", "sysrq-trigger", "irq", "bus", "fs"];
+
+pub(super) struct Root<'a> {
+    launch: &'a Launch<'a>,
+    base: OwnedFd,
+    /// Opened sources by index of the step.
+    sources: Vec<Option<OwnedFd>>,
+    devices: Vec<(&'static str, OwnedFd)>,
+    /// Directories of files that were copied in.
+    directories: Vec<OwnedFd>,
+}
+
+impl<'a> Root<'a> {
+    /// Builds the root and makes it the root. Returns the directories of copied files.
+    pub(super) fn build(launch: &'a Launch<'a>) -> Result<Vec<OwnedFd>, Failure> {
+        raise_descriptor_limit();
+        let none: Option<&str> = None;
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).map_err(at(Step::Sources))?;
+        let sources = launch.plan.mounts.iter().enumerate().map(open_source).collect::<Result<_, _>>()?;
+        let devices = open_devices()?;
+        let tree = match launch.plan.root {
+            RootStyle::Empty => crate::sys::mount::new_tmpfs(0o755),
+            RootStyle::HostReadOnly => clone_tree(AT_FDCWD, c"/", Depth::Recursive),
+        };
+        let tree = tree.map_err(at(Step::RootDirectory))?;
+        if launch.plan.root == RootStyle::HostReadOnly {
+            let attributes = Attributes::READ_ONLY.and(Attributes::NO_SUID);
+            set_attributes(&tree, attributes, Depth::Recursive).map_err(at(Step::RootDirectory))?;
+        }
+        let stage = STAGES.iter().find_map(|path| open_dir(path).ok()).ok_or(at(Step::RootDirectory)(Errno::ENOENT))?;
+        attach(&tree, &stage).map_err(at(Step::RootDirectory))?;
+        let base = tree;
+        let mut root = Self { launch, base, sources, devices, directories: Vec::new() };
+        for (index, step) in launch.plan.mounts.iter().enumerate() {
+            root.furnish(index, step).map_err(|failure| Failure { mount: Some(index), ..failure })?;
+        }
+        if launch.plan.root == RootStyle::Empty {
+            set_attributes(&root.base, Attributes::READ_ONLY, Depth::Top).map_err(at(Step::RootDirectory))?;
+        }
+        nix::unistd::fchdir(&root.base).map_err(at(Step::Pivot))?;
+        pivot_to_working_directory().map_err(at(Step::Pivot))?;
+        umount2(".", MntFlags::MNT_DETACH).map_err(at(Step::Pivot))?;
+        nix::unistd::chdir("/").map_err(at(Step::Pivot))?;
+        Ok(root.directories)
+    }
+
+    /// Makes the parts of proc that reach the machine read-only; called when the last of them has been written.
+    pub(super) fn close_proc() -> Result<(), Failure> {
+        let proc = open_dir("/proc")?;
+        for name in PROC_READ_ONLY {
+            let path = CString::new(name).map_err(|_| at(Step::Proc)(Errno::EINVAL))?;
+            let target = match open_beneath(&proc, &path) {
+                Err(Errno::ENOENT) => continue,
+                other => other.map_err(at(Step::Proc))?,
+            };
+            let tree = clone_tree(&proc, &path, Depth::Recursive).map_err(at(Step::Proc))?;
+            set_attributes(&tree, Attributes::READ_ONLY, Depth::Recursive).map_err(at(Step::Proc))?;
+            attach(&tree, &target).map_err(at(Step::Proc))?;
+        }
+        Ok(())
+    }
+
+    fn furnish(&mut self, index: usize, step: &MountStep) -> Result<(), Failure> {
+        match step {
+            MountStep::Bind { target, .. } | MountStep::Guard { target } | MountStep::Pin { target } => {
+                let Some(tree) = self.sources.get_mut(index).and_then(Option::take) else {
+                    return Err(at(Step::Sources)(Errno::EBADF));
+                };
+                let kind = if is_dir(&tree)? { Kind::Dir } else { Kind::File };
+                let target = self.target(target, kind)?;
+                attach(&tree, &target).map_err(at(Step::Mount))
+            }
+            MountStep::Tmpfs { target, mode } => {
+                let place = self.target(target, Kind::Dir)?;
+                self.tmpfs(&place, *mode, None).map(drop)
+            }
+            MountStep::Cover { target } => self.cover(index, target),
+            MountStep::Directory { target, mode } => {
+                self.make_dirs(target)?;
+                let place = self.open(target)?;
+                let mode = Mode::from_bits_truncate(*mode);
+                chmod(&place, mode)
+            }
+            MountStep::Symlink { target, text } => {
+                let (parent, name) = self.parent_and_name(target)?;
+                let text = std::ffi::OsStr::from_bytes(text);
+                match nix::unistd::symlinkat(text, &parent, name.as_c_str()) {
+                    Err(Errno::EEXIST) => Ok(()),
+                    other => other.map_err(at(Step::Mount)),
+                }
+            }
+            MountStep::Placeholder { target, size, modified } => self.placeholder(target, *size, *modified),
+            MountStep::Copy { target } => self.copy(target),
+            MountStep::Proc => self.proc(),
+            MountStep::Dev => self.dev(),
+        }
+    }
+
+    fn cover(&mut self, index: usize, target: &AbsPath) -> Result<(), Failure> {
+        let place = match self.open(target) {
+            // What does not exist needs no cover.
+            Err(Failure { errno: Errno::ENOENT | Errno::ENOTDIR, .. }) => return Ok(()),
+            other => other?,
+        };
+        if is_dir(&place)? {
+            return self.tmpfs(&place, 0o700, Some(Attributes::READ_ONLY)).map(drop);
+        }
+        match self.sources.get_mut(index).and_then(Option::take) {
+            Some(null) => attach(&null, &place).map_err(at(Step::Mount)),
+            None => Err(at(Step::Sources)(Errno::EBADF)),
+        }
+    }
+
+    fn placeholder(&self, target: &AbsPath, size: u64, modified: i64) -> Result<(), Failure> {
+        let (parent, name) = self.parent_and_name(target)?;
+        let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+        let file = openat(&parent, name.as_c_str(), flags, Mode::empty()).map_err(at(Step::Mount))?;
+        let size = i64::try_from(size).map_err(|_| at(Step::Mount)(Errno::EFBIG))?;
+        nix::unistd::ftruncate(&file, size).map_err(at(Step::Mount))?;
+        let time = nix::sys::time::TimeSpec::new(modified, 0);
+        nix::sys::stat::futimens(&file, &time, &time).map_err(at(Step::Mount))
+    }
+
+    fn copy(&mut self, target: &AbsPath) -> Result<(), Failure> {
+        let (parent, name) = self.parent_and_name(target)?;
+        let index = self.launch.plan.copies.iter().position(|path| path == target);
+        if let Some(contents) = index.and_then(|index| self.launch.copies.get(index)).and_then(Option::as_ref) {
+            let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+            let mode = Mode::from_bits_truncate(0o600);
+            let file = openat(&parent, name.as_c_str(), flags, mode).map_err(at(Step::Mount))?;
+            std::fs::File::from(file)
+                .write_all(contents)
+                .map_err(|error| at(Step::Mount)(Errno::from_raw(error.raw_os_error().unwrap_or(0))))?;
+        }
+        self.directories.push(parent);
+        Ok(())
+    }
+
+    fn proc(&self) -> Result<(), Failure> {
+        let place = self.target(&path("/proc")?, Kind::Dir)?;
+        nix::unistd::fchdir(&place).map_err(at(Step::Proc))?;
+        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+        let none: Option<&str> = None;
+        mount(Some("proc"), ".", Some("proc"), flags, none).map_err(at(Step::Proc))
+    }
+
+    fn dev(&mut self) -> Result<(), Failure> {
+        let dev = self.target(&path("/dev")?, Kind::Dir)?;
+        let inside = self.tmpfs(&dev, 0o755, None)?;
+        let wrong = at(Step::Dev);
+        for (name, tree) in std::mem::take(&mut self.devices) {
+            let file = openat(&inside, name, OFlag::O_CREAT | OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty());
+            drop(file.map_err(&wrong)?);
+            let name = CString::new(name).map_err(|_| wrong(Errno::EINVAL))?;
+            attach(&tree, open_beneath(&inside, &name).map_err(&wrong)?).map_err(&wrong)?;
+        }
+        for (link, text) in [
+            ("fd", "/proc/self/fd"),
+            ("stdin", "/proc/self/fd/0"),
+            ("stdout", "/proc/self/fd/1"),
+            ("stderr", "/proc/self/fd/2"),
+            ("ptmx", "pts/ptmx"),
+        ] {
+            nix::unistd::symlinkat(text, &inside, link).map_err(&wrong)?;
+        }
+        for name in ["pts", "shm"] {
+            mkdirat(&inside, name, Mode::from_bits_truncate(0o755)).map_err(&wrong)?;
+        }
+        let pts = open_beneath(&inside, c"pts").map_err(&wrong)?;
+        nix::unistd::fchdir(&pts).map_err(&wrong)?;
+        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
+        mount(Some("devpts"), ".", Some("devpts"), flags, Some("newinstance,ptmxmode=0666,mode=620"))
+            .map_err(&wrong)?;
+        let shm = open_beneath(&inside, c"shm").map_err(&wrong)?;
+        self.tmpfs(&shm, 0o1777, None)?;
+        set_attributes(&inside, Attributes::READ_ONLY, Depth::Top).map_err(&wrong)
+    }
+
+    /// Mounts a tmpfs over `place`; returns its root.
+    fn tmpfs(&self, place: &OwnedFd, mode: u32, more: Option<Attributes>) -> Result<OwnedFd, Failure> {
+        let tree = crate::sys::mount::new_tmpfs(mode).map_err(at(Step::Mount))?;
+        let attributes = Attributes::NO_SUID.and(Attributes::NO_DEV);
+        let attributes = more.map_or(attributes, |more| attributes.and(more));
+        set_attributes(&tree, attributes, Depth::Top).map_err(at(Step::Mount))?;
+        attach(&tree, place).map_err(at(Step::Mount))?;
+        Ok(tree)
+    }
+
+    fn open(&self, target: &AbsPath) -> Result<OwnedFd, Failure> {
+        let path = CString::new(target.as_bytes()).map_err(|_| at(Step::Mount)(Errno::EINVAL))?;
+        open_beneath(&self.base, &path).map_err(at(Step::Mount))
+    }
+
+    /// The place of a mount; made, with the directories above it, where the root is our own.
+    fn target(&self, target: &AbsPath, kind: Kind) -> Result<OwnedFd, Failure> {
+        match self.open(target) {
+            Err(Failure { errno: Errno::ENOENT, .. }) => {}
+            other => return other,
+        }
+        match kind {
+            Kind::Dir => self.make_dirs(target)?,
+            Kind::File => {
+                let (parent, name) = self.parent_and_name(target)?;
+                let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+                drop(openat(&parent, name.as_c_str(), flags, Mode::empty()).map_err(at(Step::Mount))?);
+            }
+        }
+        self.open(target)
+    }
+
+    fn make_dirs(&self, target: &AbsPath) -> Result<(), Failure> {
+        let mut above: Vec<AbsPath> = target.ancestors().filter(|dir| !dir.is_root()).collect();
+        above.reverse();
+        above.push(target.clone());
+        for dir in above {
+            match self.open(&dir) {
+                Ok(_) => continue,
+                Err(Failure { errno: Errno::ENOENT, .. }) => {}
+                Err(failure) => return Err(failure),
+            }
+            let parent = self.open(&dir.parent().unwrap_or_else(AbsPath::root))?;
+            let name = CString::new(dir.file_name().unwrap_or_default()).map_err(|_| at(Step::Mount)(Errno::EINVAL))?;
+            mkdirat(&parent, name.as_c_str(), Mode::from_bits_truncate(0o755)).map_err(at(Step::Mount))?;
+        }
+        Ok(())
+    }
+
+    fn parent_and_name(&self, target: &AbsPath) -> Result<(OwnedFd, CString), Failure> {
+        let parent = target.parent().unwrap_or_else(AbsPath::root);
+        self.make_dirs(&parent)?;
+        let name = CString::new(target.file_name().unwrap_or_default()).map_err(|_| at(Step::Mount)(Errno::EINVAL))?;
+        Ok((self.open(&parent)?, name))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Dir,
+    File,
+}
+
+fn open_source((index, step): (usize, &MountStep)) -> Result<Option<OwnedFd>, Failure> {
+    let (source, writable) = match step {
+        MountStep::Bind { source, writable, .. } => (source, *writable),
+        MountStep::Guard { target } => (target, false),
+        MountStep::Pin { target } => (target, true),
+        MountStep::Cover { .. } => return null_source().map(Some),
+        _ => return Ok(None),
+    };
+    let wrong = |errno| Failure { step: Step::Sources, errno, mount: Some(index) };
+    let source = CString::new(source.as_bytes()).map_err(|_| wrong(Errno::EINVAL))?;
+    // By openat2 first: a symlink anywhere on the way would mean that the place is no longer what the plan looked at.
+    let place = open_beneath(open_dir("/").map_err(|failure| wrong(failure.errno))?, &source).map_err(wrong)?;
+    let tree = crate::sys::mount::clone_place(&place, Depth::Recursive).map_err(wrong)?;
+    let attributes = Attributes::NO_SUID.and(Attributes::NO_DEV);
+    let attributes = if writable { attributes } else { attributes.and(Attributes::READ_ONLY) };
+    set_attributes(&tree, attributes, Depth::Recursive).map_err(wrong)?;
+    Ok(Some(tree))
+}
+
+/// A device node where device nodes do not work: opening it is EACCES for everybody, root included.
+fn null_source() -> Result<OwnedFd, Failure> {
+    let tree = clone_tree(AT_FDCWD, c"/dev/null", Depth::Top).map_err(at(Step::Sources))?;
+    let attributes = Attributes::READ_ONLY.and(Attributes::NO_DEV).and(Attributes::NO_EXEC);
+    set_attributes(&tree, attributes, Depth::Top).map_err(at(Step::Sources))?;
+    Ok(tree)
+}
+
+fn open_devices() -> Result<Vec<(&'static str, OwnedFd)>, Failure> {
+    let mut devices = Vec::new();
+    for name in DEVICES {
+        let path = CString::new(format!("/dev/{name}")).map_err(|_| at(Step::Dev)(Errno::EINVAL))?;
+        match clone_tree(AT_FDCWD, &path, Depth::Top) {
+            Ok(tree) => {
+                set_attributes(&tree, Attributes::NO_SUID.and(Attributes::NO_EXEC), Depth::Top)
+                    .map_err(at(Step::Dev))?;
+                devices.push((name, tree));
+            }
+            // Containers may lack a terminal; the others are part of every Linux.
+            Err(Errno::ENOENT) if name == "tty" => {}
+            Err(errno) => return Err(at(Step::Dev)(errno)),
+        }
+    }
+    Ok(devices)
+}
+
+fn open_dir(path: &str) -> Result<OwnedFd, Failure> {
+    nix::fcntl::open(path, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
+        .map_err(at(Step::Mount))
+}
+
+fn is_dir(place: impl AsFd) -> Result<bool, Failure> {
+    let stat = nix::sys::stat::fstat(place).map_err(at(Step::Mount))?;
+    Ok(stat.st_mode & libc::S_IFMT == libc::S_IFDIR)
+}
+
+fn chmod(place: &OwnedFd, mode: Mode) -> Result<(), Failure> {
+    // fchmod(2) refuses O_PATH descriptors.
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let dir = openat(place, ".", flags, Mode::empty()).map_err(at(Step::Mount))?;
+    nix::sys::stat::fchmod(&dir, mode).map_err(at(Step::Mount))
+}
+
+fn path(text: &str) -> Result<AbsPath, Failure> {
+    AbsPath::new(text).map_err(|_| at(Step::Mount)(Errno::EINVAL))
+}
+
+/// A plan may have more mounts than a process may have descriptors; the payload gets the old limit back.
+fn raise_descriptor_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard).ok();
+    }
+}

@@ -1,0 +1,71 @@
+//! Signals that reach pinfold from outside are the agent's: forwarded by a thread. The second request to end is final.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use nix::sys::signal::{SigSet, Signal};
+
+use crate::sys::process;
+
+const FORWARDED: [Signal; 8] = [
+    Signal::SIGINT,
+    Signal::SIGTERM,
+    Signal::SIGHUP,
+    Signal::SIGQUIT,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGWINCH,
+    Signal::SIGALRM,
+];
+
+/// Time that the agent has to end by itself after it was asked to.
+const GRACE: std::time::Duration = std::time::Duration::from_secs(5);
+
+#[derive(Debug)]
+pub(super) struct Signals {
+    set: SigSet,
+    interrupted: Arc<AtomicI32>,
+}
+
+impl Signals {
+    /// Blocks them in this thread and those that it starts, so that none acts before it can be forwarded.
+    pub(super) fn block() -> Self {
+        let mut set = SigSet::empty();
+        for signal in FORWARDED {
+            set.add(signal);
+        }
+        set.thread_block().ok();
+        Self { set, interrupted: Arc::new(AtomicI32::new(0)) }
+    }
+
+    /// Starts forwarding to `payload`. The thread ends with the program.
+    pub(super) fn forward(&self, payload: &OwnedFd, init: &OwnedFd) {
+        let (Ok(payload), Ok(init)) = (payload.try_clone(), init.try_clone()) else { return };
+        let (set, interrupted) = (self.set, Arc::clone(&self.interrupted));
+        std::thread::spawn(move || {
+            loop {
+                let Ok(signal) = set.wait() else { return };
+                let ends = matches!(signal, Signal::SIGINT | Signal::SIGTERM | Signal::SIGHUP | Signal::SIGQUIT);
+                if ends && interrupted.swap(signal as i32, Ordering::Relaxed) != 0 {
+                    process::signal(&init, libc::SIGKILL).ok();
+                    continue;
+                }
+                // ESRCH: it has ended; then so does the run.
+                process::signal(&payload, signal as i32).ok();
+                if ends && signal != Signal::SIGINT {
+                    let init = init.try_clone();
+                    std::thread::spawn(move || {
+                        std::thread::sleep(GRACE);
+                        init.map(|init| process::signal(&init, libc::SIGKILL)).ok();
+                    });
+                }
+            }
+        });
+    }
+
+    /// The signal by which somebody asked the run to end.
+    pub(super) fn interrupted(&self) -> Option<i32> {
+        Some(self.interrupted.load(Ordering::Relaxed)).filter(|signal| *signal != 0)
+    }
+}

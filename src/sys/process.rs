@@ -1,0 +1,201 @@
+//! What a process is and may: capabilities, keyring, descriptors, death signal, its end.
+#![expect(
+    unsafe_code,
+    reason = "prctl(2), capset(2), keyctl(2) and close_range(2) have no safe wrapper for these uses"
+)]
+
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+
+/// 16 random hexadecimal digits from the kernel.
+pub fn random_name() -> String {
+    format!("{:016x}", random())
+}
+
+/// A random number from the kernel (getrandom(2)); 0 if the kernel has none, which it does not do once booted.
+pub fn random() -> u64 {
+    let mut bytes = [0_u8; 8];
+    // SAFETY: the buffer is writable for the length that is passed.
+    unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    u64::from_ne_bytes(bytes)
+}
+
+/// prctl(2) with integer arguments.
+fn prctl(option: libc::c_int, argument: libc::c_ulong, further: libc::c_ulong) -> Result<(), Errno> {
+    // SAFETY: only options whose arguments are integers come here; nothing is dereferenced.
+    let done = unsafe { libc::prctl(option, argument, further, 0, 0) };
+    Errno::result(done).map(drop)
+}
+
+/// The kernel kills the caller when the *thread* that made it ends.
+pub fn die_with_parent() -> Result<(), Errno> {
+    let signal = libc::c_ulong::try_from(libc::SIGKILL).map_err(|_| Errno::EINVAL)?;
+    prctl(libc::PR_SET_PDEATHSIG, signal, 0)
+}
+
+/// Whether others of the same user may trace the caller and read its /proc files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dumpable {
+    /// Only a holder of CAP_SYS_PTRACE.
+    No,
+    /// The same user.
+    Yes,
+}
+
+/// Sets [`Dumpable`].
+pub fn set_dumpable(dumpable: Dumpable) -> Result<(), Errno> {
+    prctl(libc::PR_SET_DUMPABLE, libc::c_ulong::from(dumpable == Dumpable::Yes), 0)
+}
+
+/// No exec of the caller or its children gains privileges from now on (PR_SET_NO_NEW_PRIVS).
+pub fn no_new_privileges() -> Result<(), Errno> {
+    prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0)
+}
+
+/// Removes every capability for good: the ambient and bounding sets, and root's magic with locked securebits
+/// (capabilities(7)), then the caller's own three sets.
+pub fn drop_capabilities() -> Result<(), Errno> {
+    const SECBIT_NOROOT_AND_KIN_LOCKED: libc::c_ulong = 0b0010_1111;
+    const PR_CAP_AMBIENT_CLEAR_ALL: libc::c_ulong = 4;
+    prctl(libc::PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0)?;
+    for capability in 0..64 {
+        match prctl(libc::PR_CAPBSET_DROP, capability, 0) {
+            // Past the last one that this kernel knows.
+            Err(Errno::EINVAL) => break,
+            other => other?,
+        }
+    }
+    prctl(libc::PR_SET_SECUREBITS, SECBIT_NOROOT_AND_KIN_LOCKED, 0)?;
+    #[repr(C)]
+    struct Header {
+        version: u32,
+        pid: i32,
+    }
+    let header = Header { version: 0x2008_0522, pid: 0 };
+    let none = [0_u32; 6];
+    // SAFETY: the header names version 3, for which the kernel reads two triples of u32: `none` is six of them.
+    let done = unsafe { libc::syscall(libc::SYS_capset, &raw const header, none.as_ptr()) };
+    Errno::result(done).map(drop)
+}
+
+/// A new, empty session keyring (keyctl(2), KEYCTL_JOIN_SESSION_KEYRING). A kernel without keyrings has none to inherit.
+pub fn new_session_keyring() -> Result<(), Errno> {
+    const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;
+    // SAFETY: a null name asks for an anonymous keyring; nothing is dereferenced.
+    let done = unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0) };
+    match Errno::result(done) {
+        Ok(_) | Err(Errno::ENOSYS) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Marks every descriptor from `first` on close-on-exec (close_range(2), Linux 5.11).
+pub fn close_on_exec_from(first: RawFd) -> Result<(), Errno> {
+    let first = libc::c_uint::try_from(first).map_err(|_| Errno::EBADF)?;
+    const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
+    // SAFETY: only integers are passed; a descriptor that is marked stays valid until exec.
+    let done = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, CLOSE_RANGE_CLOEXEC) };
+    Errno::result(done).map(drop)
+}
+
+/// Closes every descriptor from 0 on but `kept`.
+pub fn close_all_but(kept: RawFd) {
+    let Ok(kept) = libc::c_uint::try_from(kept) else { return };
+    if kept > 0 {
+        // SAFETY: only integers are passed. The caller owns no descriptor that it uses afterwards but `kept`.
+        unsafe { libc::syscall(libc::SYS_close_range, 0, kept - 1, 0) };
+    }
+    // SAFETY: as above.
+    unsafe { libc::syscall(libc::SYS_close_range, kept + 1, libc::c_uint::MAX, 0) };
+}
+
+/// A descriptor of process `pid` (pidfd_open(2), Linux 5.3).
+pub fn pidfd(pid: i32) -> Result<OwnedFd, Errno> {
+    // SAFETY: only integers are passed.
+    let raw = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+    let raw = RawFd::try_from(raw).map_err(|_| Errno::EBADF)?;
+    // SAFETY: the kernel just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+/// Sends `signal` to the process behind a pidfd: never to another that got its number.
+pub fn signal(process: impl AsFd, signal: libc::c_int) -> Result<(), Errno> {
+    // SAFETY: a null siginfo asks the kernel to fill it in as kill(2) does.
+    let done = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, process.as_fd().as_raw_fd(), signal, 0, 0) };
+    Errno::result(done).map(drop)
+}
+
+/// fork(2).
+pub fn fork() -> Result<nix::unistd::ForkResult, Errno> {
+    // SAFETY: the launcher has no other threads on either side of this call: see `namespace::clone_into`.
+    unsafe { nix::unistd::fork() }
+}
+
+/// The default action for every signal that a caller may have changed, and no signal blocked.
+pub fn reset_signals(ignored: &[libc::c_int]) {
+    for number in 1..=libc::SIGRTMAX() {
+        let action = if ignored.contains(&number) { libc::SIG_IGN } else { libc::SIG_DFL };
+        // SAFETY: SIG_DFL and SIG_IGN are dispositions, no code is installed. KILL and STOP fail harmlessly.
+        unsafe { libc::signal(number, action) };
+    }
+    nix::sys::signal::SigSet::empty().thread_set_mask().ok();
+}
+
+/// The signals that the caller ignores: what an exec'ed program inherits (signal(7)).
+pub fn ignored_signals() -> Vec<libc::c_int> {
+    let mut ignored = Vec::new();
+    for number in 1..=libc::SIGRTMAX() {
+        // SAFETY: `sigaction` is a plain C struct for which all-zero bytes are a value.
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        // SAFETY: a null new action only asks; `action` is writable for one `sigaction`.
+        let done = unsafe { libc::sigaction(number, std::ptr::null(), &raw mut action) };
+        // The Rust runtime ignores SIGPIPE in this process; the agent is to have what its caller had: the default.
+        if done == 0 && action.sa_sigaction == libc::SIG_IGN && number != libc::SIGPIPE {
+            ignored.push(number);
+        }
+    }
+    ignored
+}
+
+/// Ends the process at once, running nothing of it (exit_group(2)).
+pub fn exit_now(code: libc::c_int) -> ! {
+    // SAFETY: does not return and touches no memory of ours.
+    unsafe { libc::_exit(code) }
+}
+
+/// What a wait for children brought: raw pid and status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waited {
+    /// Which child.
+    pub pid: i32,
+    /// The raw status of wait(2).
+    pub status: libc::c_int,
+}
+
+/// Waits for any child to end or stop. `None`: there is no child left.
+pub fn wait_any() -> Option<Waited> {
+    loop {
+        let mut status = 0;
+        // SAFETY: `status` is writable.
+        let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WUNTRACED | libc::__WALL) };
+        match Errno::result(pid) {
+            Ok(pid) => return Some(Waited { pid, status }),
+            Err(Errno::EINTR) => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+/// Takes the end of child `pid`, waiting for it. For a child that somebody else waited for already there is nothing to do.
+pub fn reap(pid: i32) {
+    let mut status = 0;
+    loop {
+        // SAFETY: `status` is writable.
+        let done = unsafe { libc::waitpid(pid, &raw mut status, libc::__WALL) };
+        match Errno::result(done) {
+            Err(Errno::EINTR) => {}
+            Ok(_) | Err(_) => return,
+        }
+    }
+}
