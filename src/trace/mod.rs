@@ -16,11 +16,18 @@ use crate::vocab::path::AbsPath;
 /// Version of the trace format that this build writes; older ones are read, newer ones are refused.
 pub const VERSION: u32 = 1;
 
+/// The first word of every trace.
+pub const FORMAT: &str = "pinfold-trace";
+
+/// Longest line in bytes, its end included. One event can hold the names of an environment (6 MiB at most for the
+/// kernel), each byte escaped as three, in two sets; a longer line was made by nobody.
+pub const MAX_LINE: usize = 64 << 20;
+
 /// The first line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Header {
-    /// Always `"pinfold-trace"`.
+    /// Always [`FORMAT`].
     pub format: String,
     /// [`VERSION`] of the writer.
     pub version: u32,
