@@ -1,1 +1,174 @@
-//! Profile → [`FilterSpec`](super::FilterSpec).
+//! Profile → [`FilterSpec`] of an enforced run.
+//!
+//! Allowed are the base set and what the profile lists; calls of risk 4 only if they are marked approved. Everything else is
+//! handed to the supervisor, which names it and answers the errno of the table. What learning refuses by argument is refused
+//! here by the same rules, so that the two plans give a program the same answers.
+
+use std::collections::BTreeMap;
+
+use crate::profile::Profile;
+use crate::vocab::syscall::Syscall;
+use crate::vocab::syscall_table::{Class, IOCTLS, SOCKET_DOMAINS, SOCKET_TYPES, rows};
+
+use super::mounts::PlanError;
+use super::observe::refusals;
+use super::{Action, Condition, FilterSpec, Rule, Test, Width};
+
+/// The bits of a socket's type that are its type; the others are flags (SOCK_CLOEXEC, SOCK_NONBLOCK).
+const SOCKET_TYPE_MASK: u64 = 0xf;
+
+/// Local sockets that every program may make: the C library asks for name services with one.
+const BASE_SOCKETS: [&str; 1] = ["unix stream"];
+
+/// The filter of `profile`.
+///
+/// # Errors
+///
+/// When a value among the arguments is no value that this version knows: it would otherwise be silently withheld.
+pub fn filter(profile: &Profile) -> Result<FilterSpec, PlanError> {
+    let calls = rows().map(|(call, row)| {
+        let listed = profile.syscalls.allow.contains(&call);
+        let approved = row.risk < 4 || profile.syscalls.approved.contains(&call);
+        let action = match row.class {
+            Class::Base => Action::Allow,
+            _ if listed && approved => Action::Allow,
+            Class::Absent => Action::Refuse(row.refused),
+            Class::Learned | Class::Floor => Action::Report(row.refused),
+        };
+        (call, action)
+    });
+    let mut spec = FilterSpec {
+        calls: calls.collect(),
+        default: Action::Report(libc_enosys()),
+        unknown: Action::Refuse(libc_enosys()),
+        rules: refusals(Action::Report),
+    };
+    let values = |name: &str| {
+        let call = Syscall::from_name(name)?;
+        Some((call, profile.syscalls.arguments.get(&call)))
+    };
+    let known = ["ioctl", "socket", "socketpair"];
+    if let Some(call) = profile.syscalls.arguments.keys().find(|call| !known.contains(&call.name())) {
+        return Err(PlanError::Arguments { call: *call });
+    }
+    if let Some((call, values)) = values("ioctl") {
+        let mut commands: Vec<u32> = IOCTLS.iter().map(|(command, _)| *command).collect();
+        for value in values.into_iter().flatten() {
+            commands.push(ioctl(value).ok_or_else(|| PlanError::Value { call, value: value.clone() })?);
+        }
+        allow_only(
+            &mut spec.rules,
+            call,
+            commands.into_iter().map(|command| vec![equal(1, u64::from(u32::MAX), command)]),
+        );
+        // What a device does not know it refuses with ENOTTY: programs expect no other answer.
+        spec.calls.insert(call, Action::Report(ENOTTY));
+    }
+    for name in ["socket", "socketpair"] {
+        let Some((call, own)) = values(name) else { continue };
+        // A pair is of the same kinds as a single socket.
+        let shared = if name == "socketpair" { values("socket").and_then(|(_, values)| values) } else { None };
+        let mut allowed = Vec::new();
+        let base = BASE_SOCKETS.iter().map(|word| (*word).to_owned());
+        let pair = (name == "socketpair").then(|| ["unix datagram", "unix seqpacket"].map(str::to_owned));
+        let listed = own.into_iter().flatten().chain(shared.into_iter().flatten()).cloned();
+        for value in base.chain(pair.into_iter().flatten()).chain(listed) {
+            allowed.extend(socket(&value).ok_or_else(|| PlanError::Value { call, value: value.clone() })?);
+        }
+        allow_only(&mut spec.rules, call, allowed);
+        spec.calls.insert(call, Action::Report(EAFNOSUPPORT));
+    }
+    Ok(spec)
+}
+
+const ENOTTY: i32 = 25;
+const EAFNOSUPPORT: i32 = 97;
+
+const fn libc_enosys() -> i32 {
+    38
+}
+
+fn allow_only(
+    rules: &mut BTreeMap<Syscall, Vec<Rule>>,
+    call: Syscall,
+    allowed: impl IntoIterator<Item = Vec<Condition>>,
+) {
+    let rules = rules.entry(call).or_default();
+    rules.extend(allowed.into_iter().map(|conditions| Rule { conditions, action: Action::Allow }));
+}
+
+fn equal(argument: u8, mask: u64, value: u32) -> Condition {
+    Condition { argument, width: Width::Word, mask, value: u64::from(value), test: Test::Equal }
+}
+
+fn ioctl(value: &str) -> Option<u32> {
+    let named = IOCTLS.iter().find(|(_, name)| *name == value).map(|(command, _)| *command);
+    named.or_else(|| u32::from_str_radix(value.strip_prefix("0x")?, 16).ok())
+}
+
+/// `"inet stream"`, `"netlink raw 0"`: the inverse of [`crate::vocab::syscall_table::socket_word`]. Without a protocol the
+/// usual ones are meant and no other: MPTCP is a stream, too.
+fn socket(value: &str) -> Option<Vec<Vec<Condition>>> {
+    let mut words = value.split(' ');
+    let mut number = |names: &[(i32, &str)]| -> Option<u32> {
+        let word = words.next()?;
+        let named = names.iter().find(|(_, name)| *name == word).map(|(number, _)| *number);
+        u32::try_from(named.or_else(|| word.parse().ok())?).ok()
+    };
+    let (domain, kind) = (number(SOCKET_DOMAINS)?, number(SOCKET_TYPES)?);
+    let protocols = match (words.next(), domain, kind) {
+        (Some(protocol), ..) => vec![protocol.parse().ok()?],
+        (None, 2 | 10, 1) => vec![0, 6],
+        (None, 2 | 10, 2) => vec![0, 17],
+        (None, 1, _) => vec![0, 1],
+        (None, ..) => vec![0],
+    };
+    let all = u64::from(u32::MAX);
+    let conditions = |protocol| vec![equal(0, all, domain), equal(1, SOCKET_TYPE_MASK, kind), equal(2, all, protocol)];
+    words.next().is_none().then(|| protocols.into_iter().map(conditions).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::mounts::tests::empty;
+    use crate::vocab::syscall_table::row;
+
+    fn call(name: &str) -> Syscall {
+        Syscall::from_name(name).unwrap()
+    }
+
+    #[test]
+    fn an_empty_profile_allows_the_base_set_and_nothing_else() {
+        let spec = filter(&empty()).unwrap();
+        for call in Syscall::all() {
+            let ruled = ["ioctl", "socket", "socketpair"].contains(&call.name());
+            let allowed = spec.calls[&call] == Action::Allow;
+            assert_eq!(allowed, row(call).class == Class::Base && !ruled, "{call}");
+        }
+    }
+
+    #[test]
+    fn a_call_of_risk_4_needs_its_approval() {
+        let mut profile = empty();
+        profile.syscalls.allow.insert(call("ptrace"));
+        assert_eq!(filter(&profile).unwrap().calls[&call("ptrace")], Action::Report(1));
+        profile.syscalls.approved.insert(call("ptrace"));
+        assert_eq!(filter(&profile).unwrap().calls[&call("ptrace")], Action::Allow);
+    }
+
+    #[test]
+    fn a_value_that_is_not_understood_stops_the_plan() {
+        let mut profile = empty();
+        profile.syscalls.arguments.insert(call("socket"), ["inet5 stream".to_owned()].into());
+        assert!(matches!(filter(&profile), Err(PlanError::Value { .. })));
+    }
+
+    #[test]
+    fn words_of_sockets_are_read_as_they_are_written() {
+        for (domain, kind, protocol) in [(1, 1, 0), (2, 2, 17), (16, 3, 0), (10, 1, 6)] {
+            let word = crate::vocab::syscall_table::socket_word(domain, kind, protocol);
+            assert!(socket(&word).is_some(), "{word}");
+        }
+    }
+}

@@ -243,3 +243,29 @@ pub enum Action {
     /// SECCOMP_RET_TRACE: the tracer records the attempt and answers with this errno.
     TraceRefuse(i32),
 }
+
+/// The temporary directories that are private in every run: what lies in the host's is not inside, and what is made inside
+/// is gone at the end. `$TMPDIR` is among them where it lies in one; elsewhere it is a place like any other.
+pub fn private_tmp(roots: &crate::vocab::location::Roots) -> Vec<AbsPath> {
+    let shared: Vec<AbsPath> = ["/tmp", "/var/tmp"].iter().filter_map(|place| AbsPath::new(place).ok()).collect();
+    let own = roots.get(crate::vocab::location::Base::Tmpdir);
+    let own = own.filter(|own| shared.iter().any(|top| own.is_beneath(top) && own != top));
+    shared.iter().cloned().chain(own).collect()
+}
+
+/// Read-only binds over `guarded` names that lie in a writable directory, and pins on the directories between, so that none
+/// of them can be renamed away with its guards and be made anew. Parents come first.
+fn guards(guarded: &BTreeSet<AbsPath>, writable_above: &dyn Fn(&AbsPath) -> Option<AbsPath>) -> Vec<MountStep> {
+    let mut pins = BTreeSet::new();
+    let mut names: Vec<&AbsPath> = Vec::new();
+    for name in guarded {
+        let Some(top) = writable_above(name) else { continue };
+        if names.iter().any(|above| name.is_beneath(above)) {
+            continue;
+        }
+        pins.extend(name.ancestors().take_while(|dir| *dir != top && dir.is_beneath(&top)));
+        names.push(name);
+    }
+    let pins = pins.into_iter().map(|target| MountStep::Pin { target });
+    pins.chain(names.into_iter().map(|target| MountStep::Guard { target: target.clone() })).collect()
+}

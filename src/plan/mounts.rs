@@ -1,1 +1,487 @@
-//! Profile × Host → the mount steps of an enforced run.
+//! Profile × Host → the plan of an enforced run.
+//!
+//! Mounts decide what exists. The root is empty; each grant puts one place into it, parents before what lies beneath them,
+//! so that the longest path wins. A grant on a symlink puts the link there, never what it leads to: that needs a grant of
+//! its own. A place whose way leads through a symlink on this machine is put where it really lies, and the link with it.
+//!
+//! In what may be written, names that the host executes stay read-only, unless the profile names exactly them and a person
+//! approved it. pinfold's own state is never inside.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::profile::{NetAccess, PathGrant, Profile};
+use crate::vocab::access::Access;
+use crate::vocab::endpoint::NetTarget;
+use crate::vocab::host::{FileKind, Host};
+use crate::vocab::location::{Base, Location, Roots};
+use crate::vocab::path::AbsPath;
+use crate::vocab::syscall::Syscall;
+
+use super::{Mode, MountStep, Network, Plan, RootStyle, Withheld};
+
+/// Why a profile cannot be carried out on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// A bundle that this version does not know.
+    #[error("the bundle `@{0}` is not known to this version")]
+    Bundle(String),
+    /// A variable that is not set here.
+    #[error("`{0}` names a variable that is not set here")]
+    Variable(Location),
+    /// A network line that this version cannot enforce.
+    #[error("`{0}` in [network] cannot be enforced by this version, which has no network or the host's whole one")]
+    Endpoint(String),
+    /// Arguments of a call that has no argument rules.
+    #[error("[syscalls.arguments] has no rules for `{call}`")]
+    Arguments {
+        /// Which.
+        call: Syscall,
+    },
+    /// A value of an argument that is not understood.
+    #[error("`{value}` is no value for `{call}` in [syscalls.arguments]")]
+    Value {
+        /// Of which call.
+        call: Syscall,
+        /// Which.
+        value: String,
+    },
+    /// A newer base set.
+    #[error("the base set {0} of system calls is newer than this version")]
+    Base(u32),
+    /// A grant on too much.
+    #[error("`{0}` is never granted: it holds everything")]
+    TooWide(Location),
+}
+
+impl PlanError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Variable(_) => Some("set the variable, or remove the line from the profile".to_owned()),
+            Self::Endpoint(_) => Some("`\"@host\" = \"unconfined\"` gives the host's whole network".to_owned()),
+            Self::Base(_) | Self::Bundle(_) => Some("a newer pinfold wrote this profile: update".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// Files under these that the loader, the shell and the kernel make themselves; no grant can add to them.
+const PRIVATE: [&str; 3] = ["/proc", "/dev", "/tmp"];
+
+/// Every place that must be looked at before [`plan`]: the grants, and all that lies above them.
+pub fn wanted_paths(profile: &Profile, roots: &Roots) -> Vec<AbsPath> {
+    let mut wanted = BTreeSet::new();
+    for path in profile.filesystem.keys().filter_map(|location| roots.resolve(location)) {
+        wanted.extend(path.ancestors());
+        wanted.insert(path);
+    }
+    for base in [Base::Project, Base::Home, Base::Tmpdir] {
+        wanted.extend(roots.get(base));
+    }
+    wanted.into_iter().collect()
+}
+
+/// The plan of a run of `program` under `profile`. `guarded` are names that exist and that the host executes.
+pub fn plan(
+    profile: &Profile,
+    host: &Host,
+    guarded: &BTreeSet<AbsPath>,
+    program: AbsPath,
+    argv: Vec<Vec<u8>>,
+) -> Result<Plan, PlanError> {
+    if profile.syscalls.base > crate::vocab::syscall_table::BASE_VERSION {
+        return Err(PlanError::Base(profile.syscalls.base));
+    }
+    let mut withheld = Vec::new();
+    let network = network(profile, &mut withheld)?;
+    let grants = resolve(profile, &host.roots)?;
+    let mut furnishing =
+        Furnishing { host, steps: Vec::new(), links: BTreeMap::new(), create: Vec::new(), copies: Vec::new() };
+    furnishing.private_places(&grants);
+    for (path, (location, grant)) in &grants {
+        if !grant.approved {
+            let line = format!("\"{location}\" = \"{}\"", grant.access);
+            withheld.push(Withheld { line, why: "not approved".to_owned() });
+            furnishing.cover(path, &grants);
+        } else if let Some(why) = furnishing.grant(path, grant) {
+            let line = format!("\"{location}\" = \"{}\"", grant.access);
+            withheld.push(Withheld { line, why: why.to_owned() });
+        }
+    }
+    furnishing.protect(guarded, &grants);
+    furnishing.enter(&host.workdir);
+    let Furnishing { steps, create, copies, .. } = furnishing;
+    for name in profile.secrets.iter().filter(|(_, secret)| !secret.approved).map(|(name, _)| name) {
+        withheld.push(Withheld { line: format!("\"{name}\" = {{ from = \"env\" }}"), why: "not approved".to_owned() });
+    }
+    let secrets = profile.secrets.iter().filter(|(_, secret)| secret.approved).map(|(name, _)| name.clone());
+    Ok(Plan {
+        mode: Mode::Enforce,
+        identity: host.identity,
+        root: RootStyle::Empty,
+        mounts: steps,
+        workdir: host.workdir.clone(),
+        program,
+        argv,
+        environment: profile.environment.iter().cloned().chain(secrets).collect(),
+        set: BTreeMap::new(),
+        network,
+        filter: super::filter::filter(profile)?,
+        limits: profile.limits.clone(),
+        create,
+        copies,
+        withheld,
+    })
+}
+
+fn network(profile: &Profile, withheld: &mut Vec<Withheld>) -> Result<Network, PlanError> {
+    let mut network = Network::None;
+    for (target, grant) in &profile.network {
+        match (target, grant.access) {
+            (NetTarget::Host, NetAccess::Unconfined) if grant.approved => network = Network::Host,
+            (NetTarget::Host, NetAccess::Unconfined) => withheld.push(Withheld {
+                line: "\"@host\" = \"unconfined\"".to_owned(),
+                why: "not approved; the run has no network".to_owned(),
+            }),
+            (target, _) => return Err(PlanError::Endpoint(target.to_string())),
+        }
+    }
+    Ok(network)
+}
+
+type Grants<'a> = BTreeMap<AbsPath, (&'a Location, &'a PathGrant)>;
+
+/// Grants by path; of two lines for one place (`~/x` and `$PROJECT` may meet) the wider one.
+fn resolve<'a>(profile: &'a Profile, roots: &Roots) -> Result<Grants<'a>, PlanError> {
+    let mut grants: Grants<'a> = BTreeMap::new();
+    for (location, grant) in &profile.filesystem {
+        if let Location::Bundle(name) = location {
+            return Err(PlanError::Bundle(name.clone()));
+        }
+        let path = roots.resolve(location).ok_or_else(|| PlanError::Variable(location.clone()))?;
+        let holds_home = roots.get(Base::Home).is_some_and(|home| home.is_beneath(&path));
+        if grant.access > Access::Exist && (path.is_root() || holds_home) {
+            return Err(PlanError::TooWide(location.clone()));
+        }
+        let wider =
+            |(_, before): &(&Location, &PathGrant)| (before.approved, before.access) >= (grant.approved, grant.access);
+        if !grants.get(&path).is_some_and(wider) {
+            grants.insert(path, (location, grant));
+        }
+    }
+    Ok(grants)
+}
+
+struct Furnishing<'a> {
+    host: &'a Host,
+    steps: Vec<MountStep>,
+    /// Symlinks that are put into the root, by their place.
+    links: BTreeMap<AbsPath, Vec<u8>>,
+    create: Vec<AbsPath>,
+    copies: Vec<AbsPath>,
+}
+
+impl Furnishing<'_> {
+    /// What every sandbox has of its own, and a private directory above each file that is copied in.
+    fn private_places(&mut self, grants: &Grants<'_>) {
+        for place in super::private_tmp(&self.host.roots) {
+            self.steps.push(MountStep::Tmpfs { target: place, mode: 0o1777 });
+        }
+        self.steps.extend([MountStep::Proc, MountStep::Dev]);
+        if let Some(home) = self.host.roots.get(Base::Home) {
+            self.steps.push(MountStep::Directory { target: home, mode: 0o700 });
+        }
+        let mut above = BTreeSet::new();
+        for (path, (_, grant)) in grants {
+            if grant.access == Access::Replace && grant.approved && writable_above(path, grants).is_none() {
+                above.extend(path.parent());
+            }
+        }
+        self.steps.extend(above.into_iter().map(|target| MountStep::Tmpfs { target, mode: 0o700 }));
+    }
+
+    /// Puts one granted place into the root; says why where that cannot be.
+    fn grant(&mut self, path: &AbsPath, grant: &PathGrant) -> Option<&'static str> {
+        if PRIVATE.iter().any(|top| AbsPath::new(top).is_ok_and(|top| *path == top)) {
+            return Some("every run has one of its own");
+        }
+        if path.is_beneath(&self.host.state_dir) {
+            return Some("it is pinfold's own state, which no sandbox sees");
+        }
+        let target = self.through_links(path);
+        let seen = self.host.look(&target).or_else(|| self.host.look(path));
+        let Some(seen) = seen else { return self.missing(&target, grant) };
+        if let (FileKind::Symlink, Some(text)) = (seen.kind, &seen.link) {
+            self.link(&target, text.clone());
+            return None;
+        }
+        // What lies in a granted directory exists already.
+        if grant.access == Access::Exist && self.is_bound(&target) {
+            return None;
+        }
+        let replace = grant.access == Access::Replace && self.copies_to(&target);
+        self.steps.push(match (grant.access, seen.kind) {
+            (Access::Exist, FileKind::Dir) => MountStep::Directory { target, mode: seen.mode & 0o7777 },
+            (Access::Exist, FileKind::File) => {
+                MountStep::Placeholder { target, size: seen.size, modified: seen.modified }
+            }
+            (Access::Exist, _) => MountStep::Bind { source: target.clone(), target, writable: false },
+            (Access::Replace, FileKind::File) if replace => {
+                self.copies.push(target.clone());
+                MountStep::Copy { target }
+            }
+            (access, _) => MountStep::Bind { source: target.clone(), target, writable: access.writes() },
+        });
+        // A directory may hold pinfold's state somewhere beneath: it is hidden again.
+        if self.host.state_dir.is_beneath(path) {
+            self.steps.push(MountStep::Cover { target: self.host.state_dir.clone() });
+        }
+        None
+    }
+
+    fn missing(&mut self, target: &AbsPath, grant: &PathGrant) -> Option<&'static str> {
+        match grant.access {
+            Access::Exist | Access::Read => Some("it does not exist here"),
+            Access::Write => {
+                self.create.push(target.clone());
+                self.steps.push(MountStep::Bind { source: target.clone(), target: target.clone(), writable: true });
+                None
+            }
+            Access::Replace => {
+                if self.copies_to(target) {
+                    self.copies.push(target.clone());
+                    self.steps.push(MountStep::Copy { target: target.clone() });
+                }
+                None
+            }
+        }
+    }
+
+    /// Whether the directory above `target` is one of our own, into which a file can be copied.
+    fn copies_to(&self, target: &AbsPath) -> bool {
+        let above = target.parent();
+        self.steps.iter().any(|step| matches!(step, MountStep::Tmpfs { target, .. } if Some(target) == above.as_ref()))
+    }
+
+    /// A place that is named and withheld must not appear because something above it is granted.
+    fn cover(&mut self, path: &AbsPath, grants: &Grants<'_>) {
+        let visible = path
+            .ancestors()
+            .any(|above| grants.get(&above).is_some_and(|(_, grant)| grant.approved && grant.access >= Access::Read));
+        if visible && self.host.look(path).is_some() {
+            self.steps.push(MountStep::Cover { target: path.clone() });
+        }
+    }
+
+    /// Where `path` really lies: symlinks above it are put into the root, and followed.
+    fn through_links(&mut self, path: &AbsPath) -> AbsPath {
+        let mut here = AbsPath::root();
+        let parts: Vec<&[u8]> = path.components().collect();
+        for (index, part) in parts.iter().enumerate() {
+            let Ok(next) = here.join(part) else { return path.clone() };
+            let link = self.host.look(&next).and_then(|seen| seen.link.clone());
+            match link {
+                Some(text) if index + 1 < parts.len() => {
+                    self.link(&next, text.clone());
+                    here = follow(&here, &text).unwrap_or(next);
+                }
+                _ => here = next,
+            }
+        }
+        here
+    }
+
+    fn link(&mut self, target: &AbsPath, text: Vec<u8>) {
+        // What lies in a bind mount is there already.
+        if self.is_bound(target) || self.links.contains_key(target) {
+            return;
+        }
+        self.links.insert(target.clone(), text.clone());
+        self.steps.push(MountStep::Symlink { target: target.clone(), text });
+    }
+
+    fn is_bound(&self, path: &AbsPath) -> bool {
+        self.steps.iter().any(|step| match step {
+            MountStep::Bind { target, .. } => path.is_beneath(target),
+            _ => false,
+        })
+    }
+
+    /// Guards what the host executes in whatever may be written.
+    fn protect(&mut self, guarded: &BTreeSet<AbsPath>, grants: &Grants<'_>) {
+        let writable = |path: &AbsPath| writable_above(path, grants);
+        self.steps.extend(super::guards(guarded, &writable));
+    }
+
+    /// The working directory must exist, if only as an empty directory.
+    fn enter(&mut self, workdir: &AbsPath) {
+        if !self.is_bound(workdir) {
+            let target = workdir.clone();
+            self.steps.push(MountStep::Directory { target, mode: 0o755 });
+        }
+    }
+}
+
+/// The directory that may be written and lies at or above `path`; `None` also where `path` itself is granted for writing by
+/// name: then a person approved just that.
+fn writable_above(path: &AbsPath, grants: &Grants<'_>) -> Option<AbsPath> {
+    let by_name =
+        grants.get(path).is_some_and(|(_, grant)| grant.sensitive.is_some() && grant.approved && grant.access.writes());
+    if by_name {
+        return None;
+    }
+    let nearest = std::iter::once(path.clone()).chain(path.ancestors()).find_map(|place| {
+        grants
+            .get(&place)
+            .filter(|(_, grant)| grant.approved && grant.access >= Access::Read)
+            .map(|(_, grant)| (place, grant.access))
+    });
+    nearest.filter(|(_, access)| *access == Access::Write).map(|(place, _)| place)
+}
+
+/// The directory that `text` leads to from `dir`, by text alone.
+fn follow(dir: &AbsPath, text: &[u8]) -> Option<AbsPath> {
+    let mut here = if text.first() == Some(&b'/') { AbsPath::root() } else { dir.clone() };
+    for part in text.split(|&b| b == b'/') {
+        here = match part {
+            b"" | b"." => here,
+            b".." => here.parent().unwrap_or_else(AbsPath::root),
+            part => here.join(part).ok()?,
+        };
+    }
+    Some(here)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::profile::{Limits, NetGrant, Syscalls};
+    use crate::vocab::host::{Identity, Seen};
+    use crate::vocab::sensitivity::Sensitivity;
+
+    /// A profile that grants nothing.
+    pub(crate) fn empty() -> Profile {
+        Profile {
+            name: "x".into(),
+            command: vec!["x".into()],
+            filesystem: BTreeMap::new(),
+            network: BTreeMap::new(),
+            syscalls: Syscalls { base: 1, ..Syscalls::default() },
+            environment: BTreeSet::new(),
+            secrets: BTreeMap::new(),
+            limits: Limits::default(),
+        }
+    }
+
+    fn path(text: &str) -> AbsPath {
+        AbsPath::new(text).unwrap()
+    }
+
+    fn host(places: &[(&str, FileKind, Option<&str>)]) -> Host {
+        let seen = places.iter().map(|(place, kind, link)| {
+            let link = link.map(|text| text.as_bytes().to_vec());
+            (path(place), Some(Seen { kind: *kind, mode: 0o755, size: 1, modified: 2, uid: 0, link }))
+        });
+        Host {
+            identity: Identity { uid: 1000, gid: 1000 },
+            roots: Roots(BTreeMap::from([(Base::Project, path("/home/a/p")), (Base::Home, path("/home/a"))])),
+            workdir: path("/home/a/p"),
+            seen: seen.collect(),
+            environment: BTreeSet::new(),
+            state_dir: path("/home/a/.local/state/pinfold"),
+        }
+    }
+
+    fn with(grants: &[(&str, Access)]) -> Profile {
+        let mut profile = empty();
+        for (location, access) in grants {
+            let grant = PathGrant { access: *access, sensitive: None, approved: true, reason: None };
+            profile.filesystem.insert(location.parse().unwrap(), grant);
+        }
+        profile
+    }
+
+    fn steps(profile: &Profile, host: &Host, guarded: &[&str]) -> Vec<MountStep> {
+        let guarded = guarded.iter().map(|place| path(place)).collect();
+        plan(profile, host, &guarded, path("/usr/bin/x"), vec![]).unwrap().mounts
+    }
+
+    #[test]
+    fn a_place_behind_a_symlink_is_bound_where_it_lies_and_the_link_is_made() {
+        let host = host(&[
+            ("/lib", FileKind::Symlink, Some("usr/lib")),
+            ("/usr/lib", FileKind::Dir, None),
+            ("/usr/lib/x.so", FileKind::File, None),
+        ]);
+        let steps = steps(&with(&[("/lib/x.so", Access::Read)]), &host, &[]);
+        let so = path("/usr/lib/x.so");
+        assert!(steps.contains(&MountStep::Symlink { target: path("/lib"), text: b"usr/lib".to_vec() }));
+        assert!(steps.contains(&MountStep::Bind { source: so.clone(), target: so, writable: false }));
+    }
+
+    #[test]
+    fn a_grant_on_a_symlink_grants_nothing_of_its_target() {
+        let host =
+            host(&[("/home/a/l", FileKind::Symlink, Some("/etc/shadow")), ("/etc/shadow", FileKind::File, None)]);
+        let steps = steps(&with(&[("~/l", Access::Read)]), &host, &[]);
+        assert!(!steps.iter().any(|step| matches!(step, MountStep::Bind { .. })), "{steps:?}");
+    }
+
+    #[test]
+    fn what_the_host_executes_is_guarded_in_a_writable_project_and_cannot_be_renamed_away() {
+        let host = host(&[("/home/a/p", FileKind::Dir, None)]);
+        let steps = steps(&with(&[("$PROJECT", Access::Write)]), &host, &["/home/a/p/.git/hooks", "/home/a/.bashrc"]);
+        assert!(steps.contains(&MountStep::Pin { target: path("/home/a/p/.git") }));
+        assert!(steps.contains(&MountStep::Guard { target: path("/home/a/p/.git/hooks") }));
+        assert!(!steps.contains(&MountStep::Guard { target: path("/home/a/.bashrc") }), "it is not inside at all");
+    }
+
+    #[test]
+    fn an_unapproved_place_below_a_granted_directory_is_covered_and_said() {
+        let mut profile = with(&[("$PROJECT", Access::Write)]);
+        let grant =
+            PathGrant { access: Access::Read, sensitive: Some(Sensitivity::Credential), approved: false, reason: None };
+        profile.filesystem.insert("$PROJECT/.env".parse().unwrap(), grant);
+        let host = host(&[("/home/a/p", FileKind::Dir, None), ("/home/a/p/.env", FileKind::File, None)]);
+        let plan = plan(&profile, &host, &BTreeSet::new(), path("/x"), vec![]).unwrap();
+        assert!(plan.mounts.contains(&MountStep::Cover { target: path("/home/a/p/.env") }));
+        assert_eq!(plan.withheld.len(), 1);
+    }
+
+    #[test]
+    fn a_writable_directory_that_is_missing_is_made_and_a_missing_read_is_said() {
+        let host = host(&[]);
+        let profile = with(&[("~/.x", Access::Write), ("~/.y", Access::Read)]);
+        let plan = plan(&profile, &host, &BTreeSet::new(), path("/x"), vec![]).unwrap();
+        assert_eq!(plan.create, [path("/home/a/.x")]);
+        assert_eq!(plan.withheld.len(), 1);
+    }
+
+    #[test]
+    fn the_home_directory_is_never_granted_whole() {
+        for place in ["~", "/home", "/"] {
+            let got = plan(&with(&[(place, Access::Read)]), &host(&[]), &BTreeSet::new(), path("/x"), vec![]);
+            assert!(matches!(got, Err(PlanError::TooWide(_))), "{place}");
+        }
+    }
+
+    #[test]
+    fn pinfolds_state_is_not_inside_even_where_a_grant_holds_it() {
+        let host = host(&[("/home/a/.local/state", FileKind::Dir, None)]);
+        let steps = steps(&with(&[("~/.local/state", Access::Write)]), &host, &[]);
+        assert!(steps.contains(&MountStep::Cover { target: path("/home/a/.local/state/pinfold") }));
+    }
+
+    #[test]
+    fn the_network_is_the_hosts_only_by_an_approved_line() {
+        let mut profile = empty();
+        let target = NetTarget::Host;
+        let grant = NetGrant { access: NetAccess::Unconfined, approved: false, reason: None };
+        profile.network.insert(target.clone(), grant);
+        let made = |profile: &Profile| plan(profile, &host(&[]), &BTreeSet::new(), path("/x"), vec![]).unwrap();
+        assert_eq!(made(&profile).network, Network::None);
+        profile.network.get_mut(&target).unwrap().approved = true;
+        assert_eq!(made(&profile).network, Network::Host);
+    }
+}

@@ -1,1 +1,103 @@
 //! The plan under which learning runs, and its floor.
+//!
+//! Permissive: the host's tree is there to be read, the project and the home directory to be written, the network is the
+//! host's unless told otherwise. The floor: the vault is hidden but for what a flag opened, pinfold's own state is hidden,
+//! names that the host executes are read-only, everything outside project and home is read-only, and the calls that break
+//! out are refused. What both plans share (proc, dev, private temporary directories, identity) is the same here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::profile::Limits;
+use crate::vocab::host::Host;
+use crate::vocab::location::{Base, Roots};
+use crate::vocab::path::AbsPath;
+use crate::vocab::sensitivity::{Place, Row, Sensitivity, table};
+
+use super::{Mode, MountStep, Network, Plan, RootStyle};
+
+/// What is particular to one learning run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The program file.
+    pub program: AbsPath,
+    /// Its arguments.
+    pub argv: Vec<Vec<u8>>,
+    /// Vault places that a flag opened.
+    pub opened: Vec<AbsPath>,
+    /// Names that exist and that the host executes.
+    pub guarded: BTreeSet<AbsPath>,
+    /// The network.
+    pub network: Network,
+    /// Whether every call is stopped.
+    pub exact: bool,
+}
+
+/// The row of the vault that `path` falls under, if it does.
+pub fn vault_row(path: &AbsPath, roots: &Roots) -> Option<&'static Row> {
+    table().iter().find(|row| row.sensitivity == Sensitivity::Vault && row.place.covers(path, roots))
+}
+
+/// The places of the vault on this machine, whether they exist or not.
+fn vault_places(roots: &Roots) -> Vec<AbsPath> {
+    let vault = table().iter().filter(|row| row.sensitivity == Sensitivity::Vault);
+    let place = |row: &Row| match row.place {
+        Place::At(base, rest) => roots.get(base)?.join(rest).ok(),
+        // The vault is of fixed places; a name that may be anywhere cannot be covered before it exists.
+        Place::Anywhere(..) => None,
+    };
+    vault.filter_map(place).collect()
+}
+
+/// Every place that must be looked at before [`plan`].
+pub fn wanted_paths(roots: &Roots) -> Vec<AbsPath> {
+    let mut wanted = vault_places(roots);
+    wanted.extend([Base::Project, Base::Home, Base::Tmpdir].into_iter().filter_map(|base| roots.get(base)));
+    wanted
+}
+
+/// The plan of a learning run.
+pub fn plan(host: &Host, options: Options) -> Plan {
+    let writable: Vec<AbsPath> =
+        [Base::Home, Base::Project].into_iter().filter_map(|base| host.roots.get(base)).collect();
+    let mut steps: Vec<MountStep> =
+        super::private_tmp(&host.roots).into_iter().map(|target| MountStep::Tmpfs { target, mode: 0o1777 }).collect();
+    steps.extend([MountStep::Proc, MountStep::Dev]);
+    steps.extend(writable.iter().map(|place| MountStep::Bind {
+        source: place.clone(),
+        target: place.clone(),
+        writable: true,
+    }));
+    let writable_above = |path: &AbsPath| writable.iter().rev().find(|top| path.is_beneath(top)).cloned();
+    steps.extend(super::guards(&options.guarded, &writable_above));
+    let vault = vault_places(&host.roots).into_iter();
+    let closed =
+        vault.filter(|place| host.look(place).is_some() && !options.opened.iter().any(|open| place.is_beneath(open)));
+    for place in closed {
+        let partly: Vec<&AbsPath> = options.opened.iter().filter(|open| open.is_beneath(&place)).collect();
+        // A directory that is renamed away takes its cover along, and what is beneath it stays hidden.
+        steps.push(MountStep::Cover { target: place.clone() });
+        steps.extend(partly.into_iter().map(|open| MountStep::Bind {
+            source: open.clone(),
+            target: open.clone(),
+            writable: false,
+        }));
+    }
+    steps.push(MountStep::Cover { target: host.state_dir.clone() });
+    Plan {
+        mode: Mode::Learn,
+        identity: host.identity,
+        root: RootStyle::HostReadOnly,
+        mounts: steps,
+        workdir: host.workdir.clone(),
+        program: options.program,
+        argv: options.argv,
+        environment: host.environment.clone(),
+        set: BTreeMap::new(),
+        network: options.network,
+        filter: super::observe::filter(options.exact),
+        limits: Limits::default(),
+        create: Vec::new(),
+        copies: Vec::new(),
+        withheld: Vec::new(),
+    }
+}

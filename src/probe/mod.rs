@@ -1,3 +1,4 @@
-//! Looks at this machine: fills a [`Host`](crate::vocab::host::Host), and tries each kernel feature for real.
+//! Looks at this machine: the places that a plan names, and the kernel features, each tried for real.
 
 pub mod features;
+pub mod places;

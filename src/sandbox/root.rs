@@ -120,6 +120,11 @@ impl<'a> Root<'a> {
             }
             MountStep::Cover { target } => self.cover(index, target),
             MountStep::Directory { target, mode } => {
+                // Never the mode of what is there already: it may be the host's.
+                match self.open(target) {
+                    Err(Failure { errno: Errno::ENOENT, .. }) => {}
+                    other => return other.map(drop),
+                }
                 self.make_dirs(target)?;
                 let place = self.open(target)?;
                 let mode = Mode::from_bits_truncate(*mode);
