@@ -1,1 +1,34 @@
-//! The digest over a profile's canonical meaning: what an approval binds to.
+//! The digest over what a profile means: what a person approves on a machine.
+//!
+//! Invariant: two profiles have the same digest if and only if they allow the same to the same command. Comments, reasons,
+//! the name, and the spelling of the file are no part of it. Specified in `docs/profile.md`, so that others can compute it.
+
+use sha2::{Digest as _, Sha256};
+
+use super::Profile;
+use super::emit::emit;
+
+/// A digest over meaning; displayed as `sha256:` and 64 hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest([u8; 32]);
+
+/// The digest of `profile`.
+pub fn digest(profile: &Profile) -> Digest {
+    Digest(Sha256::digest(emit(&meaning(profile), None)).into())
+}
+
+/// `profile` without what is said for people alone.
+pub fn meaning(profile: &Profile) -> Profile {
+    let mut bare = profile.clone();
+    bare.name.clear();
+    bare.filesystem.values_mut().for_each(|grant| grant.reason = None);
+    bare.network.values_mut().for_each(|grant| grant.reason = None);
+    bare
+}
+
+impl std::fmt::Display for Digest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("sha256:")?;
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}

@@ -1,1 +1,199 @@
-//! [`Profile`](super::Profile) → canonical TOML; comments of an earlier text survive.
+//! A [`Profile`] → its canonical text: one order, one grant a line, the same bytes for the same meaning; and the values of
+//! single grants in the notation of files, for whoever shows one.
+//!
+//! Invariant: [`parse`](super::parse::parse) gives the profile back, and writing it again over its own text changes
+//! nothing. Comments that a person wrote into the text before stay with their lines: see [`comments`](super::comments).
+
+use std::fmt::Write as _;
+
+use crate::vocab::endpoint::NetTarget;
+use crate::vocab::escape;
+
+use super::comments::{Anchor, Comments, Part};
+use super::{NetAccess, NetGrant, PathGrant, Profile, SCHEMA, Secret, SecretSource};
+
+/// The text of `profile`, with the comments of `previous_text`.
+pub fn emit(profile: &Profile, previous_text: Option<&str>) -> String {
+    let mut page = Page::default();
+    head(&mut page, profile);
+    grants(&mut page, profile);
+    syscalls(&mut page, profile);
+    environment_and_limits(&mut page, profile);
+    Comments::of(previous_text.unwrap_or_default()).weave(page.lines)
+}
+
+/// One line of the canonical text and what comments hold on to.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) anchor: Anchor,
+    pub(super) indent: &'static str,
+    pub(super) text: String,
+}
+
+#[derive(Default)]
+struct Page {
+    lines: Vec<Line>,
+    section: &'static str,
+}
+
+impl Page {
+    fn line(&mut self, part: Part, indent: &'static str, text: String) {
+        self.lines.push(Line { anchor: Anchor { section: self.section.to_owned(), part }, indent, text });
+    }
+
+    fn section(&mut self, name: &'static str) {
+        self.section = name;
+        self.line(Part::Header, "", format!("[{name}]"));
+    }
+
+    fn entry(&mut self, key: &str, value: &str) {
+        self.line(Part::Key(key.to_owned()), "", format!("{} = {value}", self::key(key)));
+    }
+
+    /// One element a line; nothing for an empty list, which says the same.
+    fn list<'a>(&mut self, key: &str, elements: impl Iterator<Item = &'a str>) {
+        let mut elements = elements.peekable();
+        if elements.peek().is_none() {
+            return;
+        }
+        self.line(Part::Key(key.to_owned()), "", format!("{} = [", self::key(key)));
+        for element in elements {
+            let part = Part::Element(key.to_owned(), element.to_owned());
+            self.line(part, "    ", format!("{},", quote(element)));
+        }
+        self.line(Part::Close(key.to_owned()), "", "]".to_owned());
+    }
+}
+
+fn head(page: &mut Page, profile: &Profile) {
+    page.entry("schema", &SCHEMA.to_string());
+    page.entry("name", &quote(&profile.name));
+    page.entry("command", &command(&profile.command));
+}
+
+fn grants(page: &mut Page, profile: &Profile) {
+    if !profile.filesystem.is_empty() {
+        page.section("filesystem");
+        for (location, grant) in &profile.filesystem {
+            page.entry(&location.to_string(), &path_grant(grant));
+        }
+    }
+    if !profile.network.is_empty() {
+        page.section("network");
+        for (target, grant) in &profile.network {
+            page.entry(&target.to_string(), &net_grant(target, grant));
+        }
+    }
+}
+
+fn syscalls(page: &mut Page, profile: &Profile) {
+    let syscalls = &profile.syscalls;
+    page.section("syscalls");
+    page.entry("base", &syscalls.base.to_string());
+    page.list("allow", syscalls.allow.iter().map(|call| call.name()));
+    page.list("approved", syscalls.approved.iter().map(|call| call.name()));
+    if !syscalls.arguments.is_empty() {
+        page.section("syscalls.arguments");
+        for (call, words) in &syscalls.arguments {
+            if words.is_empty() {
+                // Not the same as no line: a rule that nothing meets, instead of no rule.
+                page.entry(call.name(), "[]");
+            }
+            page.list(call.name(), words.iter().map(String::as_str));
+        }
+    }
+}
+
+fn environment_and_limits(page: &mut Page, profile: &Profile) {
+    if !profile.environment.is_empty() {
+        page.section("environment");
+        page.list("pass", profile.environment.iter().map(String::as_str));
+    }
+    if !profile.secrets.is_empty() {
+        page.section("secrets");
+        for (name, secret) in &profile.secrets {
+            page.entry(name, &self::secret(secret));
+        }
+    }
+    let limits = &profile.limits;
+    let values = [
+        ("memory", limits.memory.map(|memory| quote(&memory.to_string()))),
+        ("processes", limits.processes.map(|processes| processes.to_string())),
+        ("cpu", limits.cpu.map(|cpu| quote(&cpu.to_string()))),
+    ];
+    if values.iter().any(|(_, value)| value.is_some()) {
+        page.section("limits");
+    }
+    for (key, value) in values {
+        if let Some(value) = value {
+            page.entry(key, &value);
+        }
+    }
+}
+
+/// The words of a command as a list on one line: `["git"]`.
+pub fn command(words: &[String]) -> String {
+    let words: Vec<_> = words.iter().map(|word| quote(word)).collect();
+    format!("[{}]", words.join(", "))
+}
+
+/// What stands behind a place: `"read"`, or a table where there is more to say.
+pub fn path_grant(grant: &PathGrant) -> String {
+    let usual = grant.sensitive.is_none();
+    let sensitive = grant.sensitive.map(|sensitive| ("sensitive", quote(sensitive.as_str())));
+    let approved = (!usual || !grant.approved).then(|| ("approved", grant.approved.to_string()));
+    short_or_table(grant.access.as_str(), [sensitive, approved, reason(grant.reason.as_deref())])
+}
+
+/// What stands behind a peer: `"connect"`, or a table where there is more to say.
+pub fn net_grant(target: &NetTarget, grant: &NetGrant) -> String {
+    let access = match grant.access {
+        NetAccess::Connect => "connect",
+        NetAccess::Unconfined => "unconfined",
+    };
+    let approved = (*target == NetTarget::Host || !grant.approved).then(|| ("approved", grant.approved.to_string()));
+    short_or_table(access, [approved, reason(grant.reason.as_deref()), None])
+}
+
+/// What stands behind the name of a secret.
+pub fn secret(secret: &Secret) -> String {
+    let from = match secret.from {
+        SecretSource::Env => "env",
+    };
+    format!("{{ from = {}, approved = {} }}", quote(from), secret.approved)
+}
+
+fn reason(reason: Option<&str>) -> Option<(&'static str, String)> {
+    reason.map(|reason| ("reason", quote(reason)))
+}
+
+fn short_or_table(access: &str, more: [Option<(&'static str, String)>; 3]) -> String {
+    let more: String = more.into_iter().flatten().map(|(key, value)| format!(", {key} = {value}")).collect();
+    if more.is_empty() { quote(access) } else { format!("{{ access = {}{more} }}", quote(access)) }
+}
+
+/// A key: bare if it may be.
+fn key(text: &str) -> String {
+    let word = !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    if word { text.to_owned() } else { quote(text) }
+}
+
+/// A TOML string on one line; what is not shown as itself is written `\uHHHH`, so it is harmless on a terminal too.
+pub fn quote(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        let mut buffer = [0; 4];
+        let bytes = c.encode_utf8(&mut buffer);
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            _ if escape::terminal(bytes.as_bytes()) == *bytes => out.push(c),
+            _ if u32::from(c) <= 0xffff => drop(write!(out, "\\u{:04X}", u32::from(c))),
+            _ => drop(write!(out, "\\U{:08X}", u32::from(c))),
+        }
+    }
+    out.push('"');
+    out
+}

@@ -3,6 +3,7 @@
 //! Turns canonical TOML into a [`Profile`] and back; keeps comments that a person wrote; knows the digest over meaning. It
 //! does not know how profiles are made or used. The format is specified in `docs/profile.md`.
 
+mod comments;
 pub mod digest;
 pub mod emit;
 pub mod parse;

@@ -1,1 +1,535 @@
-//! TOML → [`Profile`](super::Profile), strictly: every error has a line and a column.
+//! The text of a profile → a [`Profile`], or one error with its place: nothing is guessed, skipped or defaulted to more.
+//!
+//! Invariant: what is returned says all that the text says. A key, word, system call or schema that this version does not
+//! know is an error, since a text that was meant to narrow must not be read as one that does not. Each place has one
+//! spelling. It does not judge whether grants are wise, and does not look at the machine.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use toml_edit::{Document, Item, Key, TableLike};
+
+use crate::vocab::access::Access;
+use crate::vocab::endpoint::NetTarget;
+use crate::vocab::escape;
+use crate::vocab::limits::{Bytes, Percent};
+use crate::vocab::location::Location;
+use crate::vocab::sensitivity::Sensitivity;
+use crate::vocab::syscall::Syscall;
+use crate::vocab::syscall_table::BASE_VERSION;
+
+use super::{Limits, NetAccess, NetGrant, PathGrant, Profile, SCHEMA, Secret, SecretSource, Syscalls};
+
+/// Why a text is no profile, and where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{line}:{column}: {problem}")]
+pub struct ParseError {
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// What stands there, harmless on a terminal, and its beginning only when it is long.
+    pub text: String,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+/// What can be wrong with a profile. Texts in it are harmless on a terminal.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Problem {
+    /// Not TOML.
+    #[error("not TOML: {0}")]
+    Syntax(String),
+    /// A raw control character, or one that changes how the text around it is shown.
+    #[error("the character {0} makes the text look like another")]
+    Deceptive(String),
+    /// Written for a later version.
+    #[error("schema {0} is newer than {SCHEMA}, the newest that this version reads")]
+    NewerSchema(i64),
+    /// No version ever wrote it.
+    #[error("there is no schema {0}")]
+    NoSchema(i64),
+    /// A base set of a later version.
+    #[error("base set {0} is not known; the newest that this version knows is {BASE_VERSION}")]
+    NewerBase(i64),
+    /// Something that every profile has.
+    #[error("`{0}` is missing")]
+    Missing(&'static str),
+    /// A key that means nothing here.
+    #[error("unknown key `{key}`")]
+    UnknownKey {
+        /// The key.
+        key: String,
+        /// Those that would mean something.
+        known: &'static [&'static str],
+    },
+    /// A word that means nothing here.
+    #[error("unknown {what} `{word}`")]
+    UnknownWord {
+        /// What is named here: `access`.
+        what: &'static str,
+        /// The word.
+        word: String,
+        /// Those that would mean something.
+        known: &'static [&'static str],
+    },
+    /// A system call that the table of this build does not have.
+    #[error("unknown system call `{0}`")]
+    UnknownCall(String),
+    /// A key of a later schema, kept free.
+    #[error("`{0}` is reserved; this version does not support it")]
+    Reserved(String),
+    /// Another kind of value.
+    #[error("expected {0}")]
+    Expected(&'static str),
+    /// A bundle.
+    #[error("this version knows no bundle `@{0}`")]
+    NoBundle(String),
+    /// Not a place, target or amount.
+    #[error("{0}")]
+    Value(String),
+    /// A second spelling of one thing.
+    #[error("must be written in its one form, `{0}`")]
+    Spelling(String),
+    /// An element that is in the list already.
+    #[error("`{0}` is listed twice")]
+    Twice(String),
+    /// `connect` for the host's network, or `unconfined` for one peer.
+    #[error("`{target}` can only be granted as `{access}`")]
+    WrongAccess {
+        /// The peer.
+        target: String,
+        /// What fits it.
+        access: &'static str,
+    },
+    /// An approval of what is not there.
+    #[error("`{0}` is approved and not in `allow`")]
+    NotAllowed(String),
+}
+
+impl ParseError {
+    /// What to do about it, where that is more than the message says.
+    pub fn hint(&self) -> Option<String> {
+        match &self.problem {
+            Problem::Deceptive(_) => Some("write it as an escape: `%HH` in a place, `\\uHHHH` elsewhere".into()),
+            Problem::NewerSchema(_) | Problem::NewerBase(_) => Some("a newer pinfold wrote this: update".into()),
+            Problem::UnknownKey { known, .. } | Problem::UnknownWord { known, .. } if !known.is_empty() => {
+                Some(format!("known here: {}", known.join(", ")))
+            }
+            Problem::UnknownCall(_) => Some("names are as in the manual pages, e.g. `openat`".into()),
+            Problem::Reserved(_) => Some("nothing would enforce it: delete it, or use a version that does".into()),
+            Problem::NoBundle(_) => Some("name the places themselves".into()),
+            Problem::NotAllowed(call) => Some(format!("add `{call}` to `allow` too, or delete it here")),
+            _ => None,
+        }
+    }
+}
+
+/// Keys of the top level, in the order of files.
+const TOP: &[&str] =
+    &["schema", "name", "command", "filesystem", "network", "syscalls", "environment", "secrets", "limits"];
+const PATH_KEYS: &[&str] = &["access", "sensitive", "approved", "reason"];
+const NET_KEYS: &[&str] = &["access", "approved", "reason"];
+const RESERVED: &[&str] = &["program", "audit", "on_violation", "tolerate", "nested_sandbox"];
+
+/// Longest part of a text that an error repeats, in characters.
+const SHOWN: usize = 60;
+
+/// Reads a profile.
+pub fn parse(text: &str) -> Result<Profile, ParseError> {
+    let source = Source(text);
+    source.shows_what_it_says()?;
+    let document = Document::parse(text).map_err(|error| {
+        let span = error.span().unwrap_or(0..0);
+        source.error(&span, Problem::Syntax(escape::terminal(error.message().replace('\n', ", ").as_bytes())))
+    })?;
+    let root = Table { source, entries: document.as_table(), span: 0..0 };
+    // Before anything else: a newer schema may have any other shape.
+    let schema = root.required("schema")?;
+    match schema.integer()? {
+        newer if newer > i64::from(SCHEMA) => return Err(schema.error(Problem::NewerSchema(newer))),
+        older if older < 1 => return Err(schema.error(Problem::NoSchema(older))),
+        _ => root.only(TOP)?,
+    }
+    Ok(Profile {
+        name: name(&root.required("name")?)?,
+        command: command(&root.required("command")?)?,
+        filesystem: entries(root.get("filesystem"), location, path_grant)?,
+        network: entries(root.get("network"), target, net_grant)?,
+        syscalls: syscalls(&root.required("syscalls")?.table()?)?,
+        environment: environment(root.get("environment"))?,
+        secrets: entries(root.get("secrets"), variable, |_, field| secret(field))?,
+        limits: limits(root.get("limits"))?,
+    })
+}
+
+/// The whole text, to say where something is.
+#[derive(Clone, Copy)]
+struct Source<'a>(&'a str);
+
+impl Source<'_> {
+    fn error(self, span: &Range<usize>, problem: Problem) -> ParseError {
+        let start = (0..=span.start.min(self.0.len())).rev().find(|&at| self.0.is_char_boundary(at)).unwrap_or(0);
+        let (before, after) = self.0.split_at(start);
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        let length = span.end.saturating_sub(start);
+        let shown = after.char_indices().take_while(|&(at, c)| at < length && c != '\n').take(SHOWN);
+        let shown: String = shown.map(|(_, c)| c).collect();
+        ParseError {
+            line: before.matches('\n').count() + 1,
+            column: line.chars().count() + 1,
+            text: escape::terminal(shown.as_bytes()),
+            problem,
+        }
+    }
+
+    /// A reviewer must see what the parser reads, in comments too: no bidirectional controls, no terminal controls.
+    fn shows_what_it_says(self) -> Result<(), ParseError> {
+        match self.0.char_indices().find(|&(_, c)| is_deceptive(c)) {
+            None => Ok(()),
+            Some((at, c)) => {
+                let name = format!("U+{:04X}", u32::from(c));
+                Err(self.error(&(at..at + c.len_utf8()), Problem::Deceptive(name)))
+            }
+        }
+    }
+}
+
+/// Characters that no profile has as themselves, comments included.
+pub(super) fn is_deceptive(c: char) -> bool {
+    matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+        || (c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
+}
+
+/// A table, of whatever spelling.
+struct Table<'a> {
+    source: Source<'a>,
+    entries: &'a dyn TableLike,
+    span: Range<usize>,
+}
+
+impl<'a> Table<'a> {
+    fn get(&self, key: &str) -> Option<Field<'a>> {
+        let (key, item) = self.entries.get_key_value(key)?;
+        Some(Field { source: self.source, key: Some(key), item })
+    }
+
+    fn required(&self, key: &'static str) -> Result<Field<'a>, ParseError> {
+        self.get(key).ok_or_else(|| self.source.error(&self.span, Problem::Missing(key)))
+    }
+
+    fn fields(&self) -> impl Iterator<Item = Field<'a>> {
+        self.entries.iter().filter_map(|(key, _)| self.get(key))
+    }
+
+    fn only(&self, known: &'static [&'static str]) -> Result<(), ParseError> {
+        for field in self.fields() {
+            let key = field.name();
+            if RESERVED.contains(&key) {
+                return Err(field.key_error(Problem::Reserved(key.to_owned())));
+            }
+            if !known.contains(&key) {
+                return Err(field.key_error(Problem::UnknownKey { key: shown(key), known }));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A value and the key that it stands behind, if it is no element.
+#[derive(Clone, Copy)]
+struct Field<'a> {
+    source: Source<'a>,
+    key: Option<&'a Key>,
+    item: &'a Item,
+}
+
+impl<'a> Field<'a> {
+    fn name(&self) -> &'a str {
+        self.key.map_or("", |key| key.get())
+    }
+
+    fn key_span(&self) -> Range<usize> {
+        self.key.and_then(Key::span).unwrap_or(0..0)
+    }
+
+    fn error(&self, problem: Problem) -> ParseError {
+        self.source.error(&self.item.span().unwrap_or_else(|| self.key_span()), problem)
+    }
+
+    fn key_error(&self, problem: Problem) -> ParseError {
+        self.source.error(&self.key_span(), problem)
+    }
+
+    fn integer(&self) -> Result<i64, ParseError> {
+        self.item.as_integer().ok_or_else(|| self.error(Problem::Expected("a number")))
+    }
+
+    fn number(&self) -> Result<u32, ParseError> {
+        let number = self.integer()?;
+        u32::try_from(number).map_err(|_| self.error(Problem::Value(format!("`{number}` is out of range"))))
+    }
+
+    fn string(&self) -> Result<&'a str, ParseError> {
+        self.item.as_str().ok_or_else(|| self.error(Problem::Expected("a string")))
+    }
+
+    fn truth(&self) -> Result<bool, ParseError> {
+        self.item.as_bool().ok_or_else(|| self.error(Problem::Expected("true or false")))
+    }
+
+    fn table(&self) -> Result<Table<'a>, ParseError> {
+        let entries = self.item.as_table_like().ok_or_else(|| self.error(Problem::Expected("a table")))?;
+        Ok(Table { source: self.source, entries, span: self.item.span().unwrap_or_else(|| self.key_span()) })
+    }
+
+    /// The elements, each with a way to complain about it.
+    fn strings(&self) -> Result<Vec<Word<'a>>, ParseError> {
+        let array = self.item.as_array().ok_or_else(|| self.error(Problem::Expected("a list of strings")))?;
+        let word = |value: &'a toml_edit::Value| {
+            let span = value.span().unwrap_or_else(|| self.key_span());
+            match value.as_str() {
+                Some(text) => Ok(Word { source: self.source, span, text }),
+                None => Err(self.source.error(&span, Problem::Expected("a string"))),
+            }
+        };
+        array.iter().map(word).collect()
+    }
+
+    /// The elements as a set of what `read` makes of each.
+    fn set<T: Ord>(&self, read: impl Fn(&Word<'a>) -> Result<T, Problem>) -> Result<BTreeSet<T>, ParseError> {
+        let mut set = BTreeSet::new();
+        for word in self.strings()? {
+            if !set.insert(read(&word).map_err(|problem| word.error(problem))?) {
+                return Err(word.error(Problem::Twice(shown(word.text))));
+            }
+        }
+        Ok(set)
+    }
+}
+
+/// A string in a list.
+struct Word<'a> {
+    source: Source<'a>,
+    span: Range<usize>,
+    text: &'a str,
+}
+
+impl Word<'_> {
+    fn error(&self, problem: Problem) -> ParseError {
+        self.source.error(&self.span, problem)
+    }
+}
+
+fn shown(text: &str) -> String {
+    escape::terminal(text.chars().take(SHOWN).collect::<String>().as_bytes())
+}
+
+fn value(error: &impl ToString) -> Problem {
+    Problem::Value(escape::terminal(error.to_string().as_bytes()))
+}
+
+fn name(field: &Field<'_>) -> Result<String, ParseError> {
+    let name = field.string()?;
+    if name.is_empty() || name.contains('/') {
+        return Err(field.error(Problem::Expected("a name that is not empty and has no `/`")));
+    }
+    Ok(name.to_owned())
+}
+
+fn command(field: &Field<'_>) -> Result<Vec<String>, ParseError> {
+    let words = field.strings()?;
+    if words.is_empty() {
+        return Err(field.error(Problem::Expected("at least the name of a program")));
+    }
+    let check = |word: &Word<'_>| match escape::unfile(word.text) {
+        Ok(_) => Ok(word.text.to_owned()),
+        Err(error) => Err(word.error(value(&error))),
+    };
+    words.iter().map(check).collect()
+}
+
+/// The entries of a section: `key` reads the key, `grant` the value.
+fn entries<K: Ord, V>(
+    section: Option<Field<'_>>,
+    key: impl Fn(&str) -> Result<K, Problem>,
+    grant: impl Fn(&K, &Field<'_>) -> Result<V, ParseError>,
+) -> Result<BTreeMap<K, V>, ParseError> {
+    let mut map = BTreeMap::new();
+    let Some(section) = section else { return Ok(map) };
+    for field in section.table()?.fields() {
+        let key = key(field.name()).map_err(|problem| field.key_error(problem))?;
+        let grant = grant(&key, &field)?;
+        map.insert(key, grant);
+    }
+    Ok(map)
+}
+
+fn location(text: &str) -> Result<Location, Problem> {
+    let location: Location = text.parse().map_err(|error| value(&error))?;
+    match &location {
+        Location::Bundle(name) => Err(Problem::NoBundle(name.clone())),
+        Location::Path { .. } => one_form(location, text),
+    }
+}
+
+fn target(text: &str) -> Result<NetTarget, Problem> {
+    let target: NetTarget = text.parse().map_err(|error| value(&error))?;
+    one_form(target, text)
+}
+
+/// Two spellings of one key would be two lines for one grant.
+fn one_form<T: ToString>(key: T, text: &str) -> Result<T, Problem> {
+    let form = key.to_string();
+    if form == text { Ok(key) } else { Err(Problem::Spelling(escape::terminal(form.as_bytes()))) }
+}
+
+fn variable(text: &str) -> Result<String, Problem> {
+    if text.is_empty() || text.contains(['=', '\0']) {
+        return Err(Problem::Expected("the name of a variable"));
+    }
+    Ok(text.to_owned())
+}
+
+fn path_grant(_: &Location, field: &Field<'_>) -> Result<PathGrant, ParseError> {
+    if field.item.as_str().is_some() {
+        return Ok(PathGrant { access: access(field)?, sensitive: None, approved: true, reason: None });
+    }
+    let table = field.table().map_err(|_| field.error(Problem::Expected("an access or a table with one")))?;
+    table.only(PATH_KEYS)?;
+    let sensitive = table.get("sensitive").map(|field| sensitivity(&field)).transpose()?;
+    Ok(PathGrant {
+        access: access(&table.required("access")?)?,
+        sensitive,
+        // What is sensitive is not approved by leaving a word out.
+        approved: table.get("approved").map_or(Ok(sensitive.is_none()), |field| field.truth())?,
+        reason: reason(&table)?,
+    })
+}
+
+fn reason(table: &Table<'_>) -> Result<Option<String>, ParseError> {
+    table.get("reason").map(|field| field.string().map(str::to_owned)).transpose()
+}
+
+fn access(field: &Field<'_>) -> Result<Access, ParseError> {
+    let all = [Access::Exist, Access::Read, Access::Write, Access::Replace];
+    let word = field.string()?;
+    let known = &["exist", "read", "write", "replace"];
+    all.into_iter()
+        .find(|access| access.as_str() == word)
+        .ok_or_else(|| field.error(Problem::UnknownWord { what: "access", word: shown(word), known }))
+}
+
+fn sensitivity(field: &Field<'_>) -> Result<Sensitivity, ParseError> {
+    use Sensitivity::{Credential, HostExecutes, Pinfold, Vault};
+    let word = field.string()?;
+    let known = &["vault", "credential", "host-executes", "pinfold"];
+    [Vault, Credential, HostExecutes, Pinfold]
+        .into_iter()
+        .find(|sensitivity| sensitivity.as_str() == word)
+        .ok_or_else(|| field.error(Problem::UnknownWord { what: "sensitivity", word: shown(word), known }))
+}
+
+fn net_grant(target: &NetTarget, field: &Field<'_>) -> Result<NetGrant, ParseError> {
+    // The whole network is not approved by leaving a word out.
+    let usual = *target != NetTarget::Host;
+    if field.item.as_str().is_some() {
+        return Ok(NetGrant { access: net_access(target, field)?, approved: usual, reason: None });
+    }
+    let table = field.table().map_err(|_| field.error(Problem::Expected("an access or a table with one")))?;
+    table.only(NET_KEYS)?;
+    Ok(NetGrant {
+        access: net_access(target, &table.required("access")?)?,
+        approved: table.get("approved").map_or(Ok(usual), |field| field.truth())?,
+        reason: reason(&table)?,
+    })
+}
+
+fn net_access(target: &NetTarget, field: &Field<'_>) -> Result<NetAccess, ParseError> {
+    match (field.string()?, target) {
+        ("connect", NetTarget::Name(_)) => Ok(NetAccess::Connect),
+        ("unconfined", NetTarget::Host) => Ok(NetAccess::Unconfined),
+        ("connect" | "unconfined", target) => {
+            let access = if *target == NetTarget::Host { "unconfined" } else { "connect" };
+            Err(field.error(Problem::WrongAccess { target: target.to_string(), access }))
+        }
+        (word, _) => {
+            let known = &["connect", "unconfined"];
+            Err(field.error(Problem::UnknownWord { what: "access", word: shown(word), known }))
+        }
+    }
+}
+
+fn call(text: &str) -> Result<Syscall, Problem> {
+    Syscall::from_name(text).ok_or_else(|| Problem::UnknownCall(shown(text)))
+}
+
+fn syscalls(table: &Table<'_>) -> Result<Syscalls, ParseError> {
+    table.only(&["base", "allow", "approved", "arguments"])?;
+    let base = table.required("base")?;
+    let number = base.number()?;
+    if number > BASE_VERSION {
+        return Err(base.error(Problem::NewerBase(number.into())));
+    }
+    let set = |key: &str| table.get(key).map_or(Ok(BTreeSet::new()), |field| field.set(|word| call(word.text)));
+    let allow = set("allow")?;
+    if let Some(approved) = table.get("approved") {
+        approved.set(|word| match call(word.text)? {
+            call if allow.contains(&call) => Ok(call),
+            call => Err(Problem::NotAllowed(call.name().to_owned())),
+        })?;
+    }
+    let approved = set("approved")?;
+    let arguments = entries(table.get("arguments"), call, |_, field| field.set(|word| argument(word.text)))?;
+    Ok(Syscalls { base: number, allow, arguments, approved })
+}
+
+fn argument(text: &str) -> Result<String, Problem> {
+    if text.is_empty() || !text.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
+        return Err(Problem::Expected("words such as `inet stream`"));
+    }
+    Ok(text.to_owned())
+}
+
+fn environment(section: Option<Field<'_>>) -> Result<BTreeSet<String>, ParseError> {
+    let Some(section) = section else { return Ok(BTreeSet::new()) };
+    let table = section.table()?;
+    table.only(&["pass"])?;
+    table.get("pass").map_or(Ok(BTreeSet::new()), |field| field.set(|word| variable(word.text)))
+}
+
+fn secret(field: &Field<'_>) -> Result<Secret, ParseError> {
+    let table = field.table()?;
+    table.only(&["from", "approved"])?;
+    let from = table.required("from")?;
+    match from.string()? {
+        "env" => {}
+        word => {
+            return Err(from.error(Problem::UnknownWord { what: "source", word: shown(word), known: &["env"] }));
+        }
+    }
+    let approved = table.get("approved").map_or(Ok(false), |field| field.truth())?;
+    Ok(Secret { from: SecretSource::Env, approved })
+}
+
+fn limits(section: Option<Field<'_>>) -> Result<Limits, ParseError> {
+    let Some(section) = section else { return Ok(Limits::default()) };
+    let table = section.table()?;
+    table.only(&["memory", "processes", "cpu"])?;
+    let zero = |field: &Field<'_>| field.error(Problem::Expected("a limit above 0"));
+    let memory = |field: Field<'_>| match field.string()?.parse().map_err(|error| field.error(value(&error)))? {
+        Bytes(0) => Err(zero(&field)),
+        bytes => Ok(bytes),
+    };
+    let processes = |field: Field<'_>| match field.number()? {
+        0 => Err(zero(&field)),
+        number => Ok(number),
+    };
+    let cpu = |field: Field<'_>| field.string()?.parse::<Percent>().map_err(|error| field.error(value(&error)));
+    Ok(Limits {
+        memory: table.get("memory").map(memory).transpose()?,
+        processes: table.get("processes").map(processes).transpose()?,
+        cpu: table.get("cpu").map(cpu).transpose()?,
+    })
+}
