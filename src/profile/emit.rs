@@ -96,7 +96,7 @@ fn syscalls(page: &mut Page, profile: &Profile) {
         page.section("syscalls.arguments");
         for (call, words) in &syscalls.arguments {
             if words.is_empty() {
-                // Not the same as no line: a rule that nothing meets, instead of no rule.
+                // Whether that says the same as no line is for the plan to know.
                 page.entry(call.name(), "[]");
             }
             page.list(call.name(), words.iter().map(String::as_str));
