@@ -8,6 +8,10 @@ use crate::vocab::escape::terminal;
 
 /// As typed.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  pinfold doctor\n  pinfold doctor --json\n\nExit code: 0 everything required works, 1 \
+                        something is missing"
+)]
 pub struct DoctorArgs {
     /// Print the findings as JSON
     #[arg(long)]
@@ -62,17 +66,30 @@ fn render(features: &[Feature]) -> String {
     text
 }
 
-/// Why a feature is missing and what helps, indented below its line; nothing for one that works. Also for the other
-/// commands, when a sandbox did not start.
-pub fn advice(feature: &Feature) -> String {
+/// Why a feature is missing and what helps, indented below its line; nothing for one that works.
+fn advice(feature: &Feature) -> String {
     let State::Missing { why, remedy } = &feature.state else { return String::new() };
     let mut text = format!("           {}\n", terminal(why.as_bytes()));
     for line in remedy {
-        // Remedies are made of fixed text and the path of this program: to be copied, so a backslash stays single.
-        let line: String = line.chars().filter(|c| !c.is_control()).collect();
-        text.push_str(&format!("           hint: {line}\n"));
+        text.push_str(&format!("           hint: {}\n", copyable(line)));
     }
     text
+}
+
+/// The same for a hint of another command, for the moment when a sandbox did not start: what is missing and why, and a line
+/// for each remedy. `None` when everything required works after all.
+pub fn what_is_missing() -> Option<String> {
+    let feature = features::first_missing()?;
+    let State::Missing { why, remedy } = &feature.state else { return None };
+    let mut lines = vec![format!("{}: {}", feature.name, terminal(why.as_bytes()))];
+    lines.extend(remedy.iter().map(|line| copyable(line)));
+    lines.push("`pinfold doctor` tries everything that is needed".to_owned());
+    Some(lines.join("\n      "))
+}
+
+/// Remedies are made of fixed text and the path of this program, and are there to be copied: a backslash stays single.
+fn copyable(line: &str) -> String {
+    line.chars().filter(|c| !c.is_control()).collect()
 }
 
 #[cfg(test)]

@@ -13,11 +13,16 @@ use std::process::ExitCode;
 
 use self::stage::Stage;
 use super::doctor;
-use crate::probe::features;
 use crate::vocab::escape::terminal;
 
 /// As typed.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  pinfold demo
+  pinfold demo --keep       leaves the scratch project, its profile and its trace for a look around
+
+Exit code: 0 every attack succeeded without and was refused inside, 1 not so, 2 trouble")]
 pub struct DemoArgs {
     /// Leave the scratch directory for a look around
     #[arg(long)]
@@ -90,9 +95,8 @@ impl Verdict {
 /// Plays it. Success: every attack succeeded without and was refused inside.
 pub fn run(args: &DemoArgs) -> Result<ExitCode, DemoError> {
     let mut out = io::stdout().lock();
-    if let Some(feature) = features::first_missing() {
-        let text = format!("pinfold cannot run here: no {}\n{}", feature.name, doctor::advice(&feature));
-        show(&mut out, &text)?;
+    if let Some(missing) = doctor::what_is_missing() {
+        show(&mut out, &format!("pinfold cannot run here\nhint: {missing}\n"))?;
         return Ok(ExitCode::from(1));
     }
     let mut stage = at("set up the demo's scratch directory", Stage::set_up(args.keep))?;
