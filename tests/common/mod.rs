@@ -1,5 +1,21 @@
 //! What the tests that need a real kernel share: needs that are declared, tried, and never skipped silently.
-#![allow(dead_code, clippy::allow_attributes, reason = "each test binary uses its own part")]
+#![allow(
+    dead_code,
+    unused_macros,
+    unreachable_pub,
+    clippy::allow_attributes,
+    reason = "each test binary uses its own part"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "helpers of tests: a panic is a failed test, and a skip is said aloud"
+)]
+
+pub mod scratch;
 
 use std::process::Command;
 

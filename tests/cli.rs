@@ -1,0 +1,141 @@
+//! The edge of the program: help, exit codes, which stream, colour.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::allow_attributes,
+    reason = "a test program: a panic in a helper is a failed test"
+)]
+
+mod common;
+
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+
+use common::scratch::{Scratch, said};
+
+const COMMANDS: &[&str] = &["run", "learn", "enforce", "show", "approve", "diff", "doctor", "demo"];
+
+fn scratch() -> Scratch {
+    Scratch::new("cli")
+}
+
+#[test]
+fn the_help_of_each_command_has_an_example_that_names_it() {
+    let all = said(&scratch().pinfold(&["--help"]).output().unwrap());
+    assert!(all.contains("Examples:"), "{all}");
+    for command in COMMANDS {
+        assert!(all.lines().any(|line| line.trim_start().starts_with(command)), "`{command}` is not listed: {all}");
+        let output = scratch().pinfold(&[command, "--help"]).output().unwrap();
+        let help = said(&output);
+        assert_eq!(output.status.code(), Some(0), "{help}");
+        assert!(help.contains("Example"), "no example for {command}: {help}");
+        assert!(help.contains(&format!("\n  pinfold {command}")), "no example names {command}: {help}");
+    }
+    assert!(!all.contains("demo-tool"), "the demo's own tool is listed: {all}");
+}
+
+#[test]
+fn help_goes_to_standard_output_and_complaints_to_standard_error() {
+    let help = scratch().pinfold(&["--help"]).output().unwrap();
+    assert!(help.stderr.is_empty() && !help.stdout.is_empty());
+    let wrong = scratch().pinfold(&["lern"]).output().unwrap();
+    assert!(wrong.stdout.is_empty() && !wrong.stderr.is_empty());
+    assert_eq!(wrong.status.code(), Some(2), "{}", said(&wrong));
+}
+
+#[test]
+fn version_is_that_of_the_package() {
+    let output = scratch().pinfold(&["--version"]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), format!("pinfold {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn an_error_says_what_stood_in_the_way_and_a_hint_on_a_line_of_its_own() {
+    let output = scratch().pinfold(&["enforce", "--", "true"]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(125), "{text}");
+    assert!(text.lines().any(|line| line.starts_with("error: ")), "{text}");
+    assert!(text.lines().any(|line| line.starts_with("hint: ")), "{text}");
+}
+
+#[test]
+fn exit_codes_of_the_command_pass_through_and_ours_are_their_own() {
+    need!(UserNamespaces);
+    let scratch = scratch();
+    let plain = scratch.file("not-executable", "");
+    std::fs::set_permissions(plain, std::fs::Permissions::from_mode(0o644)).unwrap();
+    for (words, code) in [
+        (&["true"][..], 0),
+        (&["sh", "-c", "exit 7"], 7),
+        (&["sh", "-c", "kill -TERM $$"], 128 + 15),
+        (&["no-such-program-anywhere"], 127),
+        (&["./not-executable"], 126),
+    ] {
+        let output = scratch.pinfold(&["learn", "--"]).args(words).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {}", said(&output));
+    }
+}
+
+#[test]
+fn diff_says_same_different_and_trouble_by_exit_code() {
+    need!(UserNamespaces);
+    let scratch = scratch();
+    scratch.learn(&["true"]);
+    let old = scratch.profile();
+    let new = scratch.outside("new.toml");
+    let text = std::fs::read_to_string(&old).unwrap();
+    assert!(text.contains("\n[filesystem]\n"), "{text}");
+    std::fs::write(&new, text.replacen("\n[filesystem]\n", "\n[filesystem]\n\"/opt/added\" = \"read\"\n", 1)).unwrap();
+    let missing = scratch.outside("missing.toml");
+    let diff =
+        |old: &std::path::Path, new: &std::path::Path| scratch.pinfold(&["diff"]).arg(old).arg(new).output().unwrap();
+    assert_eq!(diff(&old, &old).status.code(), Some(0));
+    let changed = diff(&old, &new);
+    assert_eq!(changed.status.code(), Some(1), "{}", said(&changed));
+    assert!(String::from_utf8_lossy(&changed.stdout).contains("/opt/added"), "{}", said(&changed));
+    assert_eq!(diff(&old, &missing).status.code(), Some(2));
+}
+
+#[test]
+fn a_profile_with_an_unknown_key_is_refused_with_its_line() {
+    need!(UserNamespaces);
+    let scratch = scratch();
+    scratch.learn(&["true"]);
+    let profile = scratch.profile();
+    let text = std::fs::read_to_string(&profile).unwrap();
+    std::fs::write(&profile, format!("{text}\n[surprise]\nkey = 1\n")).unwrap();
+    let output = scratch.enforce(&["true"]);
+    assert_eq!(output.status.code(), Some(125), "{}", said(&output));
+    let said = said(&output);
+    assert!(said.contains("surprise") && said.contains("line"), "{said}");
+}
+
+/// What the program writes to a terminal on its standard error.
+fn on_a_terminal(environment: &[(&str, &str)]) -> String {
+    let pair = nix::pty::openpty(None, None).unwrap();
+    let mut scratch = scratch().with("TERM", "xterm");
+    for (name, value) in environment {
+        scratch = scratch.with(name, value);
+    }
+    let mut command = scratch.pinfold(&["enforce", "--", "true"]);
+    let mut child = command.stderr(pair.slave).spawn().unwrap();
+    // The command holds a descriptor of the terminal, too: the read below ends only when all are closed.
+    drop(command);
+    let mut text = Vec::new();
+    // EIO: the last descriptor of the other end was closed.
+    std::fs::File::from(pair.master).read_to_end(&mut text).ok();
+    child.wait().unwrap();
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+#[test]
+fn colour_is_for_terminals_and_not_where_no_color_is_set() {
+    let coloured = on_a_terminal(&[]);
+    assert!(coloured.contains('\x1b') && coloured.contains("error:"), "{coloured:?}");
+    for off in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+        let plain = on_a_terminal(&[off]);
+        assert!(!plain.contains('\x1b') && plain.contains("error: "), "{plain:?}");
+    }
+    let piped = scratch().pinfold(&["enforce", "--", "true"]).output().unwrap();
+    assert!(!piped.stderr.contains(&0x1b), "{}", said(&piped));
+}
