@@ -1,8 +1,13 @@
 //! The unsafe fence: one kernel call a function, typed in and out.
 
+pub mod memory;
 pub mod mount;
 pub mod namespace;
+pub mod peer;
 pub mod process;
+pub mod ptrace;
 pub mod seccomp;
 pub mod socket;
+pub mod tick;
 pub mod trial;
+pub mod wait;
