@@ -13,13 +13,14 @@ use crate::vocab::host::FileKind;
 use crate::vocab::path::AbsPath;
 use crate::vocab::syscall::Syscall;
 
-/// Our serial of a process image: a process that calls exec becomes a new one. Never a pid.
+/// Our serial of a process image: a process that calls exec becomes a new one, and images of one parent that are equal in
+/// program, script and shape of arguments share one. Never a pid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ImageId(pub u32);
 
 /// One fact, and the process image that it is about.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Event {
     /// Who.
@@ -29,7 +30,7 @@ pub struct Event {
 }
 
 /// What was observed. In a trace each is one JSON object with the variant's name as its key.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Fact {
     /// A process image came to be: the first program, or a successful exec. A fork alone makes none.
@@ -97,7 +98,7 @@ pub enum Fact {
 }
 
 /// A program that was started.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Image {
     /// The image that forked and then executed this one; `None` for the first.
@@ -113,7 +114,7 @@ pub struct Image {
 }
 
 /// One call on one path.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PathFact {
     /// What the program wanted with it.
@@ -134,7 +135,7 @@ pub struct PathFact {
 }
 
 /// A symlink that resolution went through.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hop {
     /// The link itself; its parent directory is resolved.
@@ -174,7 +175,7 @@ pub enum Intent {
 }
 
 /// A rename or link with both ends, resolved as [`PathFact::path`].
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PairFact {
     /// Which.
@@ -244,7 +245,7 @@ pub enum Transport {
 }
 
 /// A refusal, said in the words that the person needs.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Denial {
     /// The program that was refused, as far as it is known.
@@ -262,7 +263,7 @@ pub struct Denial {
 }
 
 /// Why a run is incomplete.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Gap {
     /// A path argument could not be read.
@@ -294,7 +295,7 @@ pub enum Gap {
 }
 
 /// What lies in one directory, counted while learning.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Census {
     /// The directory, resolved.
@@ -328,7 +329,7 @@ pub enum Owner {
 }
 
 /// Highest use of resources over the whole process tree.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Peaks {
     /// Resident memory in bytes: the largest sum seen over the tree.

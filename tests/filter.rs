@@ -61,7 +61,11 @@ fn interpret(program: &[Instruction], call: Call) -> u32 {
 /// What the specification says, without any cleverness.
 fn expected(spec: &FilterSpec, call: Call) -> Action {
     if call.arch != NATIVE_ARCH || call.number & X32_BIT != 0 || call.number > X32_BIT {
-        return Action::Refuse(38);
+        return if matches!(spec.unknown, Action::TraceRefuse(_)) {
+            Action::TraceRefuse(38)
+        } else {
+            Action::Refuse(38)
+        };
     }
     let Some(name) = Syscall::from_number(u64::from(call.number)) else { return spec.unknown };
     for rule in spec.rules.get(&name).into_iter().flatten() {

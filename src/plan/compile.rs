@@ -71,13 +71,18 @@ struct Segment<'a> {
 
 /// Compiles `spec` into a program for seccomp(2).
 pub fn compile(spec: &FilterSpec) -> Vec<Instruction> {
+    // A tracer is told of attempts; the answer is the same.
+    let foreign = match spec.unknown {
+        Action::TraceRefuse(_) => Action::TraceRefuse(libc_enosys()),
+        _ => Action::Refuse(libc_enosys()),
+    };
     let mut program = vec![
         load(ARCH),
         jump_if(JUMP_EQUAL, NATIVE_ARCH, 1, 0),
-        answer(Action::Refuse(libc_enosys())),
+        answer(foreign),
         load(NUMBER),
         jump_if(JUMP_AT_LEAST, X32_BIT, 0, 1),
-        answer(Action::Refuse(libc_enosys())),
+        answer(foreign),
     ];
     program.extend(tree(&segments(spec)));
     program

@@ -174,7 +174,8 @@ pub struct Withheld {
     pub why: String,
 }
 
-/// What a filter answers to each call of the native ABI. Foreign ABIs are always answered as [`Action::Refuse`] ENOSYS.
+/// What a filter answers to each call of the native ABI. Foreign ABIs are always answered with ENOSYS: told to the tracer
+/// where `unknown` is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FilterSpec {
     /// Calls by number with their action; all others get `default`.

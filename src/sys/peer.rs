@@ -1,16 +1,27 @@
-//! A look at a socket of another process.
+//! A look at a descriptor of another process.
 #![expect(unsafe_code, reason = "pidfd_open and pidfd_getfd have no safe wrapper")]
 
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{getsockopt, sockopt};
 
-/// The domain-independent type (`SOCK_STREAM`, …) of descriptor `fd` of process `pid`.
-pub fn kind_of(pid: i32, fd: i32) -> Result<i32, Errno> {
+/// A copy of descriptor `fd` of process `pid`.
+pub fn descriptor(pid: i32, fd: i32) -> Result<OwnedFd, Errno> {
     let process = owned(libc::SYS_pidfd_open, i64::from(pid), 0)?;
-    let socket = owned(libc::SYS_pidfd_getfd, i64::from(process.as_raw_fd()), i64::from(fd))?;
-    getsockopt(&socket, sockopt::SockType).map(|kind| kind as i32)
+    owned(libc::SYS_pidfd_getfd, i64::from(process.as_raw_fd()), i64::from(fd))
+}
+
+/// The type (`SOCK_STREAM`, …) of a socket of another process.
+pub fn socket_type(pid: i32, fd: i32) -> Result<i32, Errno> {
+    getsockopt(&descriptor(pid, fd)?, sockopt::SockType).map(|kind| kind as i32)
+}
+
+/// The internet address that a socket of another process is bound to; `None` when it is of another kind.
+pub fn bound_to(pid: i32, fd: i32) -> Result<Option<SocketAddr>, Errno> {
+    // Any other family is an error of the library's, not of the kernel's.
+    Ok(TcpListener::from(descriptor(pid, fd)?).local_addr().ok())
 }
 
 fn owned(call: libc::c_long, first: i64, second: i64) -> Result<OwnedFd, Errno> {

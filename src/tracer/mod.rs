@@ -1,1 +1,107 @@
-//! The observer: ptrace stops of a process tree → [`Event`](crate::event::Event)s.
+//! The tracer: follows a process tree by ptrace stops that a filter asks for, and turns them into [`Event`]s.
+//!
+//! ```text
+//!  stop ──▶ entry: known question? ──yes──▶ goes on
+//!                  └─no─▶ read arguments, resolve paths ──▶ exit stop: result ──▶ facts ──▶ recorder ──▶ sink
+//! ```
+//!
+//! It runs outside the sandbox, as the parent and the owner of its user namespace, so that a program which made itself
+//! non-dumpable is still seen. Invariant: what could not be read or followed is a [`Gap`](crate::event::Gap), never
+//! silence. It refuses what the filter's data word says and decides nothing itself; it knows no profile.
+
+mod arguments;
+mod census;
+mod facts;
+mod follow;
+mod image;
+mod known;
+mod network;
+mod observe;
+mod resolve;
+mod resources;
+mod task;
+
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+use crate::event::{ExitStatus, Peaks, Tally};
+use crate::sys;
+use crate::vocab::location::Roots;
+
+pub use facts::Sink;
+
+/// Events after which nothing more is recorded.
+pub const DEFAULT_CAP: u64 = 1_000_000;
+
+/// Between two looks at the clock and the memory of the tree.
+const BEAT: Duration = Duration::from_millis(100);
+
+/// How a run is traced.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The pid of the sandbox's init: a child of the caller that is not traced, and whose end ends the run.
+    pub init: Option<i32>,
+    /// Record calls of the base set as well: for a run under the exact filter.
+    pub exact: bool,
+    /// Most events to record.
+    pub cap: u64,
+    /// Where the variables lead: for the names in the census.
+    pub roots: Roots,
+}
+
+/// How a traced run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// The first program; `None` if its end was not seen.
+    pub status: Option<ExitStatus>,
+    /// The sandbox's init.
+    pub init: Option<ExitStatus>,
+    /// What was recorded.
+    pub tally: Tally,
+    /// Highest use of resources; also recorded.
+    pub peaks: Peaks,
+}
+
+/// Why a run could not be traced to its end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TraceError {
+    /// The kernel refused to attach.
+    #[error("the program could not be attached to")]
+    Attach(#[source] Errno),
+    /// Waiting for stops failed.
+    #[error("waiting for the program failed")]
+    Wait(#[source] Errno),
+    /// The events could not be written; the run was ended.
+    #[error("what was observed could not be written, so the run was ended")]
+    Sink(#[source] std::io::Error),
+}
+
+/// A process that was attached to.
+#[derive(Debug)]
+pub struct Attached {
+    payload: i32,
+}
+
+/// Attaches to `payload`, which waits to be released. From here on it and all that it starts die with the calling thread.
+pub fn attach(payload: i32) -> Result<Attached, TraceError> {
+    sys::ptrace::seize(payload).map_err(TraceError::Attach)?;
+    Ok(Attached { payload })
+}
+
+/// Follows the tree until the first program, everything that it started and the sandbox's init have ended. Must be called
+/// on the thread that attached; `progress` is called at most every 100 ms, and also while nothing happens.
+///
+/// # Errors
+///
+/// When the sink fails, the tree is killed before this returns.
+pub fn run(
+    attached: Attached,
+    settings: &Settings,
+    sink: Sink<'_>,
+    progress: &mut dyn FnMut(&Tally),
+) -> Result<Ended, TraceError> {
+    let _beat = sys::tick::Tick::start(BEAT).map_err(TraceError::Wait)?;
+    follow::Tracer::new(attached.payload, settings, sink).run(progress)
+}

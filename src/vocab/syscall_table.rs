@@ -294,7 +294,7 @@ const TABLE: &[Row] = &[
     base("getdents"),
     base("getdents64"),
     base("getcwd"),
-    base("fchdir"),
+    base_watched("fchdir"),
     base("fchmod"),
     base("fstat"),
     base("fstatfs"),

@@ -1,0 +1,193 @@
+//! Calls whose arguments are worth a rule: sockets and their peers, device commands, prctl, personality.
+
+use crate::event::{Fact, Gap, ImageId, Intent, Outcome, Transport};
+use crate::sys::peer;
+use crate::sys::ptrace::{self, Entry};
+use crate::vocab::endpoint::Endpoint;
+use crate::vocab::syscall::Syscall;
+use crate::vocab::syscall_table::{ioctl_word, socket_word};
+
+use super::follow::Tracer;
+use super::network::{self, Address};
+use super::observe::{nothing, only, path_fact};
+use super::task::{Pending, Probe, Then};
+
+/// Calls after a connect of a datagram socket in which something sent is looked for.
+const PROBED_CALLS: u8 = 16;
+
+/// What a refused call asked for, in words.
+pub(super) fn refused(call: Syscall, arguments: &[u64; 6]) -> String {
+    let [first, second, ..] = *arguments;
+    match call.name() {
+        "ioctl" => format!("ioctl {}", ioctl_word(low(second))),
+        "clone" => "a namespace of its own".to_owned(),
+        "chmod" | "fchmod" | "fchmodat" | "fchmodat2" | "creat" | "mknod" | "mknodat" | "open" | "openat" => {
+            "a set-user-id or set-group-id file".to_owned()
+        }
+        "seccomp" => "a listener of its own".to_owned(),
+        "ptrace" => format!("ptrace request {first}"),
+        name => name.to_owned(),
+    }
+}
+
+fn low(register: u64) -> u32 {
+    u32::try_from(register & 0xffff_ffff).unwrap_or(0)
+}
+
+fn int(register: u64) -> i32 {
+    low(register).cast_signed()
+}
+
+impl Tracer<'_> {
+    /// A call without a path of its own.
+    pub(super) fn look_at_arguments(&mut self, tid: i32, image: ImageId, entry: &Entry, call: Syscall) {
+        let [first, second, third, ..] = entry.arguments;
+        let pending = match i64::from(call.number()) {
+            libc::SYS_socket => {
+                return self.argument(image, call, socket_word(int(first), int(second), int(third)));
+            }
+            libc::SYS_ioctl => return self.argument(image, call, ioctl_word(low(second))),
+            libc::SYS_prctl => return self.argument(image, call, int(first).to_string()),
+            libc::SYS_personality => return self.argument(image, call, format!("{:#x}", low(first))),
+            libc::SYS_fchdir => {
+                self.moves += 1;
+                Some(Pending { then: Then::Moved, ..nothing() })
+            }
+            libc::SYS_connect | libc::SYS_bind => self.look_at_address(tid, entry, call),
+            libc::SYS_listen => self.look_at_listen(tid, first),
+            libc::SYS_sendto | libc::SYS_sendmsg | libc::SYS_sendmmsg => {
+                return self.look_at_sending(tid, image, entry, call);
+            }
+            _ => return,
+        };
+        if let Some(task) = self.tasks.get_mut(&tid) {
+            task.pending = pending;
+        }
+    }
+
+    fn argument(&mut self, image: ImageId, call: Syscall, value: String) {
+        self.recorder.emit(image, Fact::Argument { call, value });
+    }
+
+    fn look_at_address(&mut self, tid: i32, entry: &Entry, call: Syscall) -> Option<Pending> {
+        let [fd, at, length, ..] = entry.arguments;
+        let connects = i64::from(call.number()) == libc::SYS_connect;
+        let Ok(address) = network::read(tid, at, length) else {
+            return Some(only(Fact::Gap { gap: Gap::UnreadablePath { call } }));
+        };
+        let result = Outcome::Unseen;
+        match address {
+            Address::Other => None,
+            Address::Abstract(name) => {
+                let endpoint = Endpoint::Abstract(name);
+                Some(only(if connects {
+                    Fact::Connect { endpoint, transport: Transport::Unix, result }
+                } else {
+                    Fact::Listen { endpoint }
+                }))
+            }
+            Address::Unix(raw) => self.look_at_socket_file(tid, call, &raw, connects),
+            Address::Inet(address) => {
+                let pid = self.tasks.get(&tid)?.pid;
+                let endpoint = Endpoint::Inet(address);
+                let transport = match peer::socket_type(pid, int(fd)) {
+                    Ok(libc::SOCK_STREAM) => Transport::Tcp,
+                    Ok(libc::SOCK_DGRAM) => Transport::Udp,
+                    Ok(_) | Err(_) => Transport::Other,
+                };
+                match (connects, transport) {
+                    (true, Transport::Udp) => {
+                        let probe = Probe { fd: u64::from(low(fd)), endpoint, left: PROBED_CALLS };
+                        Some(Pending { then: Then::Probe(probe), ..nothing() })
+                    }
+                    (true, _) => Some(only(Fact::Connect { endpoint, transport, result })),
+                    // A datagram socket hears from the moment that it has a port of its choice.
+                    (false, Transport::Udp) if address.port() != 0 => Some(only(Fact::Listen { endpoint })),
+                    (false, _) => None,
+                }
+            }
+        }
+    }
+
+    fn look_at_socket_file(&mut self, tid: i32, call: Syscall, raw: &[u8], connects: bool) -> Option<Pending> {
+        let cwd = self.working_directory(tid).unwrap_or_else(|| b"/".to_vec());
+        let eyes = self.tasks.get_mut(&tid)?.eyes(tid, false);
+        let reached = self.resolver.resolve(eyes, &cwd, raw, connects)?;
+        let intent = if connects { Intent::Connect } else { Intent::Create };
+        let made = Some(crate::vocab::host::FileKind::Socket);
+        let endpoint = Endpoint::Unix(reached.path.clone());
+        let second = if connects {
+            Fact::Connect { endpoint, transport: Transport::Unix, result: Outcome::Unseen }
+        } else {
+            Fact::Listen { endpoint }
+        };
+        let deepest = self.recorder.digest(reached.deepest.as_bytes());
+        let mut pending = only(Fact::Path(path_fact(intent, call, &reached, made)));
+        pending.facts.push(second);
+        if !connects {
+            self.known.touch(deepest);
+            pending.touches.push(deepest);
+        }
+        Some(pending)
+    }
+
+    fn look_at_listen(&mut self, tid: i32, fd: u64) -> Option<Pending> {
+        let pid = self.tasks.get(&tid)?.pid;
+        let address = peer::bound_to(pid, int(fd)).ok().flatten()?;
+        Some(only(Fact::Listen { endpoint: Endpoint::Inet(address) }))
+    }
+
+    /// Not waited for: what was sent to matters, not whether it arrived.
+    fn look_at_sending(&mut self, tid: i32, image: ImageId, entry: &Entry, call: Syscall) {
+        let [_, second, third, _, fifth, sixth] = entry.arguments;
+        let addresses = match i64::from(call.number()) {
+            libc::SYS_sendto if fifth == 0 => return,
+            libc::SYS_sendto => network::read(tid, fifth, sixth).map(|address| vec![address]),
+            libc::SYS_sendmsg => network::of_messages(tid, second, 1),
+            _ => network::of_messages(tid, second, third & 0xffff_ffff),
+        };
+        let Ok(addresses) = addresses else {
+            return self.recorder.emit(image, Fact::Gap { gap: Gap::UnreadablePath { call } });
+        };
+        for address in addresses {
+            let (endpoint, transport) = match address {
+                Address::Inet(address) => (Endpoint::Inet(address), Transport::Udp),
+                Address::Abstract(name) => (Endpoint::Abstract(name), Transport::Unix),
+                Address::Unix(raw) => match self.look_at_socket_file(tid, call, &raw, true) {
+                    Some(pending) => {
+                        pending.facts.into_iter().for_each(|fact| self.recorder.emit(image, fact));
+                        continue;
+                    }
+                    None => continue,
+                },
+                Address::Other => continue,
+            };
+            self.recorder.emit(image, Fact::Connect { endpoint, transport, result: Outcome::Unseen });
+        }
+    }
+
+    /// The beginning of a call on the way of a probe: decides whether the socket is used, or was only asked which source
+    /// address it would have (getaddrinfo sorts its answers so).
+    pub(super) fn look_at_probe(&mut self, tid: i32) {
+        let Ok(entry) = ptrace::entry(tid) else { return };
+        let Some(task) = self.tasks.get_mut(&tid) else { return };
+        let Some(probe) = &mut task.probe else { return };
+        let [first, ..] = entry.arguments;
+        let own = first & 0xffff_ffff == probe.fd;
+        let number = i64::try_from(entry.number).unwrap_or(-1);
+        let transport = match number {
+            libc::SYS_close | libc::SYS_connect if own => Transport::UdpProbe,
+            libc::SYS_exit | libc::SYS_exit_group => Transport::UdpProbe,
+            libc::SYS_sendto | libc::SYS_sendmsg | libc::SYS_sendmmsg | libc::SYS_write | libc::SYS_writev if own => {
+                Transport::Udp
+            }
+            _ if probe.left == 0 => Transport::Udp,
+            _ => {
+                probe.left -= 1;
+                return;
+            }
+        };
+        let (Some(probe), Some(image)) = (task.probe.take(), task.image) else { return };
+        self.recorder.emit(image, Fact::Connect { endpoint: probe.endpoint, transport, result: Outcome::Ok });
+    }
+}

@@ -1,0 +1,129 @@
+//! Facts on their way out: each once per image, counted, capped, and the directories noted for the census.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher, Hash, RandomState};
+
+use crate::event::{Event, Fact, Gap, ImageId, Tally};
+use crate::vocab::path::AbsPath;
+use crate::vocab::syscall::Syscall;
+
+/// Where events go. An error (a full disk) ends the run.
+pub type Sink<'a> = &'a mut dyn FnMut(Event) -> std::io::Result<()>;
+
+/// Deduplicates, counts and hands on.
+pub(super) struct Recorder<'a> {
+    sink: Sink<'a>,
+    // Random keys: a tracee cannot choose names that collide with each other.
+    keys: RandomState,
+    seen: BTreeSet<u64>,
+    called: BTreeSet<(ImageId, u32)>,
+    files: BTreeSet<u64>,
+    /// Directories of paths that were reached.
+    pub(super) used: BTreeSet<AbsPath>,
+    pub(super) tally: Tally,
+    cap: u64,
+    flooded: bool,
+    ended: bool,
+    broken: Option<std::io::Error>,
+}
+
+impl<'a> Recorder<'a> {
+    pub(super) fn new(sink: Sink<'a>, cap: u64) -> Self {
+        Self {
+            sink,
+            keys: RandomState::new(),
+            seen: BTreeSet::new(),
+            called: BTreeSet::new(),
+            files: BTreeSet::new(),
+            used: BTreeSet::new(),
+            tally: Tally { events: 0, files: 0, calls: BTreeMap::new(), images: 0 },
+            cap,
+            flooded: false,
+            ended: false,
+            broken: None,
+        }
+    }
+
+    /// A number for `value` that is the same throughout this run.
+    pub(super) fn digest(&self, value: impl Hash) -> u64 {
+        self.keys.hash_one(value)
+    }
+
+    pub(super) fn emit(&mut self, image: ImageId, fact: Fact) {
+        if self.flooded || self.ended || self.broken.is_some() {
+            return;
+        }
+        let event = Event { image, fact };
+        if !self.seen.insert(self.digest(&event)) {
+            return;
+        }
+        if self.tally.events >= self.cap {
+            self.flooded = true;
+            return self.write(Event { image, fact: Fact::Gap { gap: Gap::Flood { cap: self.cap } } });
+        }
+        self.count(&event.fact);
+        self.write(event);
+    }
+
+    /// As [`Self::emit`], and past the cap: what a run ends with is never left out.
+    pub(super) fn conclude(&mut self, image: ImageId, fact: Fact) {
+        if !self.ended && self.broken.is_none() {
+            self.write(Event { image, fact });
+        }
+    }
+
+    /// That `image` made a call at all.
+    pub(super) fn call(&mut self, image: ImageId, call: Syscall) {
+        if self.called.insert((image, call.number())) {
+            self.emit(image, Fact::Call { call });
+        }
+    }
+
+    pub(super) fn is_flooded(&self) -> bool {
+        self.flooded || self.ended
+    }
+
+    /// The error of the sink, once.
+    pub(super) fn take_error(&mut self) -> Option<std::io::Error> {
+        let error = self.broken.take();
+        // Nothing is written behind a failure: the trace would have a hole that no reader sees.
+        self.ended |= error.is_some();
+        error
+    }
+
+    fn count(&mut self, fact: &Fact) {
+        match fact {
+            Fact::Path(path) => {
+                if self.files.insert(self.digest(&path.path)) {
+                    self.tally.files += 1;
+                }
+                if path.result.may_have_succeeded() {
+                    self.use_directory(&path.path);
+                    path.hops.iter().for_each(|hop| self.use_directory(&hop.link));
+                }
+            }
+            Fact::Pair(pair) if pair.result.may_have_succeeded() => {
+                self.use_directory(&pair.from);
+                self.use_directory(&pair.to);
+            }
+            Fact::Call { call } => *self.tally.calls.entry(*call).or_default() += 1,
+            Fact::Image(_) => self.tally.images += 1,
+            _ => {}
+        }
+    }
+
+    fn use_directory(&mut self, path: &AbsPath) {
+        if let Some(dir) = path.parent()
+            && !self.used.contains(&dir)
+        {
+            self.used.insert(dir);
+        }
+    }
+
+    fn write(&mut self, event: Event) {
+        self.tally.events += 1;
+        if let Err(error) = (self.sink)(event) {
+            self.broken = Some(error);
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! The wait loop: births, stops, signals and ends of every thread of the tree.
+//!
+//! Kernel rules that shape it: the first stop of a child may come before the event of its parent, so a thread is known
+//! from whichever comes first; an exec from a thread takes the id of the leader; a tracee may be killed at any instant, so
+//! ESRCH is never an error.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::event::{ExitStatus, Fact, Gap, Image, ImageId, Tally};
+use crate::sys::ptrace::{self, Resume};
+use crate::sys::wait::{self, Birth, Change, Waited};
+use crate::vocab::path::AbsPath;
+
+use super::facts::{Recorder, Sink};
+use super::image::{self, Chain};
+use super::known::Known;
+use super::resolve::{Resolver, is_set_id};
+use super::resources::Meter;
+use super::task::{Task, Then, origin, processes};
+use super::{Ended, Settings, TraceError, census};
+
+pub(super) struct Tracer<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) recorder: Recorder<'a>,
+    pub(super) resolver: Resolver,
+    pub(super) known: Known,
+    pub(super) tasks: BTreeMap<i32, Task>,
+    /// Program file of each image, for messages.
+    pub(super) programs: Vec<AbsPath>,
+    /// Counts changes of working directories anywhere in the tree (tasks may share one).
+    pub(super) moves: u64,
+    /// Reused for every path.
+    pub(super) buffer: Vec<u8>,
+    images: BTreeMap<u64, ImageId>,
+    meter: Meter,
+    payload: i32,
+    status: Option<ExitStatus>,
+    init: Option<ExitStatus>,
+}
+
+impl<'a> Tracer<'a> {
+    pub(super) fn new(payload: i32, settings: &'a Settings, sink: Sink<'a>) -> Self {
+        let first = Task { pid: payload, ..Task::default() };
+        Self {
+            settings,
+            recorder: Recorder::new(sink, settings.cap),
+            resolver: Resolver::default(),
+            known: Known::new(settings.cap),
+            tasks: BTreeMap::from([(payload, first)]),
+            programs: Vec::new(),
+            moves: 0,
+            buffer: Vec::new(),
+            images: BTreeMap::new(),
+            meter: Meter::new(),
+            payload,
+            status: None,
+            init: None,
+        }
+    }
+
+    pub(super) fn run(mut self, progress: &mut dyn FnMut(&Tally)) -> Result<Ended, TraceError> {
+        let mut shown = Instant::now();
+        let mut failed = None;
+        while !self.is_over() {
+            match wait::any(true) {
+                Ok(Some(waited)) => self.handle(waited),
+                Ok(None) | Err(Errno::EINTR) => {}
+                Err(Errno::ECHILD) => break,
+                Err(errno) => return Err(TraceError::Wait(errno)),
+            }
+            if let Some(error) = self.recorder.take_error() {
+                failed = Some(error);
+            }
+            if failed.is_some() {
+                // Again at every change: a child may have been born meanwhile.
+                self.kill_all();
+            }
+            if shown.elapsed() >= super::BEAT {
+                shown = Instant::now();
+                self.meter.sample(&processes(self.tasks.values()));
+                progress(&self.recorder.tally);
+            }
+        }
+        match failed {
+            Some(error) => Err(TraceError::Sink(error)),
+            None => self.finish(),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let init_ended = self.settings.init.is_none() || self.init.is_some();
+        self.tasks.is_empty() && self.status.is_some() && init_ended
+    }
+
+    fn finish(mut self) -> Result<Ended, TraceError> {
+        let first = ImageId(0);
+        if !self.tasks.is_empty() || self.status.is_none() {
+            self.recorder.conclude(first, Fact::Gap { gap: Gap::LostTask });
+        }
+        for census in census::take(&self.recorder.used, &self.settings.roots) {
+            self.recorder.conclude(first, Fact::Census(census));
+        }
+        let peaks = self.meter.finish();
+        self.recorder.conclude(first, Fact::Peaks(peaks.clone()));
+        match self.recorder.take_error() {
+            Some(error) => Err(TraceError::Sink(error)),
+            None => Ok(Ended { status: self.status, init: self.init, tally: self.recorder.tally, peaks }),
+        }
+    }
+
+    fn kill_all(&self) {
+        for tid in self.settings.init.iter().chain(self.tasks.keys()) {
+            // ESRCH: it is gone already.
+            kill(Pid::from_raw(*tid), Signal::SIGKILL).ok();
+        }
+    }
+
+    fn handle(&mut self, Waited { tid, change }: Waited) {
+        if Some(tid) == self.settings.init {
+            self.init = ended(change).or(self.init);
+            return;
+        }
+        match change {
+            Change::Exited(_) | Change::Killed(_) => return self.end(tid, change),
+            _ => self.welcome(tid),
+        }
+        let (how, signal) = match change {
+            Change::Seccomp => (self.enter(tid), 0),
+            Change::Syscall => (self.leave(tid), 0),
+            Change::Child(birth) => {
+                self.born(tid, birth);
+                (self.usual(tid), 0)
+            }
+            Change::Exec => {
+                self.executed(tid);
+                (Resume::Run, 0)
+            }
+            Change::Group(_) => (Resume::Listen, 0),
+            Change::Signal(signal) => (self.usual(tid), signal),
+            Change::Trap | Change::Other | Change::Exited(_) | Change::Killed(_) => (self.usual(tid), 0),
+        };
+        // ESRCH: killed while it was stopped; its end is reported next.
+        ptrace::resume(tid, how, signal).ok();
+    }
+
+    /// To the end of the call that is waited for, or to the next event.
+    pub(super) fn usual(&self, tid: i32) -> Resume {
+        match self.tasks.get(&tid) {
+            Some(task) if task.pending.is_some() || task.probe.is_some() => Resume::ToSyscall,
+            Some(_) | None => Resume::Run,
+        }
+    }
+
+    /// A thread whose first stop comes before the event of its parent.
+    fn welcome(&mut self, tid: i32) {
+        if self.tasks.contains_key(&tid) {
+            return;
+        }
+        let origin = origin(tid);
+        let pid = origin.map_or(tid, |origin| origin.pid);
+        let relative = origin.map(|origin| if origin.pid == tid { origin.parent } else { origin.pid });
+        let image = relative.and_then(|pid| self.tasks.values().find(|task| task.pid == pid)).and_then(|t| t.image);
+        // Its parent is gone: then it belongs to the first program at least.
+        let image = image.or_else(|| (!self.programs.is_empty()).then_some(ImageId(0)));
+        self.insert(tid, Task { pid, image, ..Task::default() });
+    }
+
+    fn born(&mut self, parent: i32, birth: Birth) {
+        let Some(child) = ptrace::event_message(parent).ok().and_then(|message| i32::try_from(message).ok()) else {
+            return;
+        };
+        let image = self.tasks.get(&parent).and_then(|task| task.image);
+        if let Some(task) = self.tasks.get_mut(&child) {
+            task.image = image;
+            return;
+        }
+        let pid = match birth {
+            Birth::Process => child,
+            Birth::Clone => origin(child).map_or(child, |origin| origin.pid),
+        };
+        self.insert(child, Task { pid, image, ..Task::default() });
+    }
+
+    fn insert(&mut self, tid: i32, task: Task) {
+        let leaders = usize::from(task.pid == tid);
+        self.tasks.insert(tid, task);
+        let processes = if leaders == 0 { 0 } else { processes(self.tasks.values()).len() };
+        self.meter.count(processes, self.tasks.len());
+    }
+
+    fn end(&mut self, tid: i32, change: Change) {
+        let Some(mut task) = self.tasks.remove(&tid) else { return };
+        self.abandon(&mut task);
+        let Some(status) = ended(change) else { return };
+        if tid == self.payload {
+            self.status = Some(status);
+        }
+        if let Some(image) = task.image.filter(|_| task.executed && tid == task.pid) {
+            self.recorder.emit(image, Fact::Exit { status });
+        }
+    }
+
+    /// An exec succeeded. All other threads of the process are gone.
+    fn executed(&mut self, tid: i32) {
+        let former = ptrace::event_message(tid).ok().and_then(|message| i32::try_from(message).ok()).unwrap_or(tid);
+        let mut caller = self.tasks.remove(&former).unwrap_or_default();
+        let chain = match caller.pending.take().map(|pending| pending.then) {
+            Some(Then::Exec(chain)) => Some(*chain),
+            _ => None,
+        };
+        let parent = caller.image;
+        self.tasks.retain(|_, task| task.pid != tid);
+        let image = self.image(tid, parent, chain);
+        self.insert(tid, Task { pid: tid, image: Some(image), executed: true, ..Task::default() });
+    }
+
+    /// The image of a new program; one that is equal to a sibling is that sibling.
+    fn image(&mut self, pid: i32, parent: Option<ImageId>, chain: Option<Chain>) -> ImageId {
+        let mut task = Task { pid, ..Task::default() };
+        let eyes = task.eyes(pid, false);
+        let argv = image::arguments(pid);
+        let exe = match &chain {
+            Some(chain) => chain.exe.clone(),
+            None => std::fs::read_link(format!("/proc/{pid}/exe"))
+                .ok()
+                .and_then(|path| AbsPath::try_from(path.as_path()).ok())
+                .unwrap_or_else(AbsPath::root),
+        };
+        let script = chain.as_ref().and_then(|chain| chain.script.clone());
+        let set_id = is_set_id(eyes, &exe);
+        let new = Image { parent, exe: exe.clone(), script, argv, set_id };
+        let key = self.recorder.digest(&new);
+        let id = match self.images.get(&key) {
+            Some(id) => *id,
+            None => {
+                let id = ImageId(u32::try_from(self.programs.len()).unwrap_or(u32::MAX));
+                self.programs.push(exe);
+                self.images.insert(key, id);
+                self.recorder.emit(id, Fact::Image(new));
+                id
+            }
+        };
+        let unread = chain.as_ref().and_then(|chain| chain.unread.clone());
+        for file in chain.into_iter().flat_map(|chain| chain.files) {
+            let call = file.call;
+            if let Some(path) = unread.as_ref().filter(|path| **path == file.path) {
+                let path = crate::vocab::escape::file(path.as_bytes());
+                self.recorder.emit(id, Fact::Gap { gap: Gap::Unresolved { call, path } });
+            }
+            self.recorder.emit(id, Fact::Path(file));
+        }
+        if let Some(fact) = image::environment(pid) {
+            self.recorder.emit(id, fact);
+        }
+        id
+    }
+}
+
+fn ended(change: Change) -> Option<ExitStatus> {
+    match change {
+        Change::Exited(code) => Some(ExitStatus::Code(code)),
+        Change::Killed(signal) => Some(ExitStatus::Signal(signal)),
+        _ => None,
+    }
+}

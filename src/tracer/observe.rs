@@ -1,0 +1,473 @@
+//! A stop at a call → what is asked, and with its result → facts.
+
+use nix::errno::Errno;
+
+use crate::event::{Denial, Fact, Gap, ImageId, Intent, Outcome, PairFact, PairOperation, PathFact};
+use crate::plan::compile::{NATIVE_ARCH, TRACE_REFUSE, X32_BIT};
+use crate::sys::memory;
+use crate::sys::ptrace::{self, Entry, Resume};
+use crate::vocab::escape;
+use crate::vocab::host::FileKind;
+use crate::vocab::path::AbsPath;
+use crate::vocab::syscall::Syscall;
+use crate::vocab::syscall_table::{Class, Last, Pair, PathArgument, Row, Want, row};
+
+use super::arguments;
+use super::follow::Tracer;
+use super::image;
+use super::resolve::{Reached, descriptor, working_directory};
+use super::task::{Pending, Task, Then};
+
+const O_CREAT: u64 = 0o100;
+const O_EXCL: u64 = 0o200;
+const O_TRUNC: u64 = 0o1000;
+const O_NOFOLLOW: u64 = 0o40_0000;
+const O_PATH: u64 = 0o1000_0000;
+const O_TMPFILE: u64 = 0o2000_0000;
+/// The flags of open(2) that change what is asked.
+const OPEN_FLAGS: u64 = 3 | O_CREAT | O_EXCL | O_TRUNC | O_NOFOLLOW | O_PATH | O_TMPFILE;
+/// RENAME_EXCHANGE
+const EXCHANGE: u64 = 2;
+
+impl Tracer<'_> {
+    /// The stop that the filter asked for.
+    pub(super) fn enter(&mut self, tid: i32) -> Resume {
+        // Gone meanwhile: there is nothing to record.
+        let Ok(entry) = ptrace::entry(tid) else { return Resume::Run };
+        let call = (entry.arch == NATIVE_ARCH && entry.number & u64::from(X32_BIT) == 0)
+            .then(|| Syscall::from_number(entry.number))
+            .flatten();
+        // A stop without an end before it: the call was restarted, or the end was not reported.
+        if let Some(task) = self.tasks.get_mut(&tid) {
+            task.pending = None;
+        }
+        if entry.data & u32::from(TRACE_REFUSE) != 0 {
+            let errno = i32::try_from(entry.data & 0xfff).unwrap_or(libc::EPERM);
+            self.refuse(tid, &entry, call, errno);
+            return Resume::Run;
+        }
+        if let Some(call) = call
+            && !self.recorder.is_flooded()
+        {
+            self.look(tid, &entry, call);
+        }
+        self.usual(tid)
+    }
+
+    /// Refused first, recorded after: whatever goes wrong in recording, the call is not made.
+    fn refuse(&mut self, tid: i32, entry: &Entry, call: Option<Syscall>, errno: i32) {
+        if let Err(error) = ptrace::refuse(tid, errno)
+            && error != Errno::ESRCH
+        {
+            // It must not be let through; killing is all that is left.
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(tid), nix::sys::signal::Signal::SIGKILL).ok();
+        }
+        let Some(image) = self.image_of(tid) else { return };
+        let Some(call) = call else {
+            return self.recorder.emit(image, Fact::UnknownCall { arch: entry.arch, number: entry.number });
+        };
+        if row(call).class == Class::Absent {
+            return;
+        }
+        let program = self.programs.get(image.0 as usize).map_or_else(String::new, |p| escape::file(p.as_bytes()));
+        let thing = arguments::refused(call, &entry.arguments);
+        let denial = Denial { program, call: call.name().to_owned(), thing, errno, remedy: None, count: 1 };
+        self.recorder.emit(image, Fact::Denied(denial));
+    }
+
+    pub(super) fn image_of(&self, tid: i32) -> Option<ImageId> {
+        self.tasks.get(&tid).and_then(|task| task.image)
+    }
+
+    fn look(&mut self, tid: i32, entry: &Entry, call: Syscall) {
+        let row = row(call);
+        if let Some(image) = self.image_of(tid) {
+            if row.class != Class::Base || self.settings.exact {
+                self.recorder.call(image, call);
+            }
+            if row.paths.is_empty() {
+                return self.look_at_arguments(tid, image, entry, call);
+            }
+        }
+        let pending = match row.pair {
+            Some(kind) => self.look_at_pair(tid, entry, call, row, kind),
+            None => row.paths.first().and_then(|path| self.look_at_path(tid, entry, call, *path)),
+        };
+        if let Some(task) = self.tasks.get_mut(&tid)
+            && (task.image.is_some() || pending.as_ref().is_some_and(|p| matches!(p.then, Then::Exec(_))))
+        {
+            task.pending = pending;
+        }
+    }
+
+    /// Reads a path and where it starts; an empty base for an absolute one.
+    fn read_path(&mut self, tid: i32, entry: &Entry, call: Syscall, argument: PathArgument) -> Passed {
+        let register = |index: u8| entry.arguments.get(usize::from(index)).copied().unwrap_or(0);
+        if register(argument.path) == 0 {
+            return Passed::Nothing;
+        }
+        let mut raw = std::mem::take(&mut self.buffer);
+        match memory::string(tid, register(argument.path), &mut raw) {
+            Ok(()) => {}
+            // The kernel will say the same.
+            Err(Errno::ENAMETOOLONG | Errno::ESRCH) => return Passed::Nothing,
+            Err(_) => return Passed::Lost(Gap::UnreadablePath { call }),
+        }
+        let directory = argument.dirfd.map(|index| register(index) & 0xffff_ffff);
+        let directory = directory.and_then(|fd| i32::try_from(fd).ok());
+        if raw.is_empty() {
+            self.buffer = raw;
+            return directory.map_or(Passed::Nothing, Passed::Descriptor);
+        }
+        if raw.first() == Some(&b'/') {
+            return Passed::Path { raw, base: Vec::new() };
+        }
+        let Some(task) = self.tasks.get_mut(&tid) else { return Passed::Nothing };
+        let eyes = task.eyes(tid, false);
+        // AT_FDCWD is negative, so it is no i32 from a u64: None.
+        let base = match directory {
+            Some(fd) => descriptor(eyes, fd),
+            None => self.working_directory(tid),
+        };
+        match base {
+            Some(base) => Passed::Path { raw, base },
+            None => Passed::Lost(Gap::Unresolved { call, path: escape::file(&raw) }),
+        }
+    }
+
+    /// The working directory of a task, looked up once between two changes anywhere.
+    pub(super) fn working_directory(&mut self, tid: i32) -> Option<Vec<u8>> {
+        let moves = self.moves;
+        let task = self.tasks.get_mut(&tid)?;
+        if let Some((at, cwd)) = &task.cwd
+            && *at == moves
+        {
+            return Some(cwd.clone());
+        }
+        working_directory(task.eyes(tid, false)).inspect(|cwd| task.cwd = Some((moves, cwd.clone())))
+    }
+
+    fn resolve(&mut self, tid: i32, raw: &[u8], base: &[u8], follow: bool) -> Option<Reached> {
+        let in_proc = contains(raw, b"proc") || base.starts_with(b"/proc");
+        let eyes = self.tasks.get_mut(&tid)?.eyes(tid, in_proc);
+        self.resolver.resolve(eyes, base, raw, follow)
+    }
+
+    fn look_at_path(&mut self, tid: i32, entry: &Entry, call: Syscall, argument: PathArgument) -> Option<Pending> {
+        let register = |index: u8| entry.arguments.get(usize::from(index)).copied().unwrap_or(0);
+        let (raw, base) = match self.read_path(tid, entry, call, argument) {
+            Passed::Path { raw, base } => (raw, base),
+            Passed::Descriptor(fd) if argument.want == Want::Execute => {
+                let eyes = self.tasks.get_mut(&tid)?.eyes(tid, false);
+                (descriptor(eyes, fd)?, Vec::new())
+            }
+            Passed::Nothing | Passed::Descriptor(_) => return None,
+            Passed::Lost(gap) => return Some(only(Fact::Gap { gap })),
+        };
+        let flags = match argument.want {
+            Want::Open(index) => register(index) & OPEN_FLAGS,
+            Want::Creat => 1 | O_CREAT | O_TRUNC,
+            _ => 0,
+        };
+        let follow = follows(argument.last, &register);
+        let creates = flags & O_CREAT != 0 || argument.want == Want::Create;
+        let image = self.image_of(tid);
+        // What lies in /proc and among the descriptors is another thing at each look.
+        let stable = !raw.starts_with(b"/proc/") && !raw.starts_with(b"/dev/") && !base.starts_with(b"/proc/");
+        let key = (stable && argument.want != Want::Execute)
+            .then(|| self.recorder.digest((image, call.number(), flags, follow, &base, &raw)));
+        // Made again, a name opens other questions again: what makes names is always seen to its end.
+        if !creates && key.is_some_and(|key| self.known.is_settled(key)) {
+            self.buffer = raw;
+            return None;
+        }
+        let Some(reached) = self.resolve(tid, &raw, &base, follow) else {
+            let gap = Gap::Unresolved { call, path: escape::file(&raw) };
+            return Some(only(Fact::Gap { gap }));
+        };
+        self.buffer = raw;
+        let deepest = self.recorder.digest(reached.deepest.as_bytes());
+        let mut touches = Vec::new();
+        if creates {
+            touches.push(deepest);
+            self.known.touch(deepest);
+        }
+        if argument.want == Want::Execute {
+            let eyes = self.tasks.get_mut(&tid)?.eyes(tid, false);
+            let chain = image::chain(&mut self.resolver, eyes, &base, call, reached);
+            let facts = chain.files.first().cloned().map(Fact::Path).into_iter().collect();
+            return Some(Pending { then: Then::Exec(Box::new(chain)), ..pending(facts, None, deepest) });
+        }
+        let then = match argument.want {
+            Want::Enter => Then::Moved,
+            Want::Remove => Then::Renamed { directory: false },
+            Want::Create if call.name().starts_with("symlink") => Then::Renamed { directory: false },
+            _ => Then::Nothing,
+        };
+        if argument.want == Want::Enter {
+            self.moves += 1;
+        }
+        let made = made_kind(call, &register);
+        let intents = intents(argument.want, flags, reached.kind);
+        let facts = intents.into_iter().map(|intent| Fact::Path(path_fact(intent, call, &reached, made))).collect();
+        Some(Pending { touches, then, ..pending(facts, key, deepest) })
+    }
+
+    fn look_at_pair(&mut self, tid: i32, entry: &Entry, call: Syscall, row: &Row, kind: Pair) -> Option<Pending> {
+        let register = |index: u8| entry.arguments.get(usize::from(index)).copied().unwrap_or(0);
+        let mut ends = Vec::new();
+        for argument in row.paths {
+            let end = match self.read_path(tid, entry, call, *argument) {
+                Passed::Path { raw, base } => self.resolve(tid, &raw, &base, follows(argument.last, &register)),
+                // A file without a name gets its first.
+                Passed::Descriptor(_) => None,
+                Passed::Nothing => return None,
+                Passed::Lost(gap) => return Some(only(Fact::Gap { gap })),
+            };
+            ends.push(end);
+        }
+        let to = ends.pop().flatten()?;
+        let Some(from) = ends.pop().flatten() else {
+            let deepest = self.touch(&to);
+            let facts = vec![Fact::Path(path_fact(Intent::Create, call, &to, Some(FileKind::File)))];
+            return Some(Pending { touches: vec![deepest], ..pending(facts, None, deepest) });
+        };
+        let operation = match kind {
+            Pair::Link => PairOperation::Link,
+            Pair::Rename(Some(index)) if register(index) & EXCHANGE != 0 => PairOperation::Exchange,
+            Pair::Rename(_) => PairOperation::Rename,
+        };
+        let directory = [from.kind, to.kind].contains(&Some(FileKind::Dir));
+        let touches = vec![self.touch(&from), self.touch(&to)];
+        let mut facts: Vec<Fact> = [&from, &to].into_iter().filter_map(|end| way(call, end)).collect();
+        facts.push(Fact::Pair(PairFact {
+            operation,
+            call,
+            from: from.path,
+            to: to.path,
+            replaced: to.kind.is_some() && operation == PairOperation::Rename,
+            kind: from.kind,
+            result: Outcome::Unseen,
+        }));
+        Some(Pending { touches, then: Then::Renamed { directory }, ..pending(facts, None, 0) })
+    }
+
+    fn touch(&mut self, end: &Reached) -> u64 {
+        let directory = self.recorder.digest(end.deepest.as_bytes());
+        self.known.touch(directory);
+        directory
+    }
+
+    /// The end of a call that was waited for; or a stop on the way of a [`Probe`](super::task::Probe).
+    pub(super) fn leave(&mut self, tid: i32) -> Resume {
+        match ptrace::result(tid) {
+            Ok(Some(result)) => self.conclude(tid, result),
+            Ok(None) => self.look_at_probe(tid),
+            // Killed meanwhile: its end follows.
+            Err(_) => {}
+        }
+        self.usual(tid)
+    }
+
+    fn conclude(&mut self, tid: i32, result: i64) {
+        let Some(task) = self.tasks.get_mut(&tid) else { return };
+        let (image, Some(pending)) = (task.image, task.pending.take()) else { return };
+        let outcome = match i32::try_from(-result) {
+            // ERESTARTSYS and kin: a signal came first, and the call is made again.
+            Ok(512..=516) => return,
+            Ok(errno @ 1..=4095) => Outcome::Errno(errno),
+            Ok(_) | Err(_) => Outcome::Ok,
+        };
+        let success = outcome == Outcome::Ok;
+        if let Some(key) = pending.key {
+            self.known.settle(key, success, pending.deepest);
+        }
+        match pending.then {
+            Then::Moved => self.moves += 1,
+            Then::Renamed { directory } if success => {
+                self.resolver.forget();
+                if directory {
+                    self.known.reopen_all();
+                }
+            }
+            Then::Probe(probe) if success => {
+                if let Some(task) = self.tasks.get_mut(&tid) {
+                    task.probe = Some(probe);
+                }
+            }
+            _ => {}
+        }
+        if success {
+            pending.touches.iter().for_each(|directory| self.known.touch(*directory));
+        }
+        let Some(image) = image else { return };
+        for fact in pending.facts {
+            if let Some(fact) = with_result(fact, outcome) {
+                self.recorder.emit(image, fact);
+            }
+        }
+    }
+
+    /// The task is gone: what it was in the middle of was made, perhaps.
+    pub(super) fn abandon(&mut self, task: &mut Task) {
+        let (Some(image), Some(pending)) = (task.image, task.pending.take()) else { return };
+        if matches!(pending.then, Then::Exec(_)) {
+            return;
+        }
+        for fact in pending.facts {
+            self.recorder.emit(image, fact);
+        }
+    }
+}
+
+/// A path argument as it was passed.
+enum Passed {
+    Path {
+        raw: Vec<u8>,
+        base: Vec<u8>,
+    },
+    /// An empty path: the descriptor itself is meant (or the call fails).
+    Descriptor(i32),
+    /// No path at all.
+    Nothing,
+    Lost(Gap),
+}
+
+fn pending(facts: Vec<Fact>, key: Option<u64>, deepest: u64) -> Pending {
+    Pending { facts, key, deepest, touches: Vec::new(), then: Then::Nothing }
+}
+
+/// Waited for without anything to record.
+pub(super) fn nothing() -> Pending {
+    pending(Vec::new(), None, 0)
+}
+
+pub(super) fn only(fact: Fact) -> Pending {
+    pending(vec![fact], None, 0)
+}
+
+fn follows(last: Last, register: &impl Fn(u8) -> u64) -> bool {
+    match last {
+        Last::Follow => true,
+        Last::Keep => false,
+        Last::KeepIf(argument, bits) => register(argument) & bits == 0,
+        Last::FollowIf(argument, bits) => register(argument) & bits != 0,
+        Last::Open(argument) => {
+            let flags = register(argument);
+            flags & O_NOFOLLOW == 0 && flags & (O_CREAT | O_EXCL) != O_CREAT | O_EXCL
+        }
+    }
+}
+
+fn intents(want: Want, flags: u64, kind: Option<FileKind>) -> Vec<Intent> {
+    match want {
+        Want::Look | Want::End => vec![Intent::Look],
+        Want::Enter => vec![Intent::Enter],
+        Want::Execute => vec![Intent::Execute],
+        Want::Create => vec![Intent::Create],
+        Want::Truncate => vec![Intent::Truncate],
+        Want::Remove => vec![Intent::Remove],
+        Want::Attributes => vec![Intent::Attributes],
+        Want::Open(_) | Want::Creat => open_intents(flags, kind),
+    }
+}
+
+fn open_intents(flags: u64, kind: Option<FileKind>) -> Vec<Intent> {
+    let is_dir = kind == Some(FileKind::Dir);
+    if flags & O_PATH != 0 {
+        return vec![if is_dir { Intent::Enter } else { Intent::Look }];
+    }
+    // A file without a name is made in the directory that is named.
+    if flags & O_TMPFILE == O_TMPFILE {
+        return vec![Intent::Write];
+    }
+    let (reads, writes) = (flags & 3 != 1, flags & 3 != 0);
+    let fresh = flags & O_CREAT != 0 && kind.is_none();
+    // With O_EXCL an existing name is refused, so nothing of it is wanted.
+    if flags & (O_CREAT | O_EXCL) == O_CREAT | O_EXCL && !fresh {
+        return vec![Intent::Create];
+    }
+    let mut intents = Vec::new();
+    if fresh {
+        intents.push(Intent::Create);
+    } else if writes {
+        intents.push(Intent::Write);
+    }
+    if flags & O_TRUNC != 0 && !fresh {
+        intents.push(Intent::Truncate);
+    }
+    if reads && !fresh {
+        intents.push(if is_dir { Intent::List } else { Intent::Read });
+    }
+    intents
+}
+
+/// The type of what a call makes.
+fn made_kind(call: Syscall, register: &impl Fn(u8) -> u64) -> Option<FileKind> {
+    let by_mode = |mode: u64| match mode & 0o17_0000 {
+        0o1_0000 => FileKind::Fifo,
+        0o14_0000 => FileKind::Socket,
+        0o2_0000 | 0o6_0000 => FileKind::Device,
+        _ => FileKind::File,
+    };
+    match call.name() {
+        "open" | "openat" | "creat" => Some(FileKind::File),
+        "mkdir" | "mkdirat" => Some(FileKind::Dir),
+        "symlink" | "symlinkat" => Some(FileKind::Symlink),
+        "mknod" => Some(by_mode(register(1))),
+        "mknodat" => Some(by_mode(register(2))),
+        _ => None,
+    }
+}
+
+pub(super) fn path_fact(intent: Intent, call: Syscall, reached: &Reached, made: Option<FileKind>) -> PathFact {
+    let kind = reached.kind.or(made.filter(|_| intent == Intent::Create));
+    let (path, hops) = (reached.path.clone(), reached.hops.clone());
+    PathFact { intent, call, path, hops, kind, result: Outcome::Unseen }
+}
+
+/// The symlinks on the way to one end of a pair, as a fact of the directory that they lead to.
+fn way(call: Syscall, end: &Reached) -> Option<Fact> {
+    let path: AbsPath = end.path.parent()?;
+    let fact = PathFact {
+        intent: Intent::Enter,
+        call,
+        path,
+        hops: end.hops.clone(),
+        kind: Some(FileKind::Dir),
+        result: Outcome::Unseen,
+    };
+    (!end.hops.is_empty()).then_some(Fact::Path(fact))
+}
+
+/// The fact, now that the result is known; `None` if there is nothing to it.
+fn with_result(fact: Fact, outcome: Outcome) -> Option<Fact> {
+    const EEXIST: Outcome = Outcome::Errno(libc::EEXIST);
+    Some(match fact {
+        // What the program learned is that the name is there: so it must be there again, and need not be made.
+        Fact::Path(path) if path.intent == Intent::Create && outcome == EEXIST => {
+            Fact::Path(PathFact { intent: Intent::Look, result: Outcome::Ok, ..path })
+        }
+        // It is not there after all, so it has no type.
+        Fact::Path(path) if path.intent == Intent::Create && outcome != Outcome::Ok => {
+            Fact::Path(PathFact { kind: None, result: outcome, ..path })
+        }
+        Fact::Path(path) => Fact::Path(PathFact { result: outcome, ..path }),
+        Fact::Pair(pair) => Fact::Pair(PairFact { result: outcome, ..pair }),
+        Fact::Connect { endpoint, transport, .. } => {
+            // A connection that is still being made, or was tried before, is one.
+            let result = match outcome {
+                Outcome::Errno(libc::EINPROGRESS | libc::EALREADY | libc::EISCONN) => Outcome::Ok,
+                other => other,
+            };
+            Fact::Connect { endpoint, transport, result }
+        }
+        // The kernel could not read it either.
+        Fact::Gap { .. } | Fact::Listen { .. } if outcome != Outcome::Ok => return None,
+        other => other,
+    })
+}
+
+fn contains(text: &[u8], word: &[u8]) -> bool {
+    text.windows(word.len()).any(|window| window == word)
+}

@@ -1,0 +1,237 @@
+//! A path as a task passed it → the object that the kernel reaches, hop by hop, in the task's own root.
+//!
+//! `/proc/self` stays symbolic: what a program reads of itself is the same in every run, its number is not. Directories
+//! that were seen to be no symlinks are remembered until something is renamed, removed or linked.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+
+use crate::event::Hop;
+use crate::vocab::escape;
+use crate::vocab::host::FileKind;
+use crate::vocab::path::AbsPath;
+
+/// Symlinks in one path (MAXSYMLINKS in the kernel).
+const MOST_LINKS: usize = 40;
+/// Remembered directories; beyond it the memory starts anew.
+const MOST_PLAIN: usize = 200_000;
+
+/// Whose eyes a path is seen with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Eyes {
+    /// The thread.
+    pub(super) tid: i32,
+    /// Its process.
+    pub(super) pid: i32,
+    /// The number that the process has inside its pid namespace.
+    pub(super) inside: i32,
+}
+
+/// Where a path leads.
+#[derive(Debug, Clone)]
+pub(super) struct Reached {
+    pub(super) path: AbsPath,
+    pub(super) hops: Vec<Hop>,
+    /// `None`: not there, or not to be seen.
+    pub(super) kind: Option<FileKind>,
+    /// The deepest directory of the path that exists.
+    pub(super) deepest: AbsPath,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Resolver {
+    plain: BTreeSet<Vec<u8>>,
+}
+
+struct Walk {
+    at: Vec<u8>,
+    rest: VecDeque<Vec<u8>>,
+    hops: Vec<Hop>,
+    links: usize,
+    /// Set from the first component that is not there.
+    missing: Option<Vec<u8>>,
+}
+
+impl Resolver {
+    /// Something was renamed, removed or linked: what was a directory may be a symlink now.
+    pub(super) fn forget(&mut self) {
+        self.plain.clear();
+    }
+
+    /// Follows `raw` from `base` (absolute, resolved). `None` when it leads to nothing that has a path.
+    pub(super) fn resolve(&mut self, eyes: Eyes, base: &[u8], raw: &[u8], follow: bool) -> Option<Reached> {
+        let follow = follow || raw.ends_with(b"/") || raw.ends_with(b"/.");
+        let at = if raw.first() == Some(&b'/') { Vec::new() } else { base.strip_suffix(b"/").unwrap_or(base).to_vec() };
+        let mut walk = Walk { at, rest: split(raw).collect(), hops: Vec::new(), links: 0, missing: None };
+        while let Some(part) = walk.rest.pop_front() {
+            match part.as_slice() {
+                b"" | b"." => {}
+                b".." => up(&mut walk.at),
+                _ if walk.missing.is_some() => push(&mut walk.at, &part),
+                _ => self.step(eyes, &mut walk, &part, follow)?,
+            }
+        }
+        let path = absolute(&walk.at)?;
+        let kind = match walk.missing {
+            Some(_) => None,
+            None => std::fs::symlink_metadata(outside(eyes, &walk.at)).ok().map(|meta| kind_of(meta.file_type())),
+        };
+        let deepest = match &walk.missing {
+            Some(dir) => absolute(dir)?,
+            None => path.parent().unwrap_or_else(AbsPath::root),
+        };
+        Some(Reached { path, hops: walk.hops, kind, deepest })
+    }
+
+    fn step(&mut self, eyes: Eyes, walk: &mut Walk, part: &[u8], follow: bool) -> Option<()> {
+        let last = walk.rest.iter().all(|part| part.is_empty());
+        if walk.at == b"/proc" && is_self(eyes, part) {
+            push(&mut walk.at, b"self");
+            return Some(());
+        }
+        let before = walk.at.len();
+        push(&mut walk.at, part);
+        if (last && !follow) || self.plain.contains(&walk.at) || walk.at == b"/proc/thread-self" {
+            return Some(());
+        }
+        match nix::fcntl::readlink(&outside(eyes, &walk.at)) {
+            Ok(text) => self.link(eyes, walk, before, &text.into_vec()),
+            // No symlink.
+            Err(Errno::EINVAL) => {
+                if !last {
+                    if self.plain.len() >= MOST_PLAIN {
+                        self.plain.clear();
+                    }
+                    self.plain.insert(walk.at.clone());
+                }
+                Some(())
+            }
+            // Not there, or the task may not look: then neither may it reach what lies beneath.
+            Err(_) => {
+                walk.missing = Some(walk.at.get(..before)?.to_vec());
+                Some(())
+            }
+        }
+    }
+
+    fn link(&mut self, eyes: Eyes, walk: &mut Walk, before: usize, text: &[u8]) -> Option<()> {
+        walk.links += 1;
+        if walk.links > MOST_LINKS {
+            walk.missing = Some(walk.at.get(..before)?.to_vec());
+            return Some(());
+        }
+        if is_magic(&walk.at) {
+            // The kernel jumps to the object: the text is only its name, if it has one.
+            if text.first() != Some(&b'/') || !exists(eyes, text) {
+                return if walk.rest.is_empty() { Some(()) } else { None };
+            }
+            walk.at = if text == b"/" { Vec::new() } else { text.to_vec() };
+            return Some(());
+        }
+        walk.hops.push(Hop { link: absolute(&walk.at)?, text: escape::file(text) });
+        if text.first() == Some(&b'/') {
+            walk.at.clear();
+        } else {
+            walk.at.truncate(before);
+        }
+        split(text).collect::<Vec<_>>().into_iter().rev().for_each(|part| walk.rest.push_front(part));
+        Some(())
+    }
+}
+
+/// How `path`, seen with `eyes`, is opened from here.
+pub(super) fn outside(eyes: Eyes, path: &[u8]) -> PathBuf {
+    let mut out = match path.strip_prefix(b"/proc/self") {
+        Some(rest) if rest.is_empty() || rest.starts_with(b"/") => {
+            let mut out = format!("/proc/{}", eyes.pid).into_bytes();
+            out.extend_from_slice(rest);
+            return std::ffi::OsString::from_vec(out).into();
+        }
+        _ => match path.strip_prefix(b"/proc/thread-self") {
+            Some(rest) if rest.is_empty() || rest.starts_with(b"/") => {
+                let mut out = format!("/proc/{}/task/{}", eyes.pid, eyes.tid).into_bytes();
+                out.extend_from_slice(rest);
+                return std::ffi::OsString::from_vec(out).into();
+            }
+            _ => format!("/proc/{}/root", eyes.tid).into_bytes(),
+        },
+    };
+    out.extend_from_slice(if path.is_empty() { b"/" } else { path });
+    std::ffi::OsString::from_vec(out).into()
+}
+
+/// The directory that a descriptor of a task stands for; `None` when it is none.
+pub(super) fn descriptor(eyes: Eyes, fd: i32) -> Option<Vec<u8>> {
+    named(std::fs::read_link(format!("/proc/{}/fd/{fd}", eyes.pid)).or_else(|_| {
+        // The list of descriptors of a non-dumpable process belongs to root; the descriptor itself can be fetched.
+        use std::os::fd::AsRawFd as _;
+        let own = crate::sys::peer::descriptor(eyes.pid, fd)?;
+        std::fs::read_link(format!("/proc/self/fd/{}", own.as_raw_fd()))
+    }))
+}
+
+/// The working directory of a task.
+pub(super) fn working_directory(eyes: Eyes) -> Option<Vec<u8>> {
+    named(std::fs::read_link(format!("/proc/{}/cwd", eyes.tid)))
+}
+
+fn named(link: std::io::Result<PathBuf>) -> Option<Vec<u8>> {
+    link.ok().map(|path| path.into_os_string().into_vec()).filter(|path| path.first() == Some(&b'/'))
+}
+
+pub(super) fn kind_of(kind: std::fs::FileType) -> FileKind {
+    match kind {
+        kind if kind.is_dir() => FileKind::Dir,
+        kind if kind.is_symlink() => FileKind::Symlink,
+        kind if kind.is_socket() => FileKind::Socket,
+        kind if kind.is_fifo() => FileKind::Fifo,
+        kind if kind.is_char_device() || kind.is_block_device() => FileKind::Device,
+        _ => FileKind::File,
+    }
+}
+
+/// Whether the file has a set-user-id or set-group-id bit.
+pub(super) fn is_set_id(eyes: Eyes, path: &AbsPath) -> bool {
+    std::fs::metadata(outside(eyes, path.as_bytes())).is_ok_and(|meta| meta.mode() & 0o6000 != 0)
+}
+
+fn exists(eyes: Eyes, path: &[u8]) -> bool {
+    std::fs::symlink_metadata(outside(eyes, path)).is_ok()
+}
+
+fn is_self(eyes: Eyes, part: &[u8]) -> bool {
+    part == b"self" || part == eyes.inside.to_string().as_bytes()
+}
+
+/// Links of a process directory that are no text but doors: cwd, root, exe, fd/N.
+fn is_magic(path: &[u8]) -> bool {
+    let own = path.strip_prefix(b"/proc/self").or_else(|| path.strip_prefix(b"/proc/thread-self"));
+    let Some(rest) = own else { return false };
+    let rest = match rest.strip_prefix(b"/task/") {
+        Some(task) => task.iter().position(|&b| b == b'/').and_then(|slash| task.get(slash..)).unwrap_or_default(),
+        None => rest,
+    };
+    matches!(rest, b"/cwd" | b"/root" | b"/exe") || rest.starts_with(b"/fd/") || rest.starts_with(b"/map_files/")
+}
+
+fn split(path: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
+    path.split(|&b| b == b'/').filter(|part| !part.is_empty()).map(<[u8]>::to_vec)
+}
+
+fn push(at: &mut Vec<u8>, part: &[u8]) {
+    at.push(b'/');
+    at.extend_from_slice(part);
+}
+
+fn up(at: &mut Vec<u8>) {
+    let cut = at.iter().rposition(|&b| b == b'/').unwrap_or(0);
+    at.truncate(cut);
+}
+
+fn absolute(at: &[u8]) -> Option<AbsPath> {
+    if at.is_empty() { Some(AbsPath::root()) } else { AbsPath::new(at).ok() }
+}

@@ -1,0 +1,73 @@
+//! The highest use of resources over the process tree, sampled now and then.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use crate::event::Peaks;
+
+/// Between two samples: reading /proc of a big tree costs as much as a few hundred stops.
+const PERIOD: Duration = Duration::from_millis(200);
+
+#[derive(Debug)]
+pub(super) struct Meter {
+    started: Instant,
+    last: Option<Instant>,
+    peaks: Peaks,
+    page: u64,
+    cpu_before: Duration,
+}
+
+impl Meter {
+    pub(super) fn new() -> Self {
+        let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().unwrap_or(4096);
+        Self {
+            started: Instant::now(),
+            last: None,
+            peaks: Peaks::default(),
+            page: page.unsigned_abs(),
+            cpu_before: cpu_of_children(),
+        }
+    }
+
+    /// How many there are: kept at every birth, since a short-lived process would be missed by sampling.
+    pub(super) fn count(&mut self, processes: usize, threads: usize) {
+        self.peaks.processes = self.peaks.processes.max(u32::try_from(processes).unwrap_or(u32::MAX));
+        self.peaks.threads = self.peaks.threads.max(u32::try_from(threads).unwrap_or(u32::MAX));
+    }
+
+    /// Adds up the memory of `processes`, if it is time to.
+    pub(super) fn sample(&mut self, processes: &BTreeSet<i32>) {
+        if self.last.is_some_and(|last| last.elapsed() < PERIOD) {
+            return;
+        }
+        self.last = Some(Instant::now());
+        let pages: u64 = processes.iter().filter_map(|pid| resident(*pid)).sum();
+        self.peaks.memory = self.peaks.memory.max(pages.saturating_mul(self.page));
+    }
+
+    pub(super) fn finish(mut self) -> Peaks {
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        self.peaks.wall_ms = millis(self.started.elapsed());
+        self.peaks.cpu_ms = millis(cpu_of_children().saturating_sub(self.cpu_before));
+        self.peaks
+    }
+}
+
+/// Second field of statm: resident pages.
+fn resident(pid: i32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    text.split(' ').nth(1)?.parse().ok()
+}
+
+/// Processor time of children that were waited for, and theirs.
+fn cpu_of_children() -> Duration {
+    let Ok(usage) = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_CHILDREN) else {
+        return Duration::ZERO;
+    };
+    let time = |value: nix::sys::time::TimeVal| {
+        Duration::from_micros(
+            u64::try_from(value.tv_sec()).unwrap_or(0) * 1_000_000 + u64::try_from(value.tv_usec()).unwrap_or(0),
+        )
+    };
+    time(usage.user_time()) + time(usage.system_time())
+}

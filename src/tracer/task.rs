@@ -1,0 +1,102 @@
+//! The threads that are followed, and what is known of each between two stops.
+
+use std::collections::BTreeSet;
+
+use crate::event::{Fact, ImageId};
+
+use super::image::Chain;
+use super::resolve::Eyes;
+
+/// One thread.
+#[derive(Debug, Default)]
+pub(super) struct Task {
+    /// Its process.
+    pub(super) pid: i32,
+    /// `None` before the first exec: what runs then is the launcher.
+    pub(super) image: Option<ImageId>,
+    /// Whether the image came to be in this process, by exec, and not by fork.
+    pub(super) executed: bool,
+    /// Working directory, and the count of directory changes at which it was looked up.
+    pub(super) cwd: Option<(u64, Vec<u8>)>,
+    /// The number of its process inside the pid namespace, once it was asked for.
+    pub(super) inside: Option<i32>,
+    /// The call that it is in, when its result is waited for.
+    pub(super) pending: Option<Pending>,
+    /// A datagram socket that it connected, and what is not yet known of it.
+    pub(super) probe: Option<Probe>,
+}
+
+impl Task {
+    pub(super) fn eyes(&mut self, tid: i32, needs_inside: bool) -> Eyes {
+        let inside = if needs_inside { *self.inside.get_or_insert_with(|| number_inside(self.pid)) } else { 0 };
+        Eyes { tid, pid: self.pid, inside }
+    }
+}
+
+/// A call whose result is waited for.
+#[derive(Debug)]
+pub(super) struct Pending {
+    /// What is to be recorded, with the result still open.
+    pub(super) facts: Vec<Fact>,
+    /// Under which the answer is remembered; `None` for what is never the same twice.
+    pub(super) key: Option<u64>,
+    /// Directory that decides whether a negative answer still holds.
+    pub(super) deepest: u64,
+    /// Directories in which a success makes or takes names.
+    pub(super) touches: Vec<u64>,
+    pub(super) then: Then,
+}
+
+/// What else a result means.
+#[derive(Debug)]
+pub(super) enum Then {
+    Nothing,
+    /// The working directory has changed.
+    Moved,
+    /// A name is another object now: no remembered directory can be trusted.
+    Renamed {
+        /// A directory was moved: what was absent beneath it may be there.
+        directory: bool,
+    },
+    Exec(Box<Chain>),
+    /// Whether anything is sent on this descriptor is to be seen.
+    Probe(Probe),
+}
+
+/// A connected datagram socket: an endpoint only if something is sent.
+#[derive(Debug, Clone)]
+pub(super) struct Probe {
+    pub(super) fd: u64,
+    pub(super) endpoint: crate::vocab::endpoint::Endpoint,
+    /// Calls that are still looked at.
+    pub(super) left: u8,
+}
+
+/// What /proc knows of a thread that was not announced yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Origin {
+    pub(super) pid: i32,
+    pub(super) parent: i32,
+}
+
+/// Process and parent of a thread.
+pub(super) fn origin(tid: i32) -> Option<Origin> {
+    let status = std::fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+    Some(Origin { pid: field(&status, "Tgid:")?, parent: field(&status, "PPid:")? })
+}
+
+fn number_inside(pid: i32) -> i32 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    // From the outermost namespace to the innermost.
+    let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    line.and_then(|numbers| numbers.split_whitespace().next_back()?.parse().ok()).unwrap_or(pid)
+}
+
+fn field(status: &str, name: &str) -> Option<i32> {
+    status.lines().find_map(|line| line.strip_prefix(name))?.trim().parse().ok()
+}
+
+/// The processes of `tasks`.
+pub(super) fn processes<'a>(tasks: impl Iterator<Item = &'a Task>) -> BTreeSet<i32> {
+    tasks.map(|task| task.pid).collect()
+}
