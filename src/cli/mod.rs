@@ -1,4 +1,69 @@
-//! The command line: as typed → resolved → call → render. The only room that prints.
+//! The command line: as typed → resolved → call → render. The only room that prints, and it holds no logic.
 
+mod approve;
+pub mod arguments;
 pub mod demo;
+mod diff;
 pub mod doctor;
+mod dry_run;
+mod enforce;
+pub mod exit;
+mod hints;
+mod learn;
+mod report;
+mod run;
+pub mod screen;
+mod show;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use arguments::{Arguments, Command};
+use exit::Exit;
+
+/// Runs the program with the arguments of the process.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let code = error.exit_code();
+            error.print().ok();
+            return Exit::Command(code).into();
+        }
+    };
+    let exit = match arguments.command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Learn(arguments) => learn::run(&arguments),
+        Command::Enforce(arguments) => enforce::run(&arguments),
+        Command::Show(arguments) => show::run(&arguments),
+        Command::Approve(arguments) => approve::run(&arguments),
+        Command::Diff(arguments) => diff::run(&arguments),
+        Command::Doctor(arguments) => match doctor::run(&arguments) {
+            Ok(code) => return code,
+            Err(error) => trouble(&error),
+        },
+        Command::Demo(arguments) => match demo::run(&arguments) {
+            Ok(code) => return code,
+            Err(error) => trouble(&error),
+        },
+        Command::DemoTool(arguments) => match demo::tool::run(&arguments) {
+            Ok(()) => Exit::Success,
+            Err(error) => trouble(&error),
+        },
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "pinfold", &mut script);
+            match screen::data(&String::from_utf8_lossy(&script)) {
+                Ok(()) => Exit::Success,
+                Err(_) => Exit::Trouble,
+            }
+        }
+    };
+    exit.into()
+}
+
+fn trouble(error: &dyn std::error::Error) -> Exit {
+    screen::error(error, None);
+    Exit::Trouble
+}

@@ -1,1 +1,15 @@
-//! Learn and enforce: the mechanisms put together. Prints nothing.
+//! Learn and enforce: the mechanisms put together.
+//!
+//! What the person typed and where → a recorded run and a profile, or a confined run and its report. Nothing here prints:
+//! progress goes to an observer, results are values.
+
+pub mod approve;
+pub mod enforce;
+pub mod identity;
+pub mod learn;
+pub mod profile_file;
+mod recorder;
+pub mod surroundings;
+
+/// Version of this program, as in traces.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

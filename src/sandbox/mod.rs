@@ -33,6 +33,7 @@ use crate::vocab::path::AbsPath;
 
 use child::Launch;
 pub use error::{StartError, Step};
+pub use signals::Deadline;
 use signals::Signals;
 use terminal::Terminal;
 
@@ -177,6 +178,11 @@ impl Sandbox {
         self.let_go()?;
         self.signals.forward(&self.payload_fd, &self.init_fd);
         Ok(())
+    }
+
+    /// Asks the payload to end after `limit`, and ends it a little later.
+    pub fn end_after(&self, limit: std::time::Duration) -> Deadline {
+        Deadline::start(limit, &self.payload_fd, &self.init_fd)
     }
 
     /// Ends everything inside at once.

@@ -69,3 +69,29 @@ impl Signals {
         Some(self.interrupted.load(Ordering::Relaxed)).filter(|signal| *signal != 0)
     }
 }
+
+/// Ends a run at its time limit.
+#[derive(Debug)]
+pub struct Deadline(Arc<std::sync::atomic::AtomicBool>);
+
+impl Deadline {
+    pub(super) fn start(limit: std::time::Duration, payload: &OwnedFd, init: &OwnedFd) -> Self {
+        let passed = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        if let (Ok(payload), Ok(init)) = (payload.try_clone(), init.try_clone()) {
+            let passed = Arc::clone(&passed);
+            std::thread::spawn(move || {
+                std::thread::sleep(limit);
+                passed.store(true, Ordering::Relaxed);
+                process::signal(&payload, libc::SIGTERM).ok();
+                std::thread::sleep(GRACE);
+                process::signal(&init, libc::SIGKILL).ok();
+            });
+        }
+        Self(passed)
+    }
+
+    /// Whether it was this that ended the run.
+    pub fn has_passed(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}

@@ -4,9 +4,10 @@
 //! `kill(0, …)` inside reaches nobody outside).
 
 use std::fs::File;
-use std::io::IsTerminal as _;
 
 use nix::unistd::{Pid, getpgrp, tcgetpgrp, tcsetpgrp};
+
+use crate::sys::process;
 
 #[derive(Debug)]
 pub(super) struct Terminal {
@@ -18,7 +19,7 @@ impl Terminal {
     /// The terminal, if this is the foreground group and the agent is to talk to it. In a pipeline the terminal stays with
     /// the shell's group: its other members need it.
     pub(super) fn find() -> Self {
-        let wanted = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+        let wanted = process::is_terminal(libc::STDIN_FILENO) && process::is_terminal(libc::STDOUT_FILENO);
         let tty = wanted.then(|| File::options().read(true).write(true).open("/dev/tty").ok()).flatten();
         let tty = tty.filter(|tty| tcgetpgrp(tty).is_ok_and(|group| group == getpgrp()));
         Self { tty, lent: false }

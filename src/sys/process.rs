@@ -132,6 +132,12 @@ pub fn fork() -> Result<nix::unistd::ForkResult, Errno> {
     unsafe { nix::unistd::fork() }
 }
 
+/// Whether a descriptor is a terminal (isatty(3)).
+pub fn is_terminal(descriptor: RawFd) -> bool {
+    // SAFETY: only an integer is passed; a closed descriptor answers no.
+    unsafe { libc::isatty(descriptor) == 1 }
+}
+
 /// The default action for every signal that a caller may have changed, and no signal blocked.
 pub fn reset_signals(ignored: &[libc::c_int]) {
     for number in 1..=libc::SIGRTMAX() {

@@ -1,0 +1,68 @@
+//! `pinfold approve`: look at what waits, say yes or no.
+
+use crate::run::approve::{self, Scope};
+use crate::run::profile_file;
+use crate::run::surroundings::Surroundings;
+use crate::store::Store;
+
+use super::arguments::{Accept, ApproveArguments};
+use super::exit::Exit;
+use super::{hints, learn, screen, show};
+
+pub(super) fn run(arguments: &ApproveArguments) -> Exit {
+    let file = match show::open(&arguments.profile) {
+        Ok(file) => file,
+        Err(exit) => return exit,
+    };
+    let surroundings = match Surroundings::read(None) {
+        Ok(surroundings) => surroundings,
+        Err(error) => {
+            screen::error(&error, hints::surroundings(&error).as_deref());
+            return Exit::Trouble;
+        }
+    };
+    let mut profile = file.profile.clone();
+    screen::say(show::text(&profile));
+    let waiting = approve::pending(&profile);
+    let how = match arguments.accept {
+        Some(Accept::All) => {
+            waiting.iter().for_each(|item| item.grant(&mut profile));
+            "--accept=all"
+        }
+        Some(Accept::Own) => {
+            let own: Vec<_> = waiting.iter().filter(|item| item.scope(&profile) == Scope::Own).collect();
+            own.into_iter().for_each(|item| item.grant(&mut profile));
+            "--accept=own"
+        }
+        None if screen::can_ask() => {
+            if !learn::ask(&mut profile, &waiting) {
+                screen::say("pinfold: nothing was approved");
+                return Exit::Differs;
+            }
+            "asked"
+        }
+        None => {
+            screen::say(format!(
+                "{} there is no terminal to ask on\n{} `--accept=own` or `--accept=all` approves without asking",
+                screen::paint("error:", screen::Colour::Red),
+                screen::paint("hint:", screen::Colour::Cyan)
+            ));
+            return Exit::Trouble;
+        }
+    };
+    let store = Store::open(&surroundings.state_dir.to_path_buf(), surroundings.identity.uid);
+    let recorded = profile_file::save(&file.path, &profile).map_err(|error| screen::chain(&error)).and_then(|file| {
+        let approved = store.and_then(|store| approve::record(&store, &file, how));
+        approved.map(|()| file).map_err(|error| screen::chain(&error))
+    });
+    match recorded {
+        Ok(file) => {
+            screen::say(format!("pinfold: approved {} ({})", file.path.display(), file.digest));
+            Exit::Success
+        }
+        Err(message) => {
+            screen::say(format!("{} {message}", screen::paint("error:", screen::Colour::Red)));
+            Exit::Trouble
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! What a person types.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Learns what an AI agent needs, and runs it in a sandbox that grants only that
+#[derive(Debug, Parser)]
+#[command(name = "pinfold", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "\
+Examples:
+  pinfold run -- claude              learn on the first run, enforce from the second on
+  pinfold show claude                what the learned profile allows
+  pinfold demo                       the whole loop on a small bundled agent
+  pinfold doctor                     what this machine lacks, and how to enable it")]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Learn a command on its first run, enforce its profile from then on
+    Run(RunArguments),
+    /// Run a command once under observation and write its profile
+    Learn(LearnArguments),
+    /// Run a command in the sandbox of its profile
+    Enforce(EnforceArguments),
+    /// Say in plain words what a profile allows
+    Show(ShowArguments),
+    /// Look at what in a profile waits for a person, and say yes or no
+    Approve(ApproveArguments),
+    /// List the grants that differ between two profiles
+    ///
+    /// Exit code: 0 the same, 1 they differ, 2 trouble
+    Diff(DiffArguments),
+    /// Try each kernel feature, and say what works, what is missing and how to get it
+    Doctor(super::doctor::DoctorArgs),
+    /// Show the whole loop on a small bundled agent: learn, enforce, and an escape that fails
+    Demo(super::demo::DemoArgs),
+    /// A helper of `demo`, run inside its sandbox
+    #[command(hide = true, name = "demo-tool")]
+    DemoTool(super::demo::tool::ToolArgs),
+    /// Print a completion script for a shell
+    #[command(after_help = "Example:\n  pinfold completions bash > ~/.local/share/bash-completion/completions/pinfold")]
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Where the profile and the project are.
+#[derive(Debug, Clone, Args)]
+pub struct Places {
+    /// The profile file [default: generated-profiles/NAME.toml in the project]
+    #[arg(short, long, value_name = "FILE")]
+    pub profile: Option<PathBuf>,
+    /// The project's root [default: the nearest directory above with a .git, else the working directory]
+    #[arg(long, value_name = "DIR")]
+    pub project: Option<PathBuf>,
+    /// Write what happened to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Say nothing but errors, refusals and what runs unconfined
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// What a learning run may do and see.
+#[derive(Debug, Clone, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag as typed; `learn` turns them into types")]
+pub struct LearnOptions {
+    /// Approve what was learned without asking: `own` is the network as used and the agent's own credentials, `all` is
+    /// everything, key stores and names that your machine executes included
+    #[arg(long, value_name = "WHAT")]
+    pub accept_learned: Option<Accept>,
+    /// Let the agent see a place of the vault (private keys, cloud credentials) while learning; may be repeated
+    #[arg(long, value_name = "PATH")]
+    pub open_vault: Vec<PathBuf>,
+    /// Learn without a network
+    #[arg(long)]
+    pub no_network: bool,
+    /// Observe every system call, the harmless ones of the base set too (slower)
+    #[arg(long)]
+    pub exact: bool,
+    /// Make the profile from all complete runs that are kept for it, not from this one alone
+    #[arg(long)]
+    pub append: bool,
+    /// Learn also from a command that ends with an error
+    #[arg(long)]
+    pub even_if_failed: bool,
+    /// End the command after this many seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<u64>,
+}
+
+/// Values of `--accept-learned`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Accept {
+    /// The network as used and the agent's own credentials.
+    Own,
+    /// Everything.
+    All,
+}
+
+/// `pinfold run`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pinfold run -- claude
+  pinfold run --accept-learned=own -- codex exec 'fix the tests'
+
+The first run is observed, with your network and within limits: key stores are hidden, start-up files and git hooks are
+read-only. It ends with one question. From then on the command runs in the sandbox of its profile.
+
+Exit code: the command's own; 125 pinfold failed or refused, 126 cannot execute, 127 not found, 128+N signal N")]
+pub struct RunArguments {
+    /// Places.
+    #[command(flatten)]
+    pub places: Places,
+    /// Learning.
+    #[command(flatten)]
+    pub learn: LearnOptions,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+/// `pinfold learn`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pinfold learn -- make test
+  pinfold learn --append -- make docs
+  pinfold learn --open-vault ~/.ssh/known_hosts -- git fetch
+
+Exit code: the command's own; 125 pinfold failed or refused, 126 cannot execute, 127 not found, 128+N signal N")]
+pub struct LearnArguments {
+    /// Places.
+    #[command(flatten)]
+    pub places: Places,
+    /// Learning.
+    #[command(flatten)]
+    pub learn: LearnOptions,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+/// `pinfold enforce`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pinfold enforce -- claude
+  pinfold enforce --dry-run -- claude
+  pinfold enforce --accept-digest sha256:… -- claude      in CI, where nobody approved anything
+
+Exit code: the command's own; 125 pinfold failed or refused, 126 cannot execute, 127 not found, 128+N signal N")]
+pub struct EnforceArguments {
+    /// Places.
+    #[command(flatten)]
+    pub places: Places,
+    /// Print the plan and run nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Run a profile that was not approved on this machine, if its digest is this one
+    #[arg(long, value_name = "DIGEST")]
+    pub accept_digest: Option<String>,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+/// `pinfold show`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  pinfold show claude\n  pinfold show --json generated-profiles/claude.toml")]
+pub struct ShowArguments {
+    /// As JSON, for scripts
+    #[arg(long)]
+    pub json: bool,
+    /// A profile file, or the name of one in generated-profiles/
+    #[arg(value_name = "PROFILE")]
+    pub profile: PathBuf,
+}
+
+/// `pinfold approve`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pinfold approve claude                 asks about each sensitive grant, then about the profile
+  pinfold approve --accept=own claude    without a terminal")]
+pub struct ApproveArguments {
+    /// Approve without asking
+    #[arg(long, value_name = "WHAT")]
+    pub accept: Option<Accept>,
+    /// A profile file, or the name of one in generated-profiles/
+    #[arg(value_name = "PROFILE")]
+    pub profile: PathBuf,
+}
+
+/// `pinfold diff`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pinfold diff old.toml new.toml
+  pinfold diff --json old.toml new.toml")]
+pub struct DiffArguments {
+    /// As JSON, for scripts
+    #[arg(long)]
+    pub json: bool,
+    /// Before
+    #[arg(value_name = "OLD")]
+    pub old: PathBuf,
+    /// After
+    #[arg(value_name = "NEW")]
+    pub new: PathBuf,
+}

@@ -1,0 +1,75 @@
+//! A plan as text, for `enforce --dry-run`: what the run would do, in the order it would do it.
+
+use std::fmt::Write as _;
+
+use crate::plan::{Action, MountStep, Network, Plan};
+use crate::vocab::escape;
+
+pub(super) fn text(plan: &Plan) -> String {
+    let mut out = String::new();
+    let argv: Vec<_> = plan.argv.iter().map(|word| escape::terminal(word)).collect();
+    let _ = writeln!(out, "program      {}", plan.program);
+    let _ = writeln!(out, "arguments    {}", argv.join(" "));
+    let _ = writeln!(out, "directory    {}", plan.workdir);
+    let _ = writeln!(out, "user         {} (group {}), no capabilities", plan.identity.uid, plan.identity.gid);
+    let _ = writeln!(
+        out,
+        "network      {}",
+        match plan.network {
+            Network::None => "none (a loopback of its own)",
+            Network::Host => "the host's, UNCONFINED",
+        }
+    );
+    for step in &plan.mounts {
+        let _ = writeln!(out, "{}", step_text(step));
+    }
+    for path in &plan.create {
+        let _ = writeln!(out, "create       {path} (0700, if it is missing)");
+    }
+    let names: Vec<_> = plan.environment.iter().map(String::as_str).collect();
+    let _ = writeln!(out, "environment  {}", names.join(" "));
+    let allowed = plan.filter.calls.iter().filter(|(_, action)| **action == Action::Allow);
+    let calls: Vec<_> = allowed.map(|(call, _)| call.name()).collect();
+    let _ = writeln!(out, "allow        {}", calls.join(" "));
+    for (call, rules) in &plan.filter.rules {
+        for rule in rules {
+            let _ = writeln!(out, "rule         {call} {:?} {:?}", rule.conditions, rule.action);
+        }
+    }
+    for (name, value) in [
+        ("memory", plan.limits.memory.map(|v| v.to_string())),
+        ("processes", plan.limits.processes.map(|v| v.to_string())),
+        ("cpu", plan.limits.cpu.map(|v| v.to_string())),
+    ] {
+        if let Some(value) = value {
+            let _ = writeln!(out, "{name:<12} {value}");
+        }
+    }
+    for withheld in &plan.withheld {
+        let _ = writeln!(out, "withheld     {}: {}", withheld.line, withheld.why);
+    }
+    out
+}
+
+fn step_text(step: &MountStep) -> String {
+    match step {
+        MountStep::Bind { source, target, writable } => {
+            let word = if *writable { "write" } else { "read" };
+            if source == target {
+                format!("{word:<12} {target}")
+            } else {
+                format!("{word:<12} {target} (from {source})")
+            }
+        }
+        MountStep::Guard { target } => format!("guard        {target} (read-only)"),
+        MountStep::Pin { target } => format!("pin          {target} (cannot be renamed)"),
+        MountStep::Tmpfs { target, mode } => format!("private      {target} (empty, {mode:04o})"),
+        MountStep::Cover { target } => format!("hide         {target}"),
+        MountStep::Directory { target, mode } => format!("directory    {target} (empty, {mode:04o})"),
+        MountStep::Symlink { target, text } => format!("link         {target} -> {}", escape::terminal(text)),
+        MountStep::Placeholder { target, size, .. } => format!("placeholder  {target} ({size} bytes, not readable)"),
+        MountStep::Copy { target } => format!("copy         {target} (in at the start, back at the end)"),
+        MountStep::Proc => "proc         /proc (own processes only)".to_owned(),
+        MountStep::Dev => "dev          /dev (null zero full random urandom tty pts shm)".to_owned(),
+    }
+}

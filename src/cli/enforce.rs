@@ -1,0 +1,97 @@
+//! `pinfold enforce`: what is in force, then the command, then what was refused.
+
+use crate::plan::{Network, Plan};
+use crate::run::enforce::{EnforceError, EnforceRequest, Prepared, enforce, prepare};
+use crate::vocab::escape;
+
+use super::arguments::EnforceArguments;
+use super::exit::Exit;
+use super::learn::{bytes, surroundings};
+use super::screen::{self, Colour, paint};
+use super::{dry_run, hints, report};
+
+pub(super) fn run(arguments: &EnforceArguments) -> Exit {
+    let surroundings = match surroundings(&arguments.places) {
+        Ok(surroundings) => surroundings,
+        Err(exit) => return exit,
+    };
+    let request = EnforceRequest {
+        command: bytes(&arguments.command),
+        profile: arguments.places.profile.clone(),
+        accept_digest: arguments.accept_digest.clone(),
+    };
+    let prepared = match prepare(&surroundings, &request) {
+        Ok(prepared) => prepared,
+        Err(error) => return fail(&error),
+    };
+    if arguments.dry_run {
+        return match screen::data(&dry_run::text(&prepared.plan)) {
+            Ok(()) => Exit::Success,
+            Err(_) => Exit::Trouble,
+        };
+    }
+    announce(&prepared, arguments.places.quiet);
+    let enforced = match enforce(&surroundings, &prepared, |_| {}) {
+        Ok(enforced) => enforced,
+        Err(error) => return fail(&error),
+    };
+    for denial in &enforced.denials {
+        screen::say(format!(
+            "{} `{}` {} {} ({} time{}){}",
+            paint("refused:", Colour::Red),
+            escape::terminal(denial.program.as_bytes()),
+            denial.call,
+            escape::terminal(denial.thing.as_bytes()),
+            denial.count,
+            if denial.count == 1 { "" } else { "s" },
+            denial.remedy.as_ref().map(|line| format!("; the line that allows it: {line}")).unwrap_or_default()
+        ));
+    }
+    for path in &enforced.planted {
+        screen::warn(format!("`{path}` is new, and your machine runs or obeys it outside the sandbox: look at it"));
+    }
+    for (path, error) in &enforced.lost {
+        screen::warn(format!("`{path}` was changed inside and could not be written back: {error}"));
+    }
+    if let Some(path) = &arguments.places.report
+        && let Err(error) = report::enforced(path, &prepared, &enforced)
+    {
+        screen::error(&error, None);
+        return Exit::Ours;
+    }
+    Exit::Command(enforced.status.shell_code())
+}
+
+fn fail(error: &EnforceError) -> Exit {
+    if let EnforceError::NotApproved { changes: Some(changes), .. } = error {
+        screen::say("changes since it was approved last:");
+        for change in changes {
+            screen::say(format!("  {change}"));
+        }
+    }
+    screen::error(error, hints::enforce(error).as_deref());
+    hints::enforce_exit(error)
+}
+
+/// What is in force, in one line; what is unconfined or withheld always, each in a line of its own.
+fn announce(prepared: &Prepared, quiet: bool) {
+    let Plan { mounts, network, filter, .. } = &prepared.plan;
+    if !quiet {
+        screen::say(format!(
+            "pinfold: enforcing {} ({} mounts, {} system calls, {})",
+            prepared.file.path.display(),
+            mounts.len(),
+            filter.calls.values().filter(|action| **action == crate::plan::Action::Allow).count(),
+            match network {
+                Network::None => "no network",
+                Network::Host => "network unconfined",
+            }
+        ));
+    }
+    if *network == Network::Host {
+        screen::warn("the network is the host's, unconfined: any host, local services, abstract sockets");
+    }
+    for withheld in &prepared.plan.withheld {
+        screen::say(format!("{} {}: {}", paint("withheld:", Colour::Yellow), withheld.line, withheld.why));
+    }
+}

@@ -1,0 +1,86 @@
+//! The remedy for each error, and the exit code it ends in.
+
+use crate::run::enforce::EnforceError;
+use crate::run::learn::LearnError;
+use crate::run::profile_file::ProfileFileError;
+use crate::run::surroundings::SurroundingsError;
+use crate::sandbox::StartError;
+
+use super::exit::Exit;
+
+pub(super) fn surroundings(error: &SurroundingsError) -> Option<String> {
+    match error {
+        SurroundingsError::NoHome => Some("set HOME, or run as a user with a home directory".to_owned()),
+        SurroundingsError::ProjectTooWide(_) => {
+            Some("go into a project's directory, or name one with --project DIR".to_owned())
+        }
+        SurroundingsError::OutsideProject { .. } => Some("go into the project first".to_owned()),
+        _ => None,
+    }
+}
+
+pub(super) fn profile_file(error: &ProfileFileError) -> Option<String> {
+    match error {
+        ProfileFileError::Parse { source, .. } => source.hint(),
+        _ => None,
+    }
+}
+
+pub(super) fn learn(error: &LearnError) -> Option<String> {
+    match error {
+        LearnError::NotFound(_) => Some("is it installed, and on the PATH?".to_owned()),
+        LearnError::Start(error) => start(error),
+        LearnError::Profile(error) => profile_file(error),
+        _ => None,
+    }
+}
+
+pub(super) fn start(error: &StartError) -> Option<String> {
+    let general = || "`pinfold doctor` tries each kernel feature and says what is missing".to_owned();
+    if error.is_missing_feature() { super::doctor::what_is_missing().or_else(|| Some(general())) } else { error.hint() }
+}
+
+pub(super) fn enforce(error: &EnforceError) -> Option<String> {
+    match error {
+        EnforceError::NotFound(_) => Some("is it installed, and on the PATH?".to_owned()),
+        EnforceError::NoProfile { .. } => Some("`pinfold run` and `pinfold learn` make one".to_owned()),
+        EnforceError::OtherCommand { .. } => {
+            Some("another program wants a profile of its own: name a file for it with -p FILE".to_owned())
+        }
+        EnforceError::NotApproved { path, changes, .. } => Some(match changes {
+            Some(_) => format!("look at the changes; `pinfold approve {}` approves them", path.display()),
+            None => format!("`pinfold approve {}` looks at it and approves it", path.display()),
+        }),
+        EnforceError::OtherDigest { .. } => {
+            Some("the profile was changed since that digest was taken: review it again".to_owned())
+        }
+        EnforceError::Plan(error) => error.hint(),
+        EnforceError::Start(error) => start(error),
+        EnforceError::Profile(error) => profile_file(error),
+        _ => None,
+    }
+}
+
+pub(super) fn learn_exit(error: &LearnError) -> Exit {
+    match error {
+        LearnError::NotFound(_) => Exit::NotFound,
+        LearnError::Start(error) => start_exit(error),
+        _ => Exit::Ours,
+    }
+}
+
+pub(super) fn enforce_exit(error: &EnforceError) -> Exit {
+    match error {
+        EnforceError::NotFound(_) => Exit::NotFound,
+        EnforceError::Start(error) => start_exit(error),
+        _ => Exit::Ours,
+    }
+}
+
+fn start_exit(error: &StartError) -> Exit {
+    match error.exec_errno() {
+        Some(libc::ENOENT) => Exit::NotFound,
+        Some(_) => Exit::CannotExecute,
+        None => Exit::Ours,
+    }
+}

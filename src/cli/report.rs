@@ -1,0 +1,118 @@
+//! What happened, as JSON: for scripts and for tests.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::diff::Change;
+use crate::run::approve;
+use crate::run::enforce::{Enforced, Prepared};
+use crate::run::learn::{Attempt, Learned, NoProfile};
+use crate::run::profile_file::ProfileFile;
+use crate::store::{StoreError, replace};
+use crate::vocab::path::AbsPath;
+
+pub(super) fn learned(path: &Path, learned: &Learned) -> Result<(), StoreError> {
+    let attempts: Vec<Value> = learned.attempts.iter().map(attempt).collect();
+    write(
+        path,
+        &json!({
+            "mode": "learn",
+            "exit": learned.status.shell_code(),
+            "complete": !matches!(&learned.result, Err(NoProfile::Incomplete(_))),
+            "profile": learned.result.as_ref().ok().map(|_| learned.path.display().to_string()),
+            "trace": learned.trace.display().to_string(),
+            "events": learned.tally.events,
+            "attempts": attempts,
+            "planted": paths(&learned.planted),
+        }),
+    )
+}
+
+pub(super) fn enforced(path: &Path, prepared: &Prepared, enforced: &Enforced) -> Result<(), StoreError> {
+    let withheld: Vec<Value> =
+        prepared.plan.withheld.iter().map(|item| json!({ "line": item.line, "why": item.why })).collect();
+    let lost: Vec<Value> = enforced
+        .lost
+        .iter()
+        .map(|(path, error)| json!({ "path": path.to_string(), "why": error.to_string() }))
+        .collect();
+    write(
+        path,
+        &json!({
+            "mode": "enforce",
+            "exit": enforced.status.shell_code(),
+            "profile": prepared.file.path.display().to_string(),
+            "digest": prepared.file.digest,
+            "network": match prepared.plan.network {
+                crate::plan::Network::None => "none",
+                crate::plan::Network::Host => "unconfined",
+            },
+            "denials": enforced.denials,
+            "withheld": withheld,
+            "planted": paths(&enforced.planted),
+            "lost": lost,
+        }),
+    )
+}
+
+pub(super) fn profile(file: &ProfileFile, approved: Option<bool>) -> String {
+    let pending: Vec<Value> = approve::pending(&file.profile)
+        .iter()
+        .map(|item| json!({ "line": item.line(), "meaning": item.meaning() }))
+        .collect();
+    let profile = &file.profile;
+    let filesystem: serde_json::Map<String, Value> = profile
+        .filesystem
+        .iter()
+        .map(|(location, grant)| {
+            let value = json!({
+                "access": grant.access,
+                "sensitive": grant.sensitive,
+                "approved": grant.approved,
+                "reason": grant.reason,
+            });
+            (location.to_string(), value)
+        })
+        .collect();
+    let network: serde_json::Map<String, Value> = profile
+        .network
+        .iter()
+        .map(|(target, grant)| (target.to_string(), json!({ "access": grant.access, "approved": grant.approved })))
+        .collect();
+    json!({
+        "path": file.path.display().to_string(),
+        "digest": file.digest,
+        "approved": approved,
+        "name": profile.name,
+        "command": profile.command,
+        "filesystem": filesystem,
+        "network": network,
+        "syscalls": { "base": profile.syscalls.base, "allow": profile.syscalls.allow },
+        "environment": profile.environment,
+        "secrets": profile.secrets,
+        "limits": profile.limits,
+        "pending": pending,
+    })
+    .to_string()
+}
+
+pub(super) fn changes(changes: &[Change]) -> String {
+    json!(changes).to_string() + "\n"
+}
+
+fn attempt(attempt: &Attempt) -> Value {
+    match attempt {
+        Attempt::Vault { path, row } => json!({ "vault": path.to_string(), "why": row.why }),
+        Attempt::Call(denial) => json!({ "call": denial }),
+    }
+}
+
+fn paths(paths: &[AbsPath]) -> Vec<String> {
+    paths.iter().map(ToString::to_string).collect()
+}
+
+fn write(path: &Path, value: &Value) -> Result<(), StoreError> {
+    let text = value.to_string() + "\n";
+    replace(path, text.as_bytes()).map_err(|source| StoreError::Write { path: path.to_path_buf(), source })
+}

@@ -1,0 +1,141 @@
+//! `pinfold show`: what a profile allows, in plain words.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use crate::profile::{NetAccess, Profile};
+use crate::run::profile_file::{self, ProfileFile};
+use crate::run::surroundings::Surroundings;
+use crate::store::Store;
+use crate::vocab::access::Access;
+
+use super::arguments::ShowArguments;
+use super::exit::Exit;
+use super::{hints, screen};
+
+pub(super) fn run(arguments: &ShowArguments) -> Exit {
+    let file = match open(&arguments.profile) {
+        Ok(file) => file,
+        Err(exit) => return exit,
+    };
+    let approved = Surroundings::read(None).ok().and_then(|surroundings| {
+        let store = Store::open(&surroundings.state_dir.to_path_buf(), surroundings.identity.uid).ok()?;
+        file.is_approved(&store).ok()
+    });
+    let out = if arguments.json {
+        super::report::profile(&file, approved)
+    } else {
+        let approval = match approved {
+            Some(true) => "approved on this machine",
+            Some(false) => "NOT approved on this machine",
+            None => "whether it is approved on this machine could not be told",
+        };
+        format!("{}\n{} {approval}\n{}", file.path.display(), file.digest, text(&file.profile))
+    };
+    match screen::data(&(out + "\n")) {
+        Ok(()) => Exit::Success,
+        Err(_) => Exit::Trouble,
+    }
+}
+
+/// A profile by file, or by name in `generated-profiles/`; an error is already said.
+pub(super) fn open(given: &Path) -> Result<ProfileFile, Exit> {
+    let by_name = || -> Option<PathBuf> {
+        let name = given.to_str().filter(|name| !name.contains('/'))?;
+        let project = Surroundings::read(None).ok()?.project().to_path_buf();
+        let path = project.join("generated-profiles").join(format!("{}.toml", name.trim_end_matches(".toml")));
+        path.exists().then_some(path)
+    };
+    let path = if given.is_file() { given.to_path_buf() } else { by_name().unwrap_or_else(|| given.to_path_buf()) };
+    match profile_file::load(&path) {
+        Ok(Some(file)) => Ok(file),
+        Ok(None) => {
+            screen::say(format!(
+                "{} there is no profile `{}`, neither as a file nor in generated-profiles/",
+                screen::paint("error:", screen::Colour::Red),
+                given.display()
+            ));
+            Err(Exit::Trouble)
+        }
+        Err(error) => {
+            screen::error(&error, hints::profile_file(&error).as_deref());
+            Err(Exit::Trouble)
+        }
+    }
+}
+
+/// The profile in words, a line a grant.
+pub(super) fn text(profile: &Profile) -> String {
+    let mut out = String::new();
+    let command = profile.command.join(" ");
+    let _ = writeln!(out, "`{command}` may");
+    for (heading, access) in [
+        ("change, create and remove below", Access::Write),
+        ("replace", Access::Replace),
+        ("read and execute", Access::Read),
+        ("see the names of", Access::Exist),
+    ] {
+        let places: Vec<_> = profile.filesystem.iter().filter(|(_, grant)| grant.access == access).collect();
+        if places.is_empty() {
+            continue;
+        }
+        let _ = writeln!(out, "  {heading}");
+        for (location, grant) in places {
+            let mark = match (grant.sensitive, grant.approved) {
+                (Some(kind), false) => format!("  [{}, withheld until approved]", kind.as_str()),
+                (Some(kind), true) => format!("  [{}, approved]", kind.as_str()),
+                (None, _) => String::new(),
+            };
+            let _ = writeln!(out, "    {location}{mark}");
+        }
+    }
+    if profile.network.is_empty() {
+        let _ = writeln!(out, "  use no network");
+    }
+    for (target, grant) in &profile.network {
+        let approved = if grant.approved { "" } else { "  [withheld until approved]" };
+        let _ = match grant.access {
+            NetAccess::Unconfined => {
+                writeln!(out, "  use YOUR WHOLE NETWORK, UNCONFINED (local services, abstract sockets){approved}")
+            }
+            NetAccess::Connect => writeln!(out, "  connect to {target}{approved}"),
+        };
+    }
+    let _ = writeln!(
+        out,
+        "  make the system calls of base {}{}",
+        profile.syscalls.base,
+        if profile.syscalls.allow.is_empty() { "" } else { " and" }
+    );
+    for call in &profile.syscalls.allow {
+        let risk = crate::vocab::syscall_table::row(*call).risk;
+        let approved = risk < 4 || profile.syscalls.approved.contains(call);
+        let note = if approved { String::new() } else { format!("  [risk {risk}, withheld until approved]") };
+        let _ = writeln!(out, "    {call}{note}");
+    }
+    if !profile.secrets.is_empty() {
+        let _ = writeln!(out, "  have the secrets");
+    }
+    for (name, secret) in &profile.secrets {
+        let approved = if secret.approved { "" } else { "  [withheld until approved]" };
+        let _ = writeln!(out, "    {name}{approved}");
+    }
+    if !profile.environment.is_empty() {
+        let names: Vec<_> = profile.environment.iter().map(String::as_str).collect();
+        let _ = writeln!(out, "  see the variables {}", names.join(" "));
+    }
+    let limits = &profile.limits;
+    let parts: Vec<String> = [
+        limits.memory.map(|memory| format!("{memory} of memory")),
+        limits.processes.map(|count| format!("{count} processes")),
+        limits.cpu.map(|share| format!("{share} of a processor")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if !parts.is_empty() {
+        let _ = writeln!(out, "  use at most {}", parts.join(", "));
+    }
+    out.truncate(out.trim_end().len());
+    out
+}

@@ -1,0 +1,192 @@
+//! What in a profile waits for a person's word, and recording that word.
+//!
+//! Learned is not authorised: a sensitive grant counts only when it is marked approved, and a profile only when its digest
+//! stands in the store. *Own* is what one yes to the whole profile covers: the network as it was used, and the credentials
+//! that belong to the agent itself. Everything else is asked one by one.
+
+use std::path::Path;
+
+use crate::profile::{NetGrant, PathGrant, Profile};
+use crate::store::approvals::Approval;
+use crate::store::{Store, StoreError};
+use crate::vocab::access::Access;
+use crate::vocab::endpoint::NetTarget;
+use crate::vocab::location::{Base, Location};
+use crate::vocab::sensitivity::Sensitivity;
+use crate::vocab::syscall::Syscall;
+
+use super::profile_file::ProfileFile;
+
+/// Variables that hold the key of a model provider: what an agent is started with in order to work at all.
+const PROVIDER_KEYS: &[&str] = &[
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_AUTH_TOKEN",
+    "AZURE_OPENAI_API_KEY",
+    "CEREBRAS_API_KEY",
+    "CLAUDE_CODE_OAUTH_TOKEN",
+    "COHERE_API_KEY",
+    "DEEPSEEK_API_KEY",
+    "GEMINI_API_KEY",
+    "GOOGLE_API_KEY",
+    "GROQ_API_KEY",
+    "MISTRAL_API_KEY",
+    "OPENAI_API_KEY",
+    "OPENROUTER_API_KEY",
+    "TOGETHER_API_KEY",
+    "XAI_API_KEY",
+];
+
+/// What a yes to the whole covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Part of one yes.
+    Own,
+    /// Asked by itself.
+    Asked,
+}
+
+/// A grant that waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pending {
+    /// A sensitive place.
+    Path(Location, PathGrant),
+    /// A network line.
+    Network(NetTarget, NetGrant),
+    /// A secret by the name of its variable.
+    Secret(String),
+    /// A system call of risk 4.
+    Call(Syscall),
+}
+
+/// Everything in `profile` that is not approved, most dangerous first.
+pub fn pending(profile: &Profile) -> Vec<Pending> {
+    let calls = profile.syscalls.allow.difference(&profile.syscalls.approved).copied();
+    let risky = calls.filter(|call| crate::vocab::syscall_table::row(*call).risk >= 4).map(Pending::Call);
+    let mut paths: Vec<_> = profile.filesystem.iter().filter(|(_, grant)| !grant.approved).collect();
+    paths.sort_by_key(|(_, grant)| grant.sensitive);
+    let paths = paths.into_iter().map(|(location, grant)| Pending::Path(location.clone(), grant.clone()));
+    let secrets = profile.secrets.iter().filter(|(_, secret)| !secret.approved);
+    let network = profile.network.iter().filter(|(_, grant)| !grant.approved);
+    risky
+        .chain(paths)
+        .chain(secrets.map(|(name, _)| Pending::Secret(name.clone())))
+        .chain(network.map(|(target, grant)| Pending::Network(target.clone(), grant.clone())))
+        .collect()
+}
+
+impl Pending {
+    /// Whether one yes to the profile covers it.
+    pub fn scope(&self, profile: &Profile) -> Scope {
+        let own = match self {
+            Self::Network(..) => true,
+            Self::Secret(name) => PROVIDER_KEYS.contains(&name.as_str()),
+            Self::Call(_) => false,
+            Self::Path(location, grant) => {
+                grant.sensitive == Some(Sensitivity::Credential) && in_own_state(location, profile)
+            }
+        };
+        if own { Scope::Own } else { Scope::Asked }
+    }
+
+    /// Marks it approved in `profile`.
+    pub fn grant(&self, profile: &mut Profile) {
+        match self {
+            Self::Path(location, _) => {
+                if let Some(grant) = profile.filesystem.get_mut(location) {
+                    grant.approved = true;
+                }
+            }
+            Self::Network(target, _) => {
+                if let Some(grant) = profile.network.get_mut(target) {
+                    grant.approved = true;
+                }
+            }
+            Self::Secret(name) => {
+                if let Some(secret) = profile.secrets.get_mut(name) {
+                    secret.approved = true;
+                }
+            }
+            Self::Call(call) => {
+                profile.syscalls.approved.insert(*call);
+            }
+        }
+    }
+
+    /// The profile line, as in files.
+    pub fn line(&self) -> String {
+        match self {
+            Self::Path(location, grant) => format!("\"{location}\" = \"{}\"", grant.access),
+            Self::Network(target, _) => format!("\"{target}\""),
+            Self::Secret(name) => format!("\"{name}\" = {{ from = \"env\" }}"),
+            Self::Call(call) => format!("allow = \"{call}\""),
+        }
+    }
+
+    /// What saying yes means, in one plain sentence.
+    pub fn meaning(&self) -> String {
+        match self {
+            Self::Path(_, grant) => {
+                let kind = match grant.sensitive {
+                    Some(Sensitivity::Vault) => "a place that holds keys",
+                    Some(Sensitivity::Credential) => "a credential",
+                    Some(Sensitivity::HostExecutes) => "a name that your machine runs or obeys outside the sandbox",
+                    Some(_) | None => "a sensitive place",
+                };
+                let verb = if grant.access >= Access::Write { "change" } else { "read" };
+                format!("the agent may {verb} {kind}")
+            }
+            Self::Network(NetTarget::Host, _) => {
+                "the agent has your whole network, unconfined: any host, local services, abstract sockets".to_owned()
+            }
+            Self::Network(..) => "the agent may connect there".to_owned(),
+            Self::Secret(_) => "the agent is given this secret from your environment".to_owned(),
+            Self::Call(call) => {
+                format!("the agent may call {call}, which can weaken the sandbox or reach other processes")
+            }
+        }
+    }
+}
+
+/// Whether `location` lies in a directory of the home that the profile lets the agent write: its own state.
+fn in_own_state(location: &Location, profile: &Profile) -> bool {
+    let Location::Path { base: Base::Home, rest } = location else { return false };
+    profile.filesystem.iter().any(|(other, grant)| match other {
+        Location::Path { base: Base::Home, rest: top } if grant.access == Access::Write && grant.approved => {
+            !top.is_empty() && rest.strip_prefix(top.as_slice()).is_some_and(|tail| tail.starts_with(b"/"))
+        }
+        Location::Path { .. } | Location::Bundle(_) => false,
+    })
+}
+
+/// Carries what a person had approved in `old` over to the same grants of `new`, with its reasons.
+pub fn carry_over(old: &Profile, new: &mut Profile) {
+    for (location, grant) in &mut new.filesystem {
+        if let Some(before) = old.filesystem.get(location) {
+            grant.approved |= before.approved && before.access >= grant.access;
+            grant.reason = grant.reason.take().or_else(|| before.reason.clone());
+        }
+    }
+    for (target, grant) in &mut new.network {
+        if let Some(before) = old.network.get(target) {
+            grant.approved |= before.approved && before.access == grant.access;
+            grant.reason = grant.reason.take().or_else(|| before.reason.clone());
+        }
+    }
+    for (name, secret) in &mut new.secrets {
+        secret.approved |= old.secrets.get(name).is_some_and(|before| before.approved);
+    }
+    let calls = old.syscalls.approved.intersection(&new.syscalls.allow).copied();
+    new.syscalls.approved.extend(calls);
+}
+
+/// Records that a person approved `file` as it stands.
+pub fn record(store: &Store, file: &ProfileFile, how: &str) -> Result<(), StoreError> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    store.approve(&Approval {
+        digest: file.digest.clone(),
+        profile: Path::new(&file.path).to_path_buf(),
+        when: now.map_or(0, |since| since.as_secs()),
+        how: how.to_owned(),
+        text: file.text.clone(),
+    })
+}

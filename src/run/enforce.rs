@@ -1,0 +1,220 @@
+//! One confined run: command and approved profile → plan → sandbox → report.
+//!
+//! Nothing starts unless the profile is for this command and its digest was approved on this machine, and nothing starts
+//! with less than the plan says.
+
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use crate::diff::{self, Change};
+use crate::event::{Denial, ExitStatus};
+use crate::plan::Plan;
+use crate::plan::mounts::{self, PlanError};
+use crate::sandbox::{self, StartError};
+use crate::store::{Store, StoreError};
+use crate::vocab::escape;
+use crate::vocab::path::AbsPath;
+
+use super::identity;
+use super::learn::planted_between;
+use super::profile_file::{self, ProfileFile, ProfileFileError};
+use super::surroundings::Surroundings;
+
+/// What to enforce.
+#[derive(Debug, Clone)]
+pub struct EnforceRequest {
+    /// Program and arguments as typed.
+    pub command: Vec<Vec<u8>>,
+    /// The profile; by default `generated-profiles/NAME.toml` in the project.
+    pub profile: Option<PathBuf>,
+    /// A digest that counts as approved.
+    pub accept_digest: Option<String>,
+}
+
+/// Why a command is not run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EnforceError {
+    /// No command.
+    #[error("no command was given")]
+    NoCommand,
+    /// No such program.
+    #[error("`{0}` was not found")]
+    NotFound(String),
+    /// There is no profile.
+    #[error("there is no profile {} for this command", .path.display())]
+    NoProfile {
+        /// Where it would be.
+        path: PathBuf,
+    },
+    /// The profile is for another command.
+    #[error("the profile {} is for `{wanted}`, and this is `{given}`", .path.display())]
+    OtherCommand {
+        /// The profile.
+        path: PathBuf,
+        /// What it is for.
+        wanted: String,
+        /// What was typed.
+        given: String,
+    },
+    /// Nobody approved the profile as it stands.
+    #[error("the profile {} ({digest}) was not approved on this machine as it stands", .path.display())]
+    NotApproved {
+        /// The profile.
+        path: PathBuf,
+        /// Its digest.
+        digest: String,
+        /// What changed since it was approved last; `None` when it never was.
+        changes: Option<Vec<Change>>,
+    },
+    /// The digest that was accepted is another.
+    #[error("the profile {} has the digest {digest}, not the accepted one", .path.display())]
+    OtherDigest {
+        /// The profile.
+        path: PathBuf,
+        /// Its digest.
+        digest: String,
+    },
+    /// The profile cannot be carried out here.
+    #[error("the profile cannot be enforced here")]
+    Plan(#[from] PlanError),
+    /// A directory that the profile lets the agent write cannot be made.
+    #[error("cannot make the directory `{path}` that the profile grants")]
+    Create {
+        /// Which.
+        path: AbsPath,
+        /// Why.
+        source: io::Error,
+    },
+    /// The sandbox did not start.
+    #[error("the sandbox did not start")]
+    Start(#[from] StartError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The profile file failed.
+    #[error(transparent)]
+    Profile(#[from] ProfileFileError),
+}
+
+/// A run that may start.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The profile.
+    pub file: ProfileFile,
+    /// What it comes to here.
+    pub plan: Plan,
+}
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Enforced {
+    /// How the command ended.
+    pub status: ExitStatus,
+    /// What was refused.
+    pub denials: Vec<Denial>,
+    /// Names that the host executes which exist now and did not before.
+    pub planted: Vec<AbsPath>,
+    /// Replace grants that could not be written back, with the reason.
+    pub lost: Vec<(AbsPath, io::Error)>,
+}
+
+/// Where the profile of `command` is, and which agent it is for.
+pub fn locate(surroundings: &Surroundings, command: &[Vec<u8>], profile: Option<&Path>) -> (Vec<String>, PathBuf) {
+    let words = identity::identity(command, &surroundings.roots, &|word| surroundings.existing(word));
+    let path = profile.map_or_else(
+        || {
+            let file = format!("{}.toml", identity::profile_name(&words));
+            surroundings.project().to_path_buf().join("generated-profiles").join(file)
+        },
+        Path::to_path_buf,
+    );
+    (words, profile_file::absolute(&path))
+}
+
+/// Everything up to the start: finds the profile, checks that it is for this command and approved, makes the plan.
+pub fn prepare(surroundings: &Surroundings, request: &EnforceRequest) -> Result<Prepared, EnforceError> {
+    let name = request.command.first().ok_or(EnforceError::NoCommand)?;
+    let (words, path) = locate(surroundings, &request.command, request.profile.as_deref());
+    let file = profile_file::load(&path)?.ok_or_else(|| EnforceError::NoProfile { path: path.clone() })?;
+    if file.profile.command != words {
+        return Err(EnforceError::OtherCommand {
+            path,
+            wanted: file.profile.command.join(" "),
+            given: words.join(" "),
+        });
+    }
+    check_approval(surroundings, request, &file)?;
+    let program = surroundings.find_program(name).ok_or_else(|| EnforceError::NotFound(escape::terminal(name)))?;
+    let host = surroundings.host(&mounts::wanted_paths(&file.profile, &surroundings.roots));
+    let mut guarded = surroundings.host_executed();
+    guarded.extend(AbsPath::try_from(file.path.as_path()).ok());
+    let plan = mounts::plan(&file.profile, &host, &guarded, program, request.command.clone())?;
+    Ok(Prepared { file, plan })
+}
+
+fn check_approval(
+    surroundings: &Surroundings,
+    request: &EnforceRequest,
+    file: &ProfileFile,
+) -> Result<(), EnforceError> {
+    let (path, digest) = (file.path.clone(), file.digest.clone());
+    match &request.accept_digest {
+        Some(accepted) if *accepted == digest => return Ok(()),
+        Some(_) => return Err(EnforceError::OtherDigest { path, digest }),
+        None => {}
+    }
+    let store = Store::open(&surroundings.state_dir.to_path_buf(), surroundings.identity.uid)?;
+    if file.is_approved(&store)? {
+        return Ok(());
+    }
+    let last = store.last_approval(&file.path)?;
+    let changes = last.map(|approval| match crate::profile::parse::parse(&approval.text) {
+        Ok(before) => diff::diff(&before, &file.profile),
+        // The store holds what this program approved: a text that no longer parses has nothing to compare with.
+        Err(_) => Vec::new(),
+    });
+    Err(EnforceError::NotApproved { path, digest, changes })
+}
+
+/// Starts the prepared run and stays with it to its end.
+pub fn enforce(
+    surroundings: &Surroundings,
+    prepared: &Prepared,
+    mut denied: impl FnMut(&Denial),
+) -> Result<Enforced, EnforceError> {
+    for path in &prepared.plan.create {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path.to_path_buf())
+            .map_err(|source| EnforceError::Create { path: path.clone(), source })?;
+    }
+    let before = surroundings.host_executed();
+    let environment = environment(surroundings, &prepared.plan);
+    let mut sandbox = sandbox::start(&prepared.plan, &environment)?;
+    sandbox.release()?;
+    let mut denials = Vec::new();
+    let outcome = sandbox.supervise(&mut |denial| {
+        denied(&denial);
+        denials.push(denial);
+    })?;
+    let planted = planted_between(&before, &surroundings.host_executed());
+    Ok(Enforced { status: outcome.status, denials, planted, lost: outcome.lost })
+}
+
+/// `NAME=value` for each variable that the plan passes on or sets.
+pub(super) fn environment(surroundings: &Surroundings, plan: &Plan) -> Vec<Vec<u8>> {
+    let passed = plan.environment.iter().filter(|name| !plan.set.contains_key(*name));
+    let passed = passed.filter_map(|name| Some((name, surroundings.environment.get(name)?)));
+    passed
+        .chain(plan.set.iter())
+        .map(|(name, value)| {
+            let mut entry = name.clone().into_bytes();
+            entry.push(b'=');
+            entry.extend_from_slice(value);
+            entry
+        })
+        .collect()
+}

@@ -1,0 +1,393 @@
+//! One observed run: command → trace on disk → profile (not yet written, not yet approved).
+//!
+//! The agent runs under the permissive plan of [`crate::plan::permissive`]. Whatever happens to it or to us, the trace on
+//! disk is readable up to that point, says that it is incomplete, and nothing of the agent runs on.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::event::{Denial, Event, ExitStatus, Fact, Gap, ImageId, Tally};
+use crate::plan::{self, Network, Plan};
+use crate::profile::Profile;
+use crate::reduce::{self, Note};
+use crate::sandbox::{self, StartError};
+use crate::store::{Store, StoreError};
+use crate::trace::reader::{ReadError, read};
+use crate::trace::writer::WriteError;
+use crate::trace::{Header, Trace, VERSION};
+use crate::tracer;
+use crate::vocab::path::AbsPath;
+use crate::vocab::sensitivity::Row;
+
+use super::approve;
+use super::profile_file::{self, ProfileFile, ProfileFileError};
+use super::recorder::{Recorded, Recorder};
+use super::surroundings::Surroundings;
+
+/// What to learn.
+#[derive(Debug, Clone)]
+pub struct LearnRequest {
+    /// Program and arguments as typed.
+    pub command: Vec<Vec<u8>>,
+    /// Where the profile goes; by default `generated-profiles/NAME.toml` in the project.
+    pub profile: Option<PathBuf>,
+    /// Vault places that a flag opened.
+    pub opened: Vec<AbsPath>,
+    /// The network while learning.
+    pub network: Network,
+    /// Which calls are observed.
+    pub detail: Detail,
+    /// Which runs the profile is made from.
+    pub evidence: EvidenceScope,
+    /// Whether a run that ended with an error still gives a profile.
+    pub failures: Failures,
+    /// After this time the agent is ended.
+    pub timeout: Option<Duration>,
+}
+
+/// Which calls are observed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// All but the base set, which every profile holds anyway.
+    BeyondBase,
+    /// All.
+    Exact,
+}
+
+/// Which runs a profile is made from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EvidenceScope {
+    /// This one.
+    ThisRun,
+    /// This one and every complete run that is kept for this profile.
+    AllRuns,
+}
+
+/// What a non-zero exit means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failures {
+    /// The run failed: no profile.
+    Refuse,
+    /// The program just ends so: learn from it.
+    Accept,
+}
+
+/// Told of a run while it goes on.
+pub trait Observer {
+    /// Before the agent starts.
+    fn starting(&mut self, plan: &Plan, trace: &std::path::Path);
+    /// Every so often.
+    fn progress(&mut self, tally: &Tally, elapsed: Duration);
+    /// Something on the floor of the sandbox was tried, at that moment.
+    fn attempt(&mut self, attempt: &Attempt);
+}
+
+/// A try at something that is closed even while learning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Attempt {
+    /// A vault place was looked for.
+    Vault {
+        /// Which.
+        path: AbsPath,
+        /// Its row in the table.
+        row: &'static Row,
+    },
+    /// A call was refused.
+    Call(Denial),
+}
+
+/// The outcome of a learning run.
+#[derive(Debug)]
+pub struct Learned {
+    /// The trace.
+    pub trace: PathBuf,
+    /// Where the profile belongs.
+    pub path: PathBuf,
+    /// What stands there now.
+    pub previous: Option<ProfileFile>,
+    /// How the command ended.
+    pub status: ExitStatus,
+    /// What was counted.
+    pub tally: Tally,
+    /// Wall time.
+    pub elapsed: Duration,
+    /// The profile, or why there is none.
+    pub result: Result<Reduced, NoProfile>,
+    /// Tries at the floor.
+    pub attempts: Vec<Attempt>,
+    /// Names that the host executes which exist now and did not before.
+    pub planted: Vec<AbsPath>,
+}
+
+/// What reduction gave.
+#[derive(Debug)]
+pub struct Reduced {
+    /// The profile; approvals of the last approved one are carried over.
+    pub profile: Profile,
+    /// What a person should know about it.
+    pub notes: BTreeSet<Note>,
+    /// Runs that it was made from.
+    pub runs: usize,
+}
+
+/// Why a run gave no profile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoProfile {
+    /// The command failed.
+    Failed(ExitStatus),
+    /// Not everything was observed.
+    Incomplete(Vec<Gap>),
+}
+
+/// Why a run could not be learned.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LearnError {
+    /// No command.
+    #[error("no command was given")]
+    NoCommand,
+    /// No such program.
+    #[error("`{0}` was not found")]
+    NotFound(String),
+    /// The sandbox did not start.
+    #[error("the sandbox did not start")]
+    Start(#[from] StartError),
+    /// The tracer failed.
+    #[error("the command could not be observed")]
+    Trace(#[from] tracer::TraceError),
+    /// The trace cannot be written.
+    #[error("cannot write the trace {}", .path.display())]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: WriteError,
+    },
+    /// The trace cannot be read again.
+    #[error("cannot read the trace {}", .path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: ReadError,
+    },
+    /// The machine cannot be looked at.
+    #[error("cannot look at `{path}`")]
+    Look {
+        /// Where.
+        path: AbsPath,
+        /// Why.
+        source: io::Error,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The profile file failed.
+    #[error(transparent)]
+    Profile(#[from] ProfileFileError),
+}
+
+/// Runs the command once and reduces what was seen.
+pub fn learn(
+    surroundings: &Surroundings,
+    request: &LearnRequest,
+    observer: &mut dyn Observer,
+) -> Result<Learned, LearnError> {
+    let name = request.command.first().ok_or(LearnError::NoCommand)?;
+    let program =
+        surroundings.find_program(name).ok_or_else(|| LearnError::NotFound(crate::vocab::escape::terminal(name)))?;
+    let (words, path) = super::enforce::locate(surroundings, &request.command, request.profile.as_deref());
+    let previous = profile_file::load(&path)?;
+    let store = Store::open(&surroundings.state_dir.to_path_buf(), surroundings.identity.uid)?;
+    let header = header(surroundings, request, words);
+    let (file, trace_path) = store.new_trace(&path, header.started, &header.run)?;
+    let plan = permissive_plan(surroundings, request, program, &path);
+    observer.starting(&plan, &trace_path);
+
+    let before = surroundings.host_executed();
+    let started = Instant::now();
+    let unwritten = |source| LearnError::Write { path: trace_path.clone(), source };
+    let recorder = Recorder::new(file, &header, observer).map_err(unwritten)?;
+    let observed = observe(surroundings, request, &plan, recorder, &trace_path)?;
+    let elapsed = started.elapsed();
+    let planted = planted_between(&before, &surroundings.host_executed());
+
+    let trace = read_trace(&trace_path)?;
+    let result = match no_profile(&trace, observed.status, request.failures) {
+        Some(why) => Err(why),
+        None => Ok(reduce_runs(&store, request, &path, trace, previous.as_ref())?),
+    };
+    Ok(Learned {
+        trace: trace_path,
+        path,
+        previous,
+        status: observed.status,
+        tally: observed.recorded.tally,
+        elapsed,
+        result,
+        attempts: observed.recorded.attempts,
+        planted,
+    })
+}
+
+/// What a run left behind, besides its trace.
+struct Observed {
+    status: ExitStatus,
+    recorded: Recorded,
+}
+
+/// Starts the command under `plan` and records it to its end.
+fn observe(
+    surroundings: &Surroundings,
+    request: &LearnRequest,
+    plan: &Plan,
+    recorder: Recorder<'_>,
+    path: &std::path::Path,
+) -> Result<Observed, LearnError> {
+    let unwritten = |source| LearnError::Write { path: path.to_path_buf(), source };
+    let mut sandbox = sandbox::start(plan, &super::enforce::environment(surroundings, plan))?;
+    let attached = tracer::attach(sandbox.payload())?;
+    sandbox.release()?;
+    let deadline = request.timeout.map(|limit| sandbox.end_after(limit));
+    let settings = tracer::Settings {
+        init: Some(sandbox.init()),
+        exact: request.detail == Detail::Exact,
+        cap: tracer::DEFAULT_CAP,
+        roots: surroundings.roots.clone(),
+    };
+    // Two callbacks share the recorder: the tracer calls one at a time.
+    let recorder = std::cell::RefCell::new(recorder);
+    let mut sink = |event: Event| recorder.borrow_mut().record(&event).map_err(io::Error::other);
+    let ended = tracer::run(attached, &settings, &mut sink, &mut |_| recorder.borrow_mut().tick_quietly());
+    let recorder = recorder.into_inner();
+    let ended = match ended {
+        Ok(ended) => ended,
+        Err(error) => {
+            // What was written stays, without a footer.
+            recorder.finish(None).ok();
+            return Err(error.into());
+        }
+    };
+    let timed_out = deadline.is_some_and(|deadline| deadline.has_passed());
+    let outcome = sandbox.finish()?;
+    let mut recorder = recorder;
+    let cut = match (outcome.interrupted, timed_out) {
+        (Some(signal), _) => Some(Gap::Interrupted { signal }),
+        (None, true) => Some(Gap::Timeout),
+        (None, false) => None,
+    };
+    let image = ImageId(0);
+    if let Some(gap) = &cut {
+        recorder.record(&Event { image, fact: Fact::Gap { gap: gap.clone() } }).map_err(unwritten)?;
+    }
+    let status = ended.status.unwrap_or(outcome.status);
+    // A run that somebody cut short has no footer: it did not come to its end.
+    let recorded = recorder.finish(cut.is_none().then_some(status)).map_err(unwritten)?;
+    Ok(Observed { status, recorded })
+}
+
+fn permissive_plan(
+    surroundings: &Surroundings,
+    request: &LearnRequest,
+    program: AbsPath,
+    profile: &std::path::Path,
+) -> Plan {
+    let guarded = surroundings.host_executed();
+    let mut places = plan::permissive::wanted_paths(&surroundings.roots);
+    places.extend(guarded.iter().cloned());
+    places.extend(AbsPath::try_from(profile).ok());
+    plan::permissive::plan(
+        &surroundings.host(&places),
+        plan::permissive::Options {
+            program,
+            argv: request.command.clone(),
+            opened: request.opened.clone(),
+            guarded,
+            network: request.network,
+            exact: request.detail == Detail::Exact,
+        },
+    )
+}
+
+fn header(surroundings: &Surroundings, request: &LearnRequest, words: Vec<String>) -> Header {
+    let uname = nix::sys::utsname::uname().ok();
+    let text = |field: &std::ffi::OsStr| field.to_string_lossy().into_owned();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Header {
+        format: "pinfold-trace".to_owned(),
+        version: VERSION,
+        pinfold: super::VERSION.to_owned(),
+        run: crate::sys::process::random_name(),
+        started: now.map_or(0, |since| since.as_secs()),
+        kernel: uname.as_ref().map(|names| text(names.release())).unwrap_or_default(),
+        machine: uname.as_ref().map(|names| text(names.machine())).unwrap_or_default(),
+        command: words,
+        roots: surroundings.roots.clone(),
+        workdir: surroundings.workdir.clone(),
+        uid: surroundings.identity.uid,
+        base: match request.detail {
+            Detail::BeyondBase => crate::vocab::syscall_table::BASE_VERSION,
+            Detail::Exact => 0,
+        },
+        opened: request.opened.clone(),
+    }
+}
+
+fn read_trace(path: &std::path::Path) -> Result<Trace, LearnError> {
+    let wrong = |source| LearnError::Read { path: path.to_path_buf(), source };
+    let file = std::fs::File::open(path).map_err(|error| wrong(error.into()))?;
+    read(io::BufReader::new(file)).map_err(wrong)
+}
+
+fn no_profile(trace: &Trace, status: ExitStatus, failures: Failures) -> Option<NoProfile> {
+    if !trace.is_complete() {
+        let gaps = trace.events.iter().filter_map(|event| match &event.fact {
+            Fact::Gap { gap } => Some(gap.clone()),
+            _ => None,
+        });
+        return Some(NoProfile::Incomplete(gaps.collect()));
+    }
+    (status != ExitStatus::Code(0) && failures == Failures::Refuse).then_some(NoProfile::Failed(status))
+}
+
+/// Reduces this run, or all complete runs of the profile, and carries approvals over from the last *approved* text: what
+/// stands in the profile file now may have been written by anybody.
+fn reduce_runs(
+    store: &Store,
+    request: &LearnRequest,
+    path: &std::path::Path,
+    trace: Trace,
+    previous: Option<&ProfileFile>,
+) -> Result<Reduced, LearnError> {
+    let mut traces = vec![trace];
+    if request.evidence == EvidenceScope::AllRuns {
+        for kept in store.traces(path)? {
+            // A kept trace that cannot be read or is incomplete is no evidence; the run itself was read already.
+            match read_trace(&kept) {
+                Ok(old) if old.is_complete() && traces.iter().all(|known| known.header.run != old.header.run) => {
+                    traces.push(old);
+                }
+                Ok(_) | Err(_) => {}
+            }
+        }
+    }
+    let mut reduction = reduce::reduce(&traces, &reduce::Settings::default());
+    if let Some(file) = previous {
+        reduction.profile.name.clone_from(&file.profile.name);
+    } else if let Some(stem) = path.file_stem().and_then(std::ffi::OsStr::to_str) {
+        stem.clone_into(&mut reduction.profile.name);
+    }
+    if let Some(approved) = store.last_approval(path)?
+        && let Ok(before) = crate::profile::parse::parse(&approved.text)
+    {
+        approve::carry_over(&before, &mut reduction.profile);
+    }
+    Ok(Reduced { profile: reduction.profile, notes: reduction.notes, runs: traces.len() })
+}
+
+/// The names in `after` that are not in `before`.
+pub(super) fn planted_between(before: &BTreeSet<AbsPath>, after: &BTreeSet<AbsPath>) -> Vec<AbsPath> {
+    after.difference(before).cloned().collect()
+}

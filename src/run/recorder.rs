@@ -1,0 +1,130 @@
+//! Events of a learning run → the trace on disk, as they happen; and what a person is told meanwhile.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::BufWriter;
+use std::time::{Duration, Instant};
+
+use crate::event::{Event, Fact, Tally};
+use crate::plan::permissive::vault_row;
+use crate::trace::Header;
+use crate::trace::writer::{WriteError, Writer};
+use crate::vocab::location::Roots;
+
+use super::learn::{Attempt, Observer};
+
+/// How long events may wait in memory before they are on disk.
+const FLUSH_EVERY: Duration = Duration::from_millis(100);
+
+/// Where the events of one run go.
+pub(super) struct Recorder<'a> {
+    writer: Writer<BufWriter<File>>,
+    roots: Roots,
+    opened: BTreeSet<crate::vocab::path::AbsPath>,
+    observer: &'a mut dyn Observer,
+    tally: Tally,
+    files: BTreeSet<u64>,
+    attempts: Vec<Attempt>,
+    started: Instant,
+    flushed: Instant,
+}
+
+/// What a recorder leaves behind.
+#[derive(Debug)]
+pub(super) struct Recorded {
+    /// Counts.
+    pub(super) tally: Tally,
+    /// Tries at the floor.
+    pub(super) attempts: Vec<Attempt>,
+}
+
+impl<'a> Recorder<'a> {
+    /// Writes the header.
+    pub(super) fn new(file: File, header: &Header, observer: &'a mut dyn Observer) -> Result<Self, WriteError> {
+        let now = Instant::now();
+        Ok(Self {
+            writer: Writer::new(BufWriter::with_capacity(1 << 16, file), header)?,
+            roots: header.roots.clone(),
+            opened: header.opened.iter().cloned().collect(),
+            observer,
+            tally: Tally::default(),
+            files: BTreeSet::new(),
+            attempts: Vec::new(),
+            started: now,
+            flushed: now,
+        })
+    }
+
+    /// Records one event.
+    pub(super) fn record(&mut self, event: &Event) -> Result<(), WriteError> {
+        self.writer.event(event)?;
+        self.count(event);
+        self.notice(event);
+        if self.flushed.elapsed() >= FLUSH_EVERY {
+            self.tick()?;
+        }
+        Ok(())
+    }
+
+    /// Flushes, and tells the observer how far the run is. Called when time has passed without an event, too.
+    pub(super) fn tick(&mut self) -> Result<(), WriteError> {
+        self.flushed = Instant::now();
+        self.writer.flush()?;
+        self.observer.progress(&self.tally, self.started.elapsed());
+        Ok(())
+    }
+
+    /// As [`Self::tick`], for a caller that cannot act on a failure: the next event meets it again.
+    pub(super) fn tick_quietly(&mut self) {
+        self.tick().ok();
+    }
+
+    /// Ends the trace: with a footer if the run ended, without one if it was cut short.
+    pub(super) fn finish(mut self, status: Option<crate::event::ExitStatus>) -> Result<Recorded, WriteError> {
+        match status {
+            Some(status) => self.writer.finish(status)?,
+            None => self.writer.flush()?,
+        }
+        Ok(Recorded { tally: self.tally, attempts: self.attempts })
+    }
+
+    fn count(&mut self, event: &Event) {
+        self.tally.events += 1;
+        match &event.fact {
+            Fact::Image(_) => self.tally.images += 1,
+            Fact::Path(fact) => {
+                *self.tally.calls.entry(fact.call).or_default() += 1;
+                // A digest in place of the path: the count may be off by a collision, the memory stays small.
+                let mut hasher = std::hash::DefaultHasher::new();
+                std::hash::Hash::hash(&fact.path, &mut hasher);
+                self.files.insert(std::hash::Hasher::finish(&hasher));
+                self.tally.files = u64::try_from(self.files.len()).unwrap_or(u64::MAX);
+            }
+            Fact::Pair(fact) => *self.tally.calls.entry(fact.call).or_default() += 1,
+            Fact::Call { call } => *self.tally.calls.entry(*call).or_default() += 1,
+            _ => {}
+        }
+    }
+
+    fn notice(&mut self, event: &Event) {
+        let attempt = match &event.fact {
+            Fact::Denied(denial) => Attempt::Call(denial.clone()),
+            Fact::Path(fact) => match vault_row(&fact.path, &self.roots) {
+                Some(row) if !self.opened.iter().any(|open| fact.path.is_beneath(open)) => {
+                    Attempt::Vault { path: fact.path.clone(), row }
+                }
+                _ => return,
+            },
+            _ => return,
+        };
+        let known = self.attempts.iter().any(|seen| match (seen, &attempt) {
+            (Attempt::Vault { row: a, .. }, Attempt::Vault { row: b, .. }) => a == b,
+            (Attempt::Call(a), Attempt::Call(b)) => a.call == b.call && a.thing == b.thing,
+            _ => false,
+        });
+        if !known {
+            self.observer.attempt(&attempt);
+            self.attempts.push(attempt);
+        }
+    }
+}

@@ -1,0 +1,52 @@
+"""Commands timed side by side: each round runs every contender once, in turn, so that a busy machine is busy for all.
+
+Figures are ratios within one round; a single time in milliseconds says little on a shared machine.
+"""
+
+import os
+import statistics
+import subprocess
+import time
+
+
+class Sample:
+    """One run: wall seconds, and processor seconds of the process and all it waited for."""
+
+    def __init__(self, wall, cpu):
+        self.wall, self.cpu = wall, cpu
+
+
+def run(words, cwd, environment):
+    """Runs a command to its end; output is dropped. A failure ends the benchmark: a failed run is quick."""
+    before = time.perf_counter()
+    process = subprocess.Popen(
+        words, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    said = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - before
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise SystemExit(f"bench: {words} ended with {process.returncode}: {said.decode(errors='replace')}")
+    return Sample(wall, usage.ru_utime + usage.ru_stime)
+
+
+def rounds(contenders, count, cwd, environment, before_each=None):
+    """{name: [Sample]} for `count` interleaved rounds after one that is thrown away."""
+    samples = {name: [] for name in contenders}
+    for index in range(count + 1):
+        for name, words in contenders.items():
+            if before_each:
+                before_each()
+            sample = run(words, cwd, environment)
+            if index:
+                samples[name].append(sample)
+    return samples
+
+
+def ratio(samples, name, base, figure):
+    """(median of the ratios within a round, ratio of the minima)."""
+    ours = [getattr(sample, figure) for sample in samples[name]]
+    theirs = [getattr(sample, figure) for sample in samples[base]]
+    pairs = [a / b for a, b in zip(ours, theirs) if b]
+    return statistics.median(pairs), min(ours) / min(theirs)

@@ -1,0 +1,298 @@
+//! A hostile agent attacks the *learning* run, which grants it the network and the project: each attack succeeds without
+//! pinfold (the control) and fails while learning.
+
+#![allow(
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says why"
+)]
+
+mod common;
+
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use common::scratch::{Scratch, said, text};
+
+/// A scratch with what an attacker looks for.
+fn target() -> Scratch {
+    let scratch = Scratch::new("contain");
+    scratch.home_file(".ssh/id_ed25519", "PRIVATE KEY\n");
+    scratch.home_file(".aws/credentials", "PRIVATE KEY\n");
+    scratch.home_file(".bashrc", "# mine\n");
+    scratch.home_file(".config/systemd/user/mine.service", "# mine\n");
+    scratch.home_file(".local/bin/tool", "#!/bin/sh\n");
+    scratch.file(".git/hooks/pre-commit", "#!/bin/sh\n");
+    scratch.file(".git/config", "[core]\n");
+    scratch.file(".git/HEAD", "ref: refs/heads/main\n");
+    scratch.file("generated-profiles/other.toml", "# mine\n");
+    std::fs::create_dir_all(scratch.outside("elsewhere")).unwrap();
+    std::fs::create_dir_all(scratch.state().join("approvals")).unwrap();
+    std::fs::set_permissions(scratch.state(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    std::fs::write(scratch.state().join("approvals/mine.jsonl"), "PRIVATE KEY\n").unwrap();
+    scratch
+}
+
+/// Runs `script` natively on one target and while learning on another; `succeeded` judges by what is left behind.
+fn attack(script: &str, succeeded: impl Fn(&Scratch) -> bool) {
+    need!(UserNamespaces);
+    let control = target();
+    let native = control.command("sh").args(["-c", script]).output().unwrap();
+    assert!(succeeded(&control), "the control failed, so the attack proves nothing: {}", said(&native));
+
+    let scratch = target();
+    let output = learn(&scratch, script).output().unwrap();
+    assert!(scratch.outside("learn.json").exists(), "the run did not take place: {}", said(&output));
+    assert!(!succeeded(&scratch), "the attack succeeded: {}", said(&output));
+}
+
+fn learn(scratch: &Scratch, script: &str) -> Command {
+    let report = scratch.outside("learn.json");
+    let mut command =
+        scratch.pinfold(&["learn", "--even-if-failed", "--report", text(&report), "--", "sh", "-c", script]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    std::fs::read_to_string(path).unwrap_or_default()
+}
+
+fn stolen(scratch: &Scratch) -> bool {
+    read(scratch.project().join("stolen")).contains("PRIVATE KEY")
+}
+
+/// A process of the host that the agent has no business with.
+struct Bystander(Child);
+
+impl Bystander {
+    fn new() -> Self {
+        Self(Command::new("sleep").arg("1000").env("SECRET", "PRIVATE KEY").spawn().unwrap())
+    }
+
+    fn is_alive(&mut self) -> bool {
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        self.0.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Bystander {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+#[test]
+fn a_private_key_cannot_be_read() {
+    attack("cat ~/.ssh/id_ed25519 > stolen", stolen);
+}
+
+#[test]
+fn cloud_credentials_cannot_be_read() {
+    attack("cat ~/.aws/credentials > stolen", stolen);
+}
+
+#[test]
+fn a_private_key_cannot_be_read_through_a_hard_link_or_the_root_of_a_process() {
+    attack("ln ~/.ssh/id_ed25519 k; cat k /proc/self/root$HOME/.ssh/id_ed25519 > stolen", stolen);
+}
+
+#[test]
+fn the_cover_of_the_vault_cannot_be_unmounted_in_a_namespace_of_ones_own() {
+    attack(
+        "unshare -rm sh -c 'umount -l ~/.ssh; cat ~/.ssh/id_ed25519' > stolen || cat ~/.ssh/id_ed25519 > stolen",
+        stolen,
+    );
+}
+
+#[test]
+fn the_vault_cannot_be_renamed_out_of_its_cover() {
+    attack("mv ~/.ssh ~/seen; cat ~/seen/id_ed25519 > stolen", stolen);
+}
+
+#[test]
+fn a_start_up_file_cannot_be_appended_to() {
+    attack("echo planted >> ~/.bashrc", |scratch| read(scratch.home().join(".bashrc")).contains("planted"));
+}
+
+#[test]
+fn a_start_up_file_cannot_be_renamed_over() {
+    attack("echo planted > ~/new; mv -f ~/new ~/.bashrc", |scratch| {
+        read(scratch.home().join(".bashrc")).contains("planted")
+    });
+}
+
+#[test]
+fn a_start_up_file_cannot_be_removed() {
+    attack("rm -f ~/.bashrc", |scratch| !scratch.home().join(".bashrc").exists());
+}
+
+#[test]
+fn a_user_unit_cannot_be_changed_by_renaming_the_directory_above_it() {
+    let script =
+        "mv ~/.config ~/old; mkdir -p ~/.config/systemd/user; echo planted > ~/.config/systemd/user/mine.service";
+    attack(script, |scratch| read(scratch.home().join(".config/systemd/user/mine.service")).contains("planted"));
+}
+
+#[test]
+fn a_program_on_the_users_path_cannot_be_planted_beside_existing_ones() {
+    attack("echo planted > ~/.local/bin/git", |scratch| scratch.home().join(".local/bin/git").exists());
+}
+
+#[test]
+fn a_git_hook_cannot_be_changed() {
+    attack("echo planted > .git/hooks/pre-commit", |scratch| {
+        read(scratch.project().join(".git/hooks/pre-commit")).contains("planted")
+    });
+}
+
+#[test]
+fn a_git_hook_cannot_be_changed_by_renaming_the_repository_away() {
+    let script = "mv .git old; mkdir -p .git/hooks; echo planted > .git/hooks/pre-commit";
+    attack(script, |scratch| read(scratch.project().join(".git/hooks/pre-commit")).contains("planted"));
+}
+
+#[test]
+fn the_configuration_of_git_cannot_be_given_a_command() {
+    attack("echo '[core] fsmonitor = planted' >> .git/config", |scratch| {
+        read(scratch.project().join(".git/config")).contains("planted")
+    });
+}
+
+#[test]
+fn a_profile_of_the_project_cannot_be_rewritten() {
+    attack("echo planted >> generated-profiles/other.toml", |scratch| {
+        read(scratch.project().join("generated-profiles/other.toml")).contains("planted")
+    });
+}
+
+#[test]
+fn pinfolds_own_state_cannot_be_read() {
+    attack("cat $XDG_STATE_HOME/pinfold/approvals/mine.jsonl > stolen", stolen);
+}
+
+#[test]
+fn an_approval_cannot_be_forged() {
+    attack("echo planted > $XDG_STATE_HOME/pinfold/approvals/forged.jsonl", |scratch| {
+        scratch.state().join("approvals/forged.jsonl").exists()
+    });
+}
+
+#[test]
+fn a_file_outside_of_project_and_home_cannot_be_written() {
+    attack("echo planted > ../../../elsewhere/file", |scratch| scratch.outside("elsewhere/file").exists());
+}
+
+#[test]
+fn a_set_user_id_bit_cannot_be_left_behind() {
+    attack("cp /bin/true tool; chmod 4755 tool", |scratch| {
+        std::fs::metadata(scratch.project().join("tool")).is_ok_and(|meta| meta.permissions().mode() & 0o4000 != 0)
+    });
+}
+
+#[test]
+fn a_file_system_cannot_be_mounted() {
+    let script = "mkdir m; unshare -rm sh -c 'mount -t tmpfs none m && echo yes > mounted'";
+    attack(script, |scratch| scratch.project().join("mounted").exists());
+}
+
+#[test]
+fn a_process_of_the_host_cannot_be_signalled() {
+    need!(UserNamespaces);
+    let mut control = Bystander::new();
+    let scratch = target();
+    scratch.command("sh").args(["-c", &format!("kill -9 {}", control.0.id())]).status().unwrap();
+    assert!(!control.is_alive(), "the control failed");
+    let mut bystander = Bystander::new();
+    let output = learn(&scratch, &format!("kill -9 {}; kill -9 -1", bystander.0.id())).output().unwrap();
+    assert!(bystander.is_alive(), "{}", said(&output));
+}
+
+#[test]
+fn the_environment_of_a_process_of_the_host_cannot_be_read() {
+    need!(UserNamespaces);
+    let bystander = Bystander::new();
+    let script = format!("cat /proc/{}/environ > stolen", bystander.0.id());
+    let (control, scratch) = (target(), target());
+    control.command("sh").args(["-c", &script]).status().unwrap();
+    assert!(stolen(&control), "the control failed");
+    learn(&scratch, &script).output().unwrap();
+    assert!(!stolen(&scratch));
+}
+
+#[test]
+fn the_process_group_of_the_caller_cannot_be_signalled() {
+    need!(UserNamespaces);
+    // A group of its own, with a member that must live: `kill 0` reaches the whole group of the one who calls it.
+    let run = |words: &[&str], scratch: &Scratch| {
+        let mark = scratch.outside("lived");
+        std::fs::remove_file(&mark).ok();
+        let mut command = scratch.command("sh");
+        command.args(["-c", "(sleep 2; echo lived > \"$0\") & \"$@\"; wait", text(&mark)]).args(words);
+        command.process_group(0).stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        mark.exists()
+    };
+    let scratch = target();
+    assert!(!run(&["sh", "-c", "kill -TERM 0"], &scratch), "the control failed");
+    let pinfold = env!("CARGO_BIN_EXE_pinfold");
+    assert!(run(&[pinfold, "learn", "--even-if-failed", "--", "sh", "-c", "kill -TERM 0"], &scratch));
+}
+
+#[test]
+fn nothing_that_was_started_outlives_the_run() {
+    need!(UserNamespaces);
+    let survivors = |mark: &str| {
+        let found =
+            Command::new("sh").args(["-c", &format!("ps -eo args | grep -c '^sleep {mark}$'")]).output().unwrap();
+        String::from_utf8(found.stdout).unwrap().trim().parse::<u32>().unwrap()
+    };
+    let script = |mark: &str| format!("(setsid sleep {mark} >/dev/null 2>&1 </dev/null &) ; sleep 0.3");
+    // Numbers of this process, so that a run beside this one is not taken for ours.
+    let (control, learned) = (format!("77{}", std::process::id()), format!("78{}", std::process::id()));
+    let scratch = target();
+    scratch.command("sh").args(["-c", &script(&control)]).status().unwrap();
+    let lived = survivors(&control);
+    Command::new("sh").args(["-c", &format!("pkill -f '^sleep {control}$'")]).status().unwrap();
+    assert_eq!(lived, 1, "the control failed");
+    learn(&scratch, &script(&learned)).output().unwrap();
+    assert_eq!(survivors(&learned), 0);
+}
+
+#[test]
+fn a_descriptor_that_was_left_open_is_not_inherited() {
+    need!(UserNamespaces);
+    let scratch = target();
+    let secret = scratch.outside("secret");
+    std::fs::write(&secret, "PRIVATE KEY\n").unwrap();
+    let wrapped = |words: &[&str]| {
+        let mut command = scratch.command("sh");
+        command.args(["-c", "exec 9< \"$0\"; exec \"$@\"", text(&secret)]).args(words);
+        command.output().unwrap();
+        let found = stolen(&scratch);
+        std::fs::remove_file(scratch.project().join("stolen")).ok();
+        found
+    };
+    assert!(wrapped(&["sh", "-c", "cat <&9 > stolen"]), "the control failed");
+    let pinfold = env!("CARGO_BIN_EXE_pinfold");
+    assert!(!wrapped(&[pinfold, "learn", "--even-if-failed", "--", "sh", "-c", "cat <&9 > stolen"]));
+}
+
+#[test]
+fn an_attempt_on_the_vault_is_reported_with_the_flag_that_would_allow_it() {
+    need!(UserNamespaces);
+    let scratch = target();
+    let output = learn(&scratch, "cat ~/.ssh/id_ed25519").output().unwrap();
+    let report = scratch.report("learn");
+    assert!(report["attempts"].to_string().contains("id_ed25519"), "{report}");
+    assert!(said(&output).contains("--open-vault"), "{}", said(&output));
+}
