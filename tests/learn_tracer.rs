@@ -1,0 +1,307 @@
+//! Quirks of the kernel and of programs that the tracer must get right. Each runs a real program under the learning filter
+//! through a launcher without a sandbox (`tracee trace`), and reads the events that came of it.
+#![expect(clippy::unwrap_used, reason = "a test program: a panic in a helper is a failed test")]
+
+mod common;
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use pinfold::event::{Event, Fact, Gap, Image, Intent, Outcome, PairFact, PathFact};
+use pinfold::vocab::path::AbsPath;
+
+const TRACEE: &str = env!("CARGO_BIN_EXE_tracee");
+
+/// A directory of its own for one test, gone afterwards.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().canonicalize().unwrap().join(format!("pf-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+struct Run {
+    code: Option<i32>,
+    events: Vec<Event>,
+}
+
+impl Run {
+    fn paths(&self, at: &Path) -> Vec<&PathFact> {
+        let at = AbsPath::try_from(at).unwrap();
+        let of = |event: &'_ Event| matches!(&event.fact, Fact::Path(path) if path.path == at);
+        self.events.iter().filter(|event| of(event)).filter_map(|event| path_of(&event.fact)).collect()
+    }
+
+    fn has(&self, at: &Path, intent: Intent, result: Outcome) -> bool {
+        self.paths(at).iter().any(|path| path.intent == intent && path.result == result)
+    }
+
+    fn pairs(&self) -> Vec<&PairFact> {
+        let pair = |event: &'_ Event| matches!(event.fact, Fact::Pair(_));
+        let facts = self.events.iter().filter(|event| pair(event));
+        facts.map(|event| if let Fact::Pair(pair) = &event.fact { pair } else { unreachable!() }).collect()
+    }
+
+    fn images(&self) -> Vec<&Image> {
+        self.events.iter().filter_map(|e| if let Fact::Image(image) = &e.fact { Some(image) } else { None }).collect()
+    }
+
+    fn gaps(&self) -> Vec<&Gap> {
+        self.events.iter().filter_map(|e| if let Fact::Gap { gap } = &e.fact { Some(gap) } else { None }).collect()
+    }
+
+    fn denies(&self, call: &str) -> bool {
+        self.events.iter().any(|event| matches!(&event.fact, Fact::Denied(denial) if denial.call == call))
+    }
+}
+
+fn path_of(fact: &Fact) -> Option<&PathFact> {
+    if let Fact::Path(path) = fact { Some(path) } else { None }
+}
+
+fn trace(scratch: &Scratch, words: &[impl AsRef<OsStr>]) -> Run {
+    let out = scratch.at(".trace");
+    let status =
+        Command::new(TRACEE).arg("trace").arg(&out).args(words).current_dir(&scratch.0).output().unwrap().status;
+    let text = std::fs::read_to_string(&out).unwrap();
+    Run { code: status.code(), events: text.lines().map(|line| serde_json::from_str(line).unwrap()).collect() }
+}
+
+fn quirk(scratch: &Scratch, words: &[&OsStr]) -> Run {
+    let words: Vec<&OsStr> = std::iter::once(OsStr::new(TRACEE)).chain(words.iter().copied()).collect();
+    trace(scratch, &words)
+}
+
+fn shell(scratch: &Scratch, script: &str) -> Run {
+    trace(scratch, &["sh", "-c", script])
+}
+
+#[test]
+fn a_real_time_signal_reaches_the_program() {
+    let scratch = Scratch::new("rt");
+    assert_eq!(quirk(&scratch, &["real-time-signal".as_ref()]).code, Some(0));
+}
+
+#[test]
+fn an_exec_from_a_thread_takes_the_place_of_its_process() {
+    let scratch = Scratch::new("exec-thread");
+    let run = quirk(&scratch, &["exec-from-thread".as_ref(), "/bin/true".as_ref()]);
+    assert_eq!(run.code, Some(0));
+    assert_eq!(run.images().len(), 2);
+    assert!(run.gaps().is_empty(), "{:?}", run.gaps());
+}
+
+#[test]
+fn a_vforked_child_and_its_program_are_followed() {
+    common::need(&[common::Need::Program("python3")]).then(|| {
+        let scratch = Scratch::new("vfork");
+        let script = "import subprocess; subprocess.run(['cat', 'seen'], close_fds=False)";
+        std::fs::write(scratch.at("seen"), "x").unwrap();
+        let run = trace(&scratch, &["python3", "-c", script]);
+        assert_eq!(run.code, Some(0));
+        assert!(run.has(&scratch.at("seen"), Intent::Read, Outcome::Ok));
+    });
+}
+
+#[test]
+fn what_a_daemonised_grandchild_does_after_its_parents_ended_is_seen() {
+    let scratch = Scratch::new("daemon");
+    let run = quirk(&scratch, &["daemon".as_ref(), scratch.at("late").as_os_str()]);
+    assert_eq!(run.code, Some(0));
+    assert!(run.has(&scratch.at("late"), Intent::Create, Outcome::Ok));
+}
+
+#[test]
+fn a_rename_is_one_event_with_both_ends() {
+    let scratch = Scratch::new("rename");
+    let run = shell(&scratch, "echo > a; echo > b; mv a b");
+    let pairs = run.pairs();
+    let pair = pairs.iter().find(|pair| pair.result == Outcome::Ok).unwrap();
+    assert_eq!((pair.from.to_path_buf(), pair.to.to_path_buf()), (scratch.at("a"), scratch.at("b")));
+    assert!(pair.replaced);
+}
+
+#[test]
+fn every_symlink_on_the_way_is_a_hop() {
+    let scratch = Scratch::new("hops");
+    std::fs::create_dir(scratch.at("dir")).unwrap();
+    std::fs::write(scratch.at("dir/file"), "x").unwrap();
+    std::os::unix::fs::symlink("dir", scratch.at("first")).unwrap();
+    std::os::unix::fs::symlink("../first/file", scratch.at("dir/second")).unwrap();
+    let run = shell(&scratch, "cat first/second");
+    let facts = run.paths(&scratch.at("dir/file"));
+    let read = facts.iter().find(|fact| fact.intent == Intent::Read).unwrap();
+    let hops: Vec<_> = read.hops.iter().map(|hop| hop.link.to_path_buf()).collect();
+    assert_eq!(hops, [scratch.at("first"), scratch.at("dir/second"), scratch.at("first")]);
+}
+
+#[test]
+fn threads_share_their_working_directory_and_processes_do_not() {
+    let scratch = Scratch::new("chdir");
+    std::fs::create_dir(scratch.at("dir")).unwrap();
+    for name in ["dir/name", "own", "own.after"] {
+        std::fs::write(scratch.at(name), "x").unwrap();
+    }
+    let run = quirk(&scratch, &["chdir-in-thread".as_ref(), "dir".as_ref(), "name".as_ref()]);
+    assert_eq!(run.code, Some(0));
+    assert!(run.has(&scratch.at("dir/name"), Intent::Read, Outcome::Ok));
+    let run = quirk(&scratch, &["chdir-in-child".as_ref(), "dir".as_ref(), "own".as_ref()]);
+    assert_eq!(run.code, Some(0));
+    assert!(run.has(&scratch.at("own.after"), Intent::Read, Outcome::Ok));
+}
+
+#[test]
+fn a_path_that_is_no_text_is_kept_byte_for_byte() {
+    let scratch = Scratch::new("bytes");
+    let name = OsString::from_vec(b"a\xff%\n".to_vec());
+    std::fs::write(scratch.0.join(&name), "x").unwrap();
+    let run = trace(&scratch, &[OsStr::new("cat"), &name]);
+    assert!(run.has(&scratch.0.join(&name), Intent::Read, Outcome::Ok));
+}
+
+#[test]
+fn making_a_directory_that_exists_is_no_write() {
+    let scratch = Scratch::new("eexist");
+    std::fs::create_dir(scratch.at("there")).unwrap();
+    let run = shell(&scratch, "mkdir there");
+    assert!(run.has(&scratch.at("there"), Intent::Look, Outcome::Ok));
+    assert!(run.paths(&scratch.at("there")).iter().all(|path| path.intent != Intent::Create));
+}
+
+#[test]
+fn a_name_is_seen_when_it_comes_to_be_after_it_was_missed() {
+    let scratch = Scratch::new("order");
+    let run = quirk(&scratch, &["look-then-create".as_ref(), scratch.0.as_os_str()]);
+    assert_eq!(run.code, Some(0));
+    for name in ["early", "late"] {
+        assert!(run.has(&scratch.at(name), Intent::Look, Outcome::Ok), "{name}");
+        assert!(run.has(&scratch.at(name), Intent::Create, Outcome::Ok), "{name}");
+    }
+    assert!(run.has(&scratch.at("late"), Intent::Look, Outcome::Errno(libc::ENOENT)));
+    let run = quirk(&scratch, &["child-creates-what-parent-missed".as_ref(), scratch.0.as_os_str()]);
+    assert_eq!(run.code, Some(0));
+    assert!(run.has(&scratch.at("sub/file"), Intent::Look, Outcome::Ok));
+}
+
+#[test]
+fn a_failed_exec_makes_no_image() {
+    let scratch = Scratch::new("noexec");
+    std::fs::write(scratch.at("plain"), "x").unwrap();
+    let run = shell(&scratch, "./plain; ./absent; true");
+    assert_eq!(run.images().len(), 1);
+    let failed = |fact: &&PathFact| fact.intent == Intent::Execute && matches!(fact.result, Outcome::Errno(_));
+    assert!(run.paths(&scratch.at("plain")).iter().any(failed));
+}
+
+#[test]
+fn a_script_brings_its_interpreter_and_loader() {
+    let scratch = Scratch::new("script");
+    std::fs::write(scratch.at("run"), "#!/bin/sh\nexit 5\n").unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(scratch.at("run"), mode).unwrap();
+    let run = trace(&scratch, &["./run"]);
+    assert_eq!(run.code, Some(5));
+    let images = run.images();
+    assert_eq!(images[0].script.as_ref().map(AbsPath::to_path_buf), Some(scratch.at("run")));
+    assert_eq!(images[0].exe.to_path_buf(), Path::new("/bin/sh").canonicalize().unwrap());
+    let executed = run.events.iter().filter_map(|e| path_of(&e.fact)).filter(|path| path.intent == Intent::Execute);
+    assert_eq!(executed.count(), 3, "script, interpreter, loader");
+}
+
+#[test]
+fn a_stopped_process_stays_stopped_until_it_is_continued() {
+    let scratch = Scratch::new("stop");
+    assert_eq!(quirk(&scratch, &["stop-and-continue".as_ref()]).code, Some(0));
+}
+
+#[test]
+fn a_static_program_is_seen_like_any_other() {
+    common::need(&[common::Need::Program("gcc")]).then(|| {
+        let scratch = Scratch::new("static");
+        let source = "#include <stdio.h>\nint main(void) { return fopen(\"seen\", \"r\") == 0; }\n";
+        std::fs::write(scratch.at("s.c"), source).unwrap();
+        std::fs::write(scratch.at("seen"), "").unwrap();
+        let built = Command::new("gcc").args(["-static", "-o", "s", "s.c"]).current_dir(&scratch.0).status().unwrap();
+        assert!(built.success());
+        let run = trace(&scratch, &["./s"]);
+        assert_eq!(run.code, Some(0));
+        assert!(run.has(&scratch.at("seen"), Intent::Read, Outcome::Ok));
+    });
+}
+
+#[test]
+fn a_call_of_the_32_bit_abi_is_refused_and_told() {
+    let scratch = Scratch::new("int80");
+    let run = quirk(&scratch, &["int80".as_ref()]);
+    assert_eq!(run.code, Some(0));
+    assert!(run.events.iter().any(|e| matches!(e.fact, Fact::UnknownCall { arch: 0x4000_0003, number: 20 })));
+}
+
+#[test]
+fn the_floor_holds_while_learning_and_says_so() {
+    let scratch = Scratch::new("floor");
+    let cases = [(libc::SYS_mount, "mount", libc::EPERM), (libc::SYS_io_uring_setup, "io_uring_setup", libc::ENOSYS)];
+    for (number, name, errno) in cases {
+        let run = quirk(&scratch, &["call".as_ref(), number.to_string().as_ref()]);
+        assert_eq!(run.code, Some(errno), "{name}");
+        assert!(run.denies(name), "{name}");
+    }
+    // Every C library falls back: not worth a word.
+    let run = quirk(&scratch, &["call".as_ref(), libc::SYS_clone3.to_string().as_ref()]);
+    assert_eq!(run.code, Some(libc::ENOSYS));
+    assert!(!run.denies("clone3"));
+}
+
+#[test]
+fn a_path_relative_to_a_descriptor_starts_there() {
+    let scratch = Scratch::new("dirfd");
+    std::fs::create_dir(scratch.at("dir")).unwrap();
+    std::fs::write(scratch.at("dir/file"), "x").unwrap();
+    let run = quirk(&scratch, &["relative-to-descriptor".as_ref(), "dir".as_ref(), "file".as_ref()]);
+    assert!(run.has(&scratch.at("dir"), Intent::List, Outcome::Ok));
+    assert!(run.has(&scratch.at("dir/file"), Intent::Read, Outcome::Ok));
+}
+
+#[test]
+fn what_a_process_reads_of_itself_has_no_number() {
+    let scratch = Scratch::new("self");
+    let run = shell(&scratch, "cat /proc/self/status /proc/$$/stat < /dev/null");
+    assert!(run.has(Path::new("/proc/self/status"), Intent::Read, Outcome::Ok));
+}
+
+#[test]
+fn a_sink_that_cannot_write_ends_the_run() {
+    let scratch = Scratch::new("full");
+    let script = "echo $$ > pid; while :; do cat pid > /dev/null; done";
+    let command = ["trace", "/dev/full", "sh", "-c", script];
+    let status = Command::new(TRACEE).args(command).current_dir(&scratch.0).status().unwrap();
+    assert_eq!(status.code(), Some(125));
+}
+
+#[test]
+fn a_flood_is_cut_and_marked() {
+    let scratch = Scratch::new("flood");
+    let out = scratch.at(".trace");
+    let mut run = Command::new(TRACEE);
+    run.arg("trace").arg(&out).args(["ls", "/usr/lib"]).env("TRACEE_CAP", "10").stdout(std::process::Stdio::null());
+    assert!(run.status().unwrap().success());
+    let text = std::fs::read_to_string(&out).unwrap();
+    let events: Vec<Event> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(events.iter().any(|event| matches!(event.fact, Fact::Gap { gap: Gap::Flood { cap: 10 } })));
+    assert_eq!(events.iter().filter(|event| path_of(&event.fact).is_some()).count() + 2, 10);
+}
