@@ -15,6 +15,7 @@ use crate::vocab::endpoint::NetTarget;
 use crate::vocab::host::{FileKind, Host};
 use crate::vocab::location::{Base, Location, Roots};
 use crate::vocab::path::AbsPath;
+use crate::vocab::sensitivity::Sensitivity;
 use crate::vocab::syscall::Syscall;
 
 use super::{Mode, MountStep, Network, Plan, RootStyle, Withheld};
@@ -49,6 +50,9 @@ pub enum PlanError {
     /// A newer base set.
     #[error("the base set {0} of system calls is newer than this version")]
     Base(u32),
+    /// A limit, which this version cannot hold.
+    #[error("[limits] cannot be enforced by this version: a run would have less protection than the profile says")]
+    Limits,
     /// A grant on too much.
     #[error("`{0}` is never granted: it holds everything")]
     TooWide(Location),
@@ -60,6 +64,7 @@ impl PlanError {
         match self {
             Self::Variable(_) => Some("set the variable, or remove the line from the profile".to_owned()),
             Self::Endpoint(_) => Some("`\"@host\" = \"unconfined\"` gives the host's whole network".to_owned()),
+            Self::Limits => Some("remove the section until a version that enforces limits runs here".to_owned()),
             Self::Base(_) | Self::Bundle(_) => Some("a newer pinfold wrote this profile: update".to_owned()),
             _ => None,
         }
@@ -93,6 +98,9 @@ pub fn plan(
     if profile.syscalls.base > crate::vocab::syscall_table::BASE_VERSION {
         return Err(PlanError::Base(profile.syscalls.base));
     }
+    if profile.limits != crate::profile::Limits::default() {
+        return Err(PlanError::Limits);
+    }
     let mut withheld = Vec::new();
     let network = network(profile, &mut withheld)?;
     let grants = resolve(profile, &host.roots)?;
@@ -103,7 +111,10 @@ pub fn plan(
         if !grant.approved {
             let line = format!("\"{location}\" = \"{}\"", grant.access);
             withheld.push(Withheld { line, why: "not approved".to_owned() });
-            furnishing.cover(path, &grants);
+            // What the host executes may be read; that it cannot be written is the guards' part.
+            if grant.sensitive != Some(Sensitivity::HostExecutes) {
+                furnishing.cover(path, &grants);
+            }
         } else if let Some(why) = furnishing.grant(path, grant) {
             let line = format!("\"{location}\" = \"{}\"", grant.access);
             withheld.push(Withheld { line, why: why.to_owned() });
@@ -220,6 +231,10 @@ impl Furnishing<'_> {
         if grant.access == Access::Exist && self.is_bound(&target) {
             return None;
         }
+        // Nor is a second mount wanted for what the one above gives: inside one mount a name can be replaced by rename.
+        if self.bound_above(&target) == Some(grant.access.writes()) {
+            return None;
+        }
         let replace = grant.access == Access::Replace && self.copies_to(&target);
         self.steps.push(match (grant.access, seen.kind) {
             (Access::Exist, FileKind::Dir) => MountStep::Directory { target, mode: seen.mode & 0o7777 },
@@ -308,6 +323,15 @@ impl Furnishing<'_> {
         })
     }
 
+    /// Whether the nearest mount above `path` may be written; `None` when there is none, or when it hides the place.
+    fn bound_above(&self, path: &AbsPath) -> Option<bool> {
+        let above = self.steps.iter().filter(|step| step.target().is_some_and(|target| path.is_beneath(target)));
+        match above.max_by_key(|step| step.target().map_or(0, |target| target.components().count()))? {
+            MountStep::Bind { writable, .. } => Some(*writable),
+            _ => None,
+        }
+    }
+
     /// Guards what the host executes in whatever may be written.
     fn protect(&mut self, guarded: &BTreeSet<AbsPath>, grants: &Grants<'_>) {
         let writable = |path: &AbsPath| writable_above(path, grants);
@@ -358,7 +382,6 @@ pub(super) mod tests {
     use super::*;
     use crate::profile::{Limits, NetGrant, Syscalls};
     use crate::vocab::host::{Identity, Seen};
-    use crate::vocab::sensitivity::Sensitivity;
 
     /// A profile that grants nothing.
     pub(crate) fn empty() -> Profile {

@@ -1,30 +1,34 @@
-//! System calls and their arguments, as they were seen.
+//! Calls that were made → the allow-list beyond the base set, and the sockets.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::Fact;
-use crate::profile::Profile;
-use crate::trace::Trace;
-use crate::vocab::syscall_table::{Class, IOCTLS, row};
+use crate::profile::Syscalls;
+use crate::vocab::syscall_table::{BASE_VERSION, Class, row};
 
 use super::Note;
 
-pub(super) fn add(profile: &mut Profile, trace: &Trace, notes: &mut BTreeSet<Note>) {
-    for event in &trace.events {
-        match &event.fact {
-            Fact::Call { call } if !matches!(row(*call).class, Class::Base | Class::Absent) => {
-                profile.syscalls.allow.insert(*call);
+pub(super) fn reduce(facts: &[&Fact], notes: &mut BTreeSet<Note>) -> Syscalls {
+    let mut allow = BTreeSet::new();
+    let mut arguments: BTreeMap<_, BTreeSet<String>> = BTreeMap::new();
+    let mut unknown = BTreeSet::new();
+    for fact in facts {
+        match fact {
+            Fact::Call { call } => match row(*call).class {
+                Class::Learned => drop(allow.insert(*call)),
+                Class::Floor => drop(notes.insert(Note::Refused { call: call.name().to_owned() })),
+                Class::Base | Class::Absent => {}
+            },
+            // Device commands are not ruled: which ones a program uses depends on the terminal it happens to have.
+            Fact::Argument { call, value } if call.name() == "socket" => {
+                arguments.entry(*call).or_default().insert(value.clone());
             }
-            Fact::Argument { call, value } => {
-                let always = call.name() == "ioctl" && IOCTLS.iter().any(|(_, name)| name == value);
-                if matches!(call.name(), "socket" | "socketpair" | "ioctl") && !always {
-                    profile.syscalls.arguments.entry(*call).or_default().insert(value.clone());
-                }
-            }
-            Fact::Denied(denial) => {
-                notes.insert(Note::Refused(format!("{} {}", denial.call, denial.thing).trim_end().to_owned()));
-            }
+            Fact::UnknownCall { arch, number } => drop(unknown.insert((*arch, *number))),
             _ => {}
         }
     }
+    if !unknown.is_empty() {
+        notes.insert(Note::Unknown { count: unknown.len() });
+    }
+    Syscalls { base: BASE_VERSION, allow, arguments, approved: BTreeSet::new() }
 }

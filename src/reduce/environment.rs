@@ -1,50 +1,69 @@
-//! Variables: which are passed on, which are secrets, which lead out of the sandbox.
+//! Names of variables → what is passed on, and what is a secret.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::event::Fact;
-use crate::profile::{Profile, Secret, SecretSource};
+use crate::event::{Fact, ImageId};
+use crate::profile::{Secret, SecretSource};
 use crate::trace::Trace;
 
 use super::Note;
 
-/// Variables that lead to something with power over the session, or into every program's start.
-const LEAD_OUT: &[&str] = &[
+/// Names that lead out of the sandbox or change what every program does.
+const POWER: [&str; 22] = [
+    "BASH_ENV",
     "DBUS_SESSION_BUS_ADDRESS",
+    "DBUS_SYSTEM_BUS_ADDRESS",
     "DISPLAY",
     "DOCKER_HOST",
+    "ENV",
     "GPG_AGENT_INFO",
-    "GNOME_KEYRING_CONTROL",
+    "GPG_TTY",
+    "I3SOCK",
+    "ICEAUTHORITY",
+    "INVOCATION_ID",
+    "JOURNAL_STREAM",
+    "LISTEN_FDS",
+    "NOTIFY_SOCKET",
+    "SESSION_MANAGER",
     "SSH_AGENT_PID",
     "SSH_AUTH_SOCK",
+    "SWAYSOCK",
+    "TMUX",
     "WAYLAND_DISPLAY",
     "XAUTHORITY",
+    "SYSTEMD_EXEC_PID",
 ];
+/// Beginnings of such names.
+const POWER_PREFIXES: [&str; 5] = ["LD_", "SUDO_", "BASH_FUNC_", "DYLD_", "SSH_"];
 
-/// What a shell sets for itself; a program that needs it is started by one inside.
-const OF_THE_SHELL: &[&str] = &["OLDPWD", "SHLVL", "_"];
+type Passed = (BTreeSet<String>, BTreeMap<String, Secret>);
 
-pub(super) fn add(profile: &mut Profile, trace: &Trace, notes: &mut BTreeSet<Note>) {
-    // What the first program was started with: what others see was made by programs inside.
-    let first: BTreeSet<_> = trace
-        .events
-        .iter()
-        .filter(|event| matches!(&event.fact, Fact::Image(image) if image.parent.is_none()))
-        .map(|event| event.image)
-        .collect();
-    for event in trace.events.iter().filter(|event| first.contains(&event.image)) {
-        let Fact::Environment { names, credentials } = &event.fact else { continue };
-        for name in names {
-            if LEAD_OUT.contains(&name.as_str()) || name.starts_with("LD_") || name.starts_with("SUDO_") {
-                notes.insert(Note::Variable(name.clone()));
-            } else if OF_THE_SHELL.contains(&name.as_str()) {
-                continue;
-            } else if credentials.contains(name) {
-                let secret = Secret { from: SecretSource::Env, approved: false };
-                profile.secrets.insert(name.clone(), secret);
-            } else {
-                profile.environment.insert(name.clone());
+pub(super) fn reduce(traces: &[Trace], notes: &mut BTreeSet<Note>) -> Passed {
+    let (mut pass, mut secrets, mut withheld) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
+    for trace in traces {
+        // What a program sets for its children is its own affair: only what the caller gave counts.
+        let first: BTreeSet<ImageId> = trace
+            .events
+            .iter()
+            .filter(|event| matches!(&event.fact, Fact::Image(image) if image.parent.is_none()))
+            .map(|event| event.image)
+            .collect();
+        for event in trace.events.iter().filter(|event| first.contains(&event.image)) {
+            let Fact::Environment { names, credentials } = &event.fact else { continue };
+            for name in names.union(credentials).filter(|name| !name.is_empty() && !name.contains(['=', '\0'])) {
+                if POWER.contains(&name.as_str()) || POWER_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
+                    withheld.insert(name.clone());
+                } else if credentials.contains(name) {
+                    secrets.insert(name.clone(), Secret { from: SecretSource::Env, approved: false });
+                } else {
+                    pass.insert(name.clone());
+                }
             }
         }
     }
+    pass.retain(|name| !secrets.contains_key(name));
+    if !withheld.is_empty() {
+        notes.insert(Note::Withheld { names: withheld.into_iter().collect::<Vec<_>>().join(", ") });
+    }
+    (pass, secrets)
 }

@@ -1,119 +1,223 @@
-//! Traces → Profile. Pure: same traces, same bytes, on any machine, any day.
+//! Traces → a [`Profile`]: the least that the runs needed, written so that a person can review it.
 //!
-//! Phases, each of which only adds to what a person can check afterwards:
-//!
-//! 1. **needs** ([`needs`]): each fact that succeeded becomes a need of a place: exist < read < write < replace. A look that
-//!    found nothing is knowledge, never a need. Creating, removing and renaming need the *directory*.
-//! 2. **places** ([`places`]): needs become grants. Reads are gathered into directories only where a distribution or a
-//!    package manager filled them; writes into the project and into the agent's own state directories; everything else stays
-//!    exact. Never `/`, the home directory, or a directory that everybody shares; never over a sensitive name.
-//! 3. **sensitive**: what the table of sensitive places knows is granted by name alone and waits for a person. A sensitive
-//!    name that lies in a granted directory and was not used is withheld by name.
-//! 4. **calls, network, environment, secrets**: as they were seen.
-//!
-//! Several traces are reduced one by one and joined: the order does not matter, and more evidence never takes a grant away.
+//! Pure: the same traces give the same bytes on any machine, any day, in whatever order events and runs stand. Invariants:
+//! more evidence never narrows a profile (but a name that a run is seen to take away again needs no line); a failed probe is
+//! never a grant; `/`, the home directory and the directories that many programs share are never granted; what is sensitive is granted by its own name and not approved.
 
-mod calls;
-mod environment;
-mod needs;
-mod network;
-mod places;
+pub mod calls;
+pub mod environment;
+pub mod needs;
+pub mod network;
+pub mod path_graph;
+pub mod places;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::profile::{Limits, Profile, SCHEMA, Syscalls};
+use crate::event::Fact;
+use crate::profile::{Limits, PathGrant, Profile};
 use crate::trace::Trace;
-use crate::vocab::syscall_table::BASE_VERSION;
+use crate::vocab::access::Access;
+use crate::vocab::location::Location;
+use crate::vocab::path::AbsPath;
+use crate::vocab::sensitivity::Sensitivity;
 
-/// How wide a reduction may be.
+use needs::Needs;
+
+/// How reduction is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Distinct entries used in one system directory from which on the directory is granted.
-    pub gather: usize,
+    /// Chains of programs kept for each grant.
+    pub witnesses: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { gather: 8 }
+        Self { witnesses: 3 }
     }
 }
 
-/// What a person should know about a reduction.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Note {
-    /// A name in a directory that cannot be granted was made and removed again (a lock): inside, it will fail.
-    Transient(String),
-    /// A rename or link succeeded between two grants; inside they are two mounts, and it will fail with EXDEV.
-    AcrossGrants {
-        /// From.
-        from: String,
-        /// To.
-        to: String,
-    },
-    /// A directory was listed that is not granted: inside, it shows granted names only.
-    Listed(String),
-    /// Something was refused while learning; the profile does not allow it either.
-    Refused(String),
-    /// A variable was not passed on: it leads out of the sandbox.
-    Variable(String),
-    /// Places that were looked for and are absent.
-    Probes(usize),
-}
-
-impl std::fmt::Display for Note {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Transient(place) => write!(f, "`{place}` was made and removed again; inside, that will be refused"),
-            Self::AcrossGrants { from, to } => {
-                write!(
-                    f,
-                    "a rename or link from `{from}` to `{to}` crosses two grants; inside, it will have to be a copy"
-                )
-            }
-            Self::Listed(place) => write!(f, "`{place}` was listed; inside, it shows granted names only"),
-            Self::Refused(what) => write!(f, "refused while learning: {what}"),
-            Self::Variable(name) => write!(f, "the variable {name} is not passed on: it leads out of the sandbox"),
-            Self::Probes(count) => write!(f, "{count} places were looked for and are absent; they are not granted"),
-        }
-    }
-}
-
-/// A profile, and what to know about it.
+/// What reduction gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reduction {
     /// The profile; nothing sensitive in it is approved.
     pub profile: Profile,
-    /// In order, without repetition.
-    pub notes: BTreeSet<Note>,
+    /// What a person should know, in words.
+    pub notes: Vec<Note>,
+    /// Who needed what.
+    pub evidence: Evidence,
 }
 
-/// Reduces `traces`, which are of one agent, to a profile.
+/// Who needed what: kept beside the profile.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
+pub struct Evidence {
+    /// For each place the chains of programs that needed it, such as `sh → git`.
+    pub chains: BTreeMap<Location, BTreeSet<String>>,
+    /// Places that were looked for and are absent.
+    pub absent: BTreeSet<Location>,
+}
+
+/// Something that was seen and not granted, or granted with a doubt.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Note {
+    /// A write into a directory that is never granted.
+    #[error(
+        "it made or removed names directly in {dir}, which is never granted; only names listed in the profile work there"
+    )]
+    SharedDirectory {
+        /// The directory.
+        dir: Location,
+    },
+    /// A call that even learning refuses.
+    #[error("it tried the system call `{call}`, which is never allowed")]
+    Refused {
+        /// Which.
+        call: String,
+    },
+    /// A call without a name.
+    #[error("it made {count} system calls of another machine type, or too new to have a name; they are never allowed")]
+    Unknown {
+        /// How many different ones.
+        count: usize,
+    },
+    /// Peers that make the run need the host's network.
+    #[error("it reached {peers}: that needs the host's whole network")]
+    Network {
+        /// The first few.
+        peers: String,
+    },
+    /// Variables that give power over the session.
+    #[error("not passed on, since they lead out of the sandbox or change every program: {names}")]
+    Withheld {
+        /// Their names.
+        names: String,
+    },
+    /// Many lines for single files.
+    #[error("{count} single places in {dir} are listed")]
+    Many {
+        /// How many.
+        count: usize,
+        /// Where.
+        dir: Location,
+    },
+    /// Traces of different commands.
+    #[error("the runs are of different commands; the profile is for the first in order")]
+    Commands,
+}
+
+/// A path grant before approval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Grant {
+    access: Access,
+    sensitive: Option<Sensitivity>,
+}
+
+/// Reduces complete runs of one command to one profile.
 pub fn reduce(traces: &[Trace], settings: &Settings) -> Reduction {
     let mut notes = BTreeSet::new();
-    let mut profile = Profile {
-        name: String::new(),
-        command: traces.first().map(|trace| trace.header.command.clone()).unwrap_or_default(),
-        filesystem: std::collections::BTreeMap::new(),
-        network: std::collections::BTreeMap::new(),
-        syscalls: Syscalls { base: BASE_VERSION, ..Syscalls::default() },
-        environment: BTreeSet::new(),
-        secrets: std::collections::BTreeMap::new(),
+    let mut evidence = Evidence::default();
+    let mut grants: BTreeMap<Location, Grant> = BTreeMap::new();
+    for trace in traces {
+        let chains = path_graph::Chains::of(trace);
+        let needs = Needs::of(trace);
+        let places = places::Places::of(trace);
+        for path in &needs.absent {
+            evidence.absent.insert(trace.header.roots.locate(path));
+        }
+        let mut found: BTreeMap<AbsPath, Grant> = BTreeMap::new();
+        for (path, need) in &needs.needs {
+            for (place, grant) in places.grants(path, need, &needs, &mut notes) {
+                let chains = need.images.iter().map(|image| chains.of_image(*image));
+                let known = evidence.chains.entry(trace.header.roots.locate(&place)).or_default();
+                known.extend(chains);
+                join(found.entry(place).or_insert(grant), grant);
+            }
+        }
+        places.withhold(&mut found);
+        prune(&mut found);
+        for (path, grant) in found {
+            let location = trace.header.roots.locate(&path);
+            join(grants.entry(location).or_insert(grant), grant);
+        }
+    }
+    for chains in evidence.chains.values_mut() {
+        *chains = std::mem::take(chains).into_iter().take(settings.witnesses).collect();
+    }
+    evidence.chains.retain(|place, _| grants.contains_key(place));
+    many(&grants, &mut notes);
+    let facts: Vec<&Fact> = traces.iter().flat_map(|trace| &trace.events).map(|event| &event.fact).collect();
+    let command = command(traces, &mut notes);
+    let (environment, secrets) = environment::reduce(traces, &mut notes);
+    let filesystem = grants.into_iter().map(|(location, grant)| {
+        let Grant { access, sensitive } = grant;
+        (location, PathGrant { access, sensitive, approved: sensitive.is_none(), reason: None })
+    });
+    let profile = Profile {
+        name: name(&command),
+        command,
+        filesystem: filesystem.collect(),
+        network: network::reduce(traces, &mut notes),
+        syscalls: calls::reduce(&facts, &mut notes),
+        environment,
+        secrets,
         // This version enforces none, so it writes none.
         limits: Limits::default(),
     };
-    debug_assert_eq!(SCHEMA, 1);
-    let mut probes = BTreeSet::new();
-    for trace in traces {
-        let needs = needs::of(trace);
-        probes.extend(needs.probes.iter().map(|path| trace.header.roots.locate(path)));
-        places::add(&mut profile, trace, &needs, settings, &mut notes);
-        calls::add(&mut profile, trace, &mut notes);
-        network::add(&mut profile, trace);
-        environment::add(&mut profile, trace, &mut notes);
+    Reduction { profile, notes: notes.into_iter().collect(), evidence }
+}
+
+fn join(into: &mut Grant, other: Grant) {
+    into.access = into.access.max(other.access);
+    into.sensitive = into.sensitive.max(other.sensitive);
+}
+
+/// Drops what a wider grant above gives, and bare directories that exist anyway since something beneath them is granted.
+fn prune(grants: &mut BTreeMap<AbsPath, Grant>) {
+    let all = grants.clone();
+    let needless = |path: &AbsPath, grant: &Grant| {
+        let given = path.ancestors().any(|above| {
+            all.get(&above).is_some_and(|wide| {
+                let enough = wide.access >= grant.access && wide.access != Access::Exist;
+                let replaces = wide.access == Access::Write && grant.access == Access::Replace;
+                wide.sensitive.is_none() && (enough || replaces)
+            })
+        });
+        let beneath = || all.range(path..).skip(1).take_while(|(below, _)| below.is_beneath(path));
+        let implied = grant.access == Access::Exist && beneath().any(|(_, grant)| grant.sensitive.is_none());
+        grant.sensitive.is_none() && (given || implied)
+    };
+    grants.retain(|path, grant| !needless(path, grant));
+}
+
+fn many(grants: &BTreeMap<Location, Grant>, notes: &mut BTreeSet<Note>) {
+    const WORTH_A_WORD: usize = 50;
+    let mut counts: BTreeMap<Location, usize> = BTreeMap::new();
+    for location in grants.keys() {
+        if let Location::Path { base, rest } = location
+            && let Some(cut) = rest.iter().rposition(|&b| b == b'/')
+        {
+            let rest = rest.get(..cut).unwrap_or_default().to_vec();
+            *counts.entry(Location::Path { base: *base, rest }).or_default() += 1;
+        }
     }
-    places::drop_covered(&mut profile);
-    if !probes.is_empty() {
-        notes.insert(Note::Probes(probes.len()));
+    let worth = counts.into_iter().filter(|(_, count)| *count >= WORTH_A_WORD);
+    notes.extend(worth.map(|(dir, count)| Note::Many { count, dir }));
+}
+
+fn command(traces: &[Trace], notes: &mut BTreeSet<Note>) -> Vec<String> {
+    let commands: BTreeSet<&Vec<String>> = traces.iter().map(|trace| &trace.header.command).collect();
+    if commands.len() > 1 {
+        notes.insert(Note::Commands);
     }
-    Reduction { profile, notes }
+    commands.into_iter().next().cloned().unwrap_or_default()
+}
+
+/// The last path component of the program, as far as it can name a file.
+fn name(command: &[String]) -> String {
+    let program = command.first().map_or("", String::as_str);
+    let last = program.rsplit('/').next().unwrap_or_default();
+    let fine = |c: &char| c.is_ascii_alphanumeric() || "-_.+@".contains(*c);
+    let name: String = last.chars().filter(fine).skip_while(|c| "-.".contains(*c)).take(100).collect();
+    if name.is_empty() { "program".to_owned() } else { name }
 }

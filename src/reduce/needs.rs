@@ -1,146 +1,166 @@
-//! Facts → needs of places, as paths of the machine on which the trace was made.
+//! Facts → what each path is needed for.
+//!
+//! A bind mount can grant the making and removing of names only by the directory, so these are needs of the parent; what
+//! failed is no need, but where the errno says that the object is there.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::event::{Fact, Intent, PairFact, PairOperation, PathFact};
-use crate::plan::private_tmp;
+use crate::event::{Fact, ImageId, Intent, Outcome, PairFact, PairOperation, PathFact};
 use crate::trace::Trace;
 use crate::vocab::access::Access;
+use crate::vocab::endpoint::Endpoint;
 use crate::vocab::host::FileKind;
-use crate::vocab::location::Base;
 use crate::vocab::path::AbsPath;
 
-/// What one run needed.
-#[derive(Debug, Default)]
-pub(super) struct Needs {
-    /// The strongest need of each object. A directory that names were made in or removed from needs writing.
-    pub(super) objects: BTreeMap<AbsPath, Need>,
-    /// Symlinks that were gone through.
-    pub(super) links: BTreeSet<AbsPath>,
-    /// Directories whose names were read.
-    pub(super) listed: BTreeSet<AbsPath>,
-    /// Names that the run itself made.
-    pub(super) made: BTreeMap<AbsPath, Option<FileKind>>,
-    /// Names that the run itself removed or renamed away.
-    pub(super) gone: BTreeSet<AbsPath>,
-    /// Names that something was renamed to.
-    pub(super) renamed_to: BTreeSet<AbsPath>,
-    /// Both ends of renames and links that succeeded.
-    pub(super) pairs: BTreeSet<(AbsPath, AbsPath)>,
-    /// Looked for, and absent.
-    pub(super) probes: BTreeSet<AbsPath>,
-}
-
-/// A need of one object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Need {
-    pub(super) access: Access,
-    /// As it was seen; a directory that was only inferred from a name in it counts as one.
-    pub(super) kind: Option<FileKind>,
+/// What one path is needed for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Need {
+    /// How far.
+    pub access: Access,
+    /// The name itself was made, removed, or is an end of a rename: the directory above must be writable.
+    pub name_changes: bool,
+    /// It is a directory.
+    pub is_dir: bool,
+    /// Which images needed it.
+    pub images: BTreeSet<ImageId>,
 }
 
 /// The needs of one run.
-pub(super) fn of(trace: &Trace) -> Needs {
-    let mut needs = Needs::default();
-    let private = Private::of(trace);
-    for event in &trace.events {
-        match &event.fact {
-            Fact::Path(fact) => needs.path(fact, &private),
-            Fact::Pair(fact) if fact.result.may_have_succeeded() => needs.pair(fact, &private),
-            Fact::Image(image) => {
-                for path in std::iter::once(&image.exe).chain(&image.script) {
-                    needs.object(path, Access::Read, Some(FileKind::File), &private);
-                }
-            }
-            _ => {}
-        }
-    }
-    needs
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Needs {
+    /// By path.
+    pub needs: BTreeMap<AbsPath, Need>,
+    /// Names that something was renamed to.
+    pub replaced: BTreeSet<AbsPath>,
+    /// Names that the run made.
+    pub made: BTreeSet<AbsPath>,
+    /// Names that the run renamed away or removed.
+    pub gone: BTreeSet<AbsPath>,
+    /// Places that were looked for and are absent.
+    pub absent: BTreeSet<AbsPath>,
 }
+
+const ENOENT: i32 = 2;
+const EEXIST: i32 = 17;
+const EISDIR: i32 = 21;
+const EINVAL: i32 = 22;
+const ENOTEMPTY: i32 = 39;
 
 impl Needs {
-    fn path(&mut self, fact: &PathFact, private: &Private) {
-        self.links.extend(fact.hops.iter().map(|hop| hop.link.clone()).filter(|link| !private.holds(link)));
-        if !fact.result.may_have_succeeded() {
-            if !private.holds(&fact.path) {
-                self.probes.insert(fact.path.clone());
-            }
-            return;
-        }
-        if private.holds(&fact.path) {
-            return;
-        }
-        let access = match fact.intent {
-            Intent::Look | Intent::Enter | Intent::List => Access::Exist,
-            Intent::Read | Intent::Execute | Intent::Map | Intent::Connect => Access::Read,
-            Intent::Write | Intent::Truncate | Intent::Attributes => Access::Write,
-            Intent::Create | Intent::Remove => {
-                if fact.intent == Intent::Create {
-                    self.made.insert(fact.path.clone(), fact.kind);
-                } else {
-                    self.gone.insert(fact.path.clone());
+    /// What `trace` shows.
+    pub fn of(trace: &Trace) -> Self {
+        let mut needs = Self::default();
+        let listens: BTreeSet<&AbsPath> = trace.events.iter().filter_map(|event| listened(&event.fact)).collect();
+        for event in &trace.events {
+            match &event.fact {
+                Fact::Image(image) => {
+                    needs.add(event.image, &image.exe, Access::Read, false, false);
+                    if let Some(script) = &image.script {
+                        needs.add(event.image, script, Access::Read, false, false);
+                    }
                 }
-                self.above(&fact.path, private);
+                Fact::Path(fact) => needs.path(event.image, fact, &listens),
+                Fact::Pair(fact) => needs.pair(event.image, fact),
+                Fact::Connect { endpoint: Endpoint::Unix(path), result, .. }
+                    if result.may_have_succeeded() && !listens.contains(path) =>
+                {
+                    needs.add(event.image, path, Access::Write, false, false);
+                }
+                _ => {}
+            }
+        }
+        needs.mark_directories();
+        needs
+    }
+
+    /// What something lies beneath is a directory, whatever its own events say.
+    fn mark_directories(&mut self) {
+        let above: BTreeSet<AbsPath> = self.needs.keys().filter_map(AbsPath::parent).collect();
+        for (path, need) in &mut self.needs {
+            need.is_dir |= above.contains(path);
+        }
+    }
+
+    /// Whether the run itself made the name and took it away again.
+    pub fn is_passing(&self, path: &AbsPath) -> bool {
+        self.made.contains(path) && self.gone.contains(path)
+    }
+
+    fn path(&mut self, image: ImageId, fact: &PathFact, listens: &BTreeSet<&AbsPath>) {
+        let is_dir = fact.kind == Some(FileKind::Dir) || matches!(fact.call.name(), "mkdir" | "mkdirat" | "rmdir");
+        let there = match fact.result {
+            Outcome::Ok | Outcome::Unseen => None,
+            Outcome::Errno(ENOENT) => {
+                self.absent.insert(fact.path.clone());
                 return;
             }
+            Outcome::Errno(EEXIST | EISDIR | ENOTEMPTY) => Some(Access::Exist),
+            Outcome::Errno(EINVAL) if fact.intent == Intent::Look => Some(Access::Exist),
+            Outcome::Errno(_) => return,
         };
-        if fact.intent == Intent::List {
-            self.listed.insert(fact.path.clone());
+        for hop in &fact.hops {
+            self.add(image, &hop.link, Access::Exist, false, false);
         }
-        if fact.kind == Some(FileKind::Symlink) && access == Access::Exist {
-            self.links.insert(fact.path.clone());
-            return;
+        if let Some(access) = there {
+            return self.add(image, &fact.path, access, false, is_dir);
         }
-        self.object(&fact.path, access, fact.kind, private);
-    }
-
-    fn pair(&mut self, fact: &PairFact, private: &Private) {
-        for end in [&fact.from, &fact.to] {
-            if !private.holds(end) {
-                self.above(end, private);
+        match fact.intent {
+            Intent::Look | Intent::Enter => self.add(image, &fact.path, Access::Exist, false, is_dir),
+            Intent::List => self.add(image, &fact.path, Access::Exist, false, true),
+            Intent::Read | Intent::Execute | Intent::Map => self.add(image, &fact.path, Access::Read, false, is_dir),
+            Intent::Write | Intent::Truncate | Intent::Attributes => {
+                self.add(image, &fact.path, Access::Write, false, is_dir);
+            }
+            Intent::Connect if listens.contains(&fact.path) => {}
+            Intent::Connect => self.add(image, &fact.path, Access::Write, false, false),
+            Intent::Create => {
+                self.made.insert(fact.path.clone());
+                self.add(image, &fact.path, Access::Write, true, is_dir);
+            }
+            Intent::Remove => {
+                self.gone.insert(fact.path.clone());
+                self.add(image, &fact.path, Access::Write, true, is_dir);
             }
         }
-        if fact.operation == PairOperation::Rename {
-            self.gone.insert(fact.from.clone());
-            self.renamed_to.insert(fact.to.clone());
-        }
-        self.made.insert(fact.to.clone(), fact.kind);
-        self.pairs.insert((fact.from.clone(), fact.to.clone()));
     }
 
-    fn above(&mut self, path: &AbsPath, private: &Private) {
-        if let Some(dir) = path.parent() {
-            self.object(&dir, Access::Write, Some(FileKind::Dir), private);
-        }
-    }
-
-    fn object(&mut self, path: &AbsPath, access: Access, kind: Option<FileKind>, private: &Private) {
-        if private.holds(path) {
+    fn pair(&mut self, image: ImageId, fact: &PairFact) {
+        if !fact.result.may_have_succeeded() {
             return;
         }
-        let need = self.objects.entry(path.clone()).or_insert(Need { access, kind });
+        let is_dir = fact.kind == Some(FileKind::Dir);
+        match fact.operation {
+            PairOperation::Rename => {
+                self.gone.insert(fact.from.clone());
+                self.made.insert(fact.to.clone());
+                self.replaced.insert(fact.to.clone());
+                self.add(image, &fact.from, Access::Write, true, is_dir);
+            }
+            PairOperation::Exchange => {
+                self.replaced.extend([fact.from.clone(), fact.to.clone()]);
+                self.add(image, &fact.from, Access::Write, true, is_dir);
+            }
+            PairOperation::Link => {
+                self.made.insert(fact.to.clone());
+                self.add(image, &fact.from, Access::Read, false, is_dir);
+            }
+        }
+        self.add(image, &fact.to, Access::Write, true, is_dir);
+    }
+
+    fn add(&mut self, image: ImageId, path: &AbsPath, access: Access, name_changes: bool, is_dir: bool) {
+        let fresh = || Need { access, name_changes, is_dir, images: BTreeSet::new() };
+        let need = self.needs.entry(path.clone()).or_insert_with(fresh);
         need.access = need.access.max(access);
-        need.kind = need.kind.max(kind);
+        need.name_changes |= name_changes;
+        need.is_dir |= is_dir;
+        need.images.insert(image);
     }
 }
 
-/// What every run has of its own, so that nothing of it need be granted.
-struct Private {
-    tops: Vec<AbsPath>,
-    kept: Vec<AbsPath>,
-}
-
-impl Private {
-    fn of(trace: &Trace) -> Self {
-        let mut tops = private_tmp(&trace.header.roots);
-        tops.extend(["/proc", "/dev"].iter().filter_map(|top| AbsPath::new(top).ok()));
-        // A project or a home below /tmp is put over the private one.
-        let kept = [Base::Project, Base::Home].into_iter().filter_map(|base| trace.header.roots.get(base)).collect();
-        Self { tops, kept }
-    }
-
-    fn holds(&self, path: &AbsPath) -> bool {
-        path.is_root()
-            || (self.tops.iter().any(|top| path.is_beneath(top)) && !self.kept.iter().any(|top| path.is_beneath(top)))
+fn listened(fact: &Fact) -> Option<&AbsPath> {
+    match fact {
+        Fact::Listen { endpoint: Endpoint::Unix(path) } => Some(path),
+        _ => None,
     }
 }

@@ -1,403 +1,335 @@
-//! Needs of places → file system grants.
+//! A needed path → the place that is granted for it.
 //!
-//! Three kinds of ground, with a rule each. *System* directories were filled by a distribution: what was read there is
-//! gathered by directory. The *project* is one grant. *Everything else*, the home directory above all, is granted place by
-//! place, except where the agent keeps state of its own, or where a package manager filled a directory as one unit.
+//! System directories, the project and a program's own directories in the home are granted whole; everything else by its
+//! exact name. A sensitive path is always granted by its own name, beside whatever covers it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::{Census, Fact};
-use crate::profile::{PathGrant, Profile};
 use crate::trace::Trace;
 use crate::vocab::access::Access;
-use crate::vocab::host::FileKind;
-use crate::vocab::location::{Base, Location, Roots};
+use crate::vocab::escape;
+use crate::vocab::location::{Base, Roots};
 use crate::vocab::path::AbsPath;
-use crate::vocab::sensitivity::{self, Row, Sensitivity};
+use crate::vocab::sensitivity::{Sensitivity, classify, sensitive};
 
 use super::needs::{Need, Needs};
-use super::{Note, Settings};
+use super::{Grant, Note};
 
-/// Directories whose entries are grounds of their own: gathered one level below.
-const SYSTEM: &[&str] = &[
-    "/usr/lib",
-    "/usr/lib32",
-    "/usr/lib64",
-    "/usr/libexec",
-    "/usr/share",
-    "/usr/include",
-    "/usr/local/lib",
-    "/usr/local/share",
-    "/usr/local/libexec",
+/// Directories whose entries are granted whole for reading.
+const CONTAINERS: [&str; 5] = ["/usr/local", "/usr", "/opt", "/nix", "/snap"];
+/// Directories that are granted whole for reading.
+const WHOLE: [&str; 24] = [
+    "/bin",
+    "/sbin",
     "/lib",
     "/lib32",
     "/lib64",
-    "/opt",
-    "/usr/src",
-    "/nix/store",
-];
-
-/// Directories that are gathered themselves when enough of their files were used.
-const PROGRAMS: &[&str] = &["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/bin", "/sbin"];
-
-/// Read as a whole as soon as anything in them is: public, and of the same kind throughout.
-const WHOLE: &[&str] = &[
+    "/libx32",
     "/etc/alternatives",
+    "/etc/bash_completion.d",
     "/etc/ca-certificates",
+    "/etc/crypto-policies",
     "/etc/fonts",
+    "/etc/java",
     "/etc/ld.so.conf.d",
+    "/etc/pki/ca-trust",
+    "/etc/pki/tls/certs",
+    "/etc/python3",
     "/etc/ssl/certs",
     "/etc/terminfo",
     "/sys/devices/system/cpu",
     "/sys/devices/system/node",
-    "/sys/kernel/mm/transparent_hugepage",
+    "/sys/devices/virtual/dmi",
+    "/sys/fs/cgroup",
+    "/sys/kernel/mm",
+    "/sys/kernel/security",
 ];
-
-/// Directories that everybody shares: a grant on one of them would be a grant on what others put there.
-const SHARED: &[&str] = &[
-    "/",
-    "/etc",
-    "/home",
-    "/mnt",
-    "/media",
-    "/nix",
-    "/opt",
-    "/proc",
-    "/root",
-    "/run",
-    "/run/user",
-    "/srv",
-    "/sys",
-    "/sys/fs",
-    "/sys/kernel",
-    "/sys/devices",
-    "/tmp",
-    "/usr",
-    "/usr/local",
-    "/var",
-    "/var/cache",
-    "/var/lib",
-    "/var/log",
-    "/var/run",
-    "/var/tmp",
-];
-
-/// The same below the home directory.
-const SHARED_HOME: &[&str] = &["", ".config", ".cache", ".local", ".local/share", ".local/state", ".local/bin"];
-
-/// Directories of which each entry is a unit: a version of a tool chain, a package cache.
-const UNITS: &[&str] = &[
+/// What each sandbox has of its own.
+const PRIVATE: [&str; 4] = ["/proc", "/dev", "/tmp", "/var/tmp"];
+/// Directories below the home that many programs share.
+const SHARED: [&str; 6] = [".config", ".cache", ".local", ".local/share", ".local/state", ".local/lib"];
+/// Names that are a unit wherever they stand: everything in them belongs together.
+const UNITS: [&str; 3] = ["node_modules", "site-packages", "dist-packages"];
+/// Directories whose entries are units, below the home.
+const UNITS_IN: [&str; 8] = [
     ".rustup/toolchains",
     ".nvm/versions/node",
     ".pyenv/versions",
-    ".asdf/installs",
-    ".local/share/mise/installs",
-    ".cargo/registry",
-    ".local/share/pnpm",
-    ".local/share/uv",
+    ".local/share/uv/python",
+    ".local/share/uv/tools",
+    ".local/share/pipx/venvs",
+    ".local/share/fnm/node-versions",
+    ".sdkman/candidates",
 ];
 
-/// Adds what one run needed.
-pub(super) fn add(
-    profile: &mut Profile,
-    trace: &Trace,
-    needs: &Needs,
-    settings: &Settings,
-    notes: &mut BTreeSet<Note>,
-) {
-    let mut ground = Ground::of(trace, needs);
-    ground.links(needs);
-    for (path, need) in &needs.objects {
-        ground.object(path, *need, notes);
-    }
-    ground.names_in_shared_directories(notes);
-    ground.gather(settings);
-    ground.withhold_unused();
-    ground.across(notes);
-    let roots = ground.roots;
-    for (path, (access, row)) in ground.grants {
-        let sensitive = row.map(|row| row.sensitivity);
-        let grant = PathGrant { access, sensitive, approved: sensitive.is_none(), reason: None };
-        let slot = profile.filesystem.entry(roots.locate(&path)).or_insert_with(|| grant.clone());
-        slot.access = slot.access.max(grant.access);
-        slot.approved &= grant.approved;
-        slot.sensitive = slot.sensitive.max(grant.sensitive);
-    }
-}
-
-type Grants = BTreeMap<AbsPath, (Access, Option<&'static Row>)>;
-
-struct Ground<'a> {
+/// What is known of places in one run.
+#[derive(Debug)]
+pub struct Places<'a> {
     roots: &'a Roots,
-    needs: &'a Needs,
     census: BTreeMap<&'a AbsPath, &'a Census>,
-    grants: Grants,
-    /// Places read on system ground, by the directory that they would be gathered into.
-    system: BTreeMap<AbsPath, BTreeSet<AbsPath>>,
-    shared: BTreeSet<AbsPath>,
+    home: Option<AbsPath>,
+    project: Option<AbsPath>,
 }
 
-impl<'a> Ground<'a> {
-    fn of(trace: &'a Trace, needs: &'a Needs) -> Self {
+impl<'a> Places<'a> {
+    /// Of `trace`.
+    pub fn of(trace: &'a Trace) -> Self {
         let roots = &trace.header.roots;
+        let home = roots.get(Base::Home);
         let census = trace.events.iter().filter_map(|event| match &event.fact {
             Fact::Census(census) => Some((&census.dir, census)),
             _ => None,
         });
-        let home = roots.get(Base::Home);
-        let mut shared: BTreeSet<AbsPath> = SHARED.iter().filter_map(|dir| AbsPath::new(dir).ok()).collect();
-        shared.extend(SHARED_HOME.iter().filter_map(|dir| home.as_ref()?.join(dir).ok()));
-        for base in [Base::XdgConfig, Base::XdgCache, Base::XdgData, Base::XdgState, Base::XdgRuntime] {
-            shared.extend(roots.get(base));
+        // A project that holds the home directory is no project: granting it would grant everything.
+        let project = roots
+            .get(Base::Project)
+            .filter(|project| !project.is_root() && !home.as_ref().is_some_and(|home| home.is_beneath(project)));
+        Self { roots, census: census.collect(), home, project }
+    }
+
+    /// What is granted for the need of `path`.
+    pub(super) fn grants(
+        &self,
+        path: &AbsPath,
+        need: &Need,
+        needs: &Needs,
+        notes: &mut BTreeSet<Note>,
+    ) -> Vec<(AbsPath, Grant)> {
+        if self.is_private(path) || path.is_root() {
+            return Vec::new();
         }
-        for place in [roots.get(Base::Project), home].into_iter().flatten() {
-            shared.extend(place.ancestors());
-        }
-        Self { roots, needs, census: census.collect(), grants: BTreeMap::new(), system: BTreeMap::new(), shared }
-    }
-
-    fn grant(&mut self, path: &AbsPath, access: Access) {
-        let row = sensitive(path, self.roots, access);
-        let slot = self.grants.entry(path.clone()).or_insert((access, row));
-        slot.0 = slot.0.max(access);
-        slot.1 = slot.1.or(row);
-    }
-
-    fn project(&self) -> Option<AbsPath> {
-        self.roots.get(Base::Project)
-    }
-
-    fn in_project(&self, path: &AbsPath) -> bool {
-        self.project().is_some_and(|project| path.is_beneath(&project))
-    }
-
-    fn links(&mut self, needs: &Needs) {
-        for link in &needs.links {
-            if !self.in_project(link) {
-                self.on_its_ground(link, Access::Exist);
+        let plain = |place: AbsPath, access: Access| (place, Grant { access, sensitive: None });
+        let row = sensitive(path, self.roots, need.access);
+        let mut grants = Vec::new();
+        if let Some(row) = row {
+            // A file that was made and taken away again needs no line of its own.
+            if needs.is_passing(path) {
+                return grants;
             }
-        }
-    }
-
-    fn object(&mut self, path: &AbsPath, need: Need, notes: &mut BTreeSet<Note>) {
-        if sensitive(path, self.roots, need.access).is_some() && need.access > Access::Exist {
-            self.grant(path, need.access);
-        }
-        if self.in_project(path) {
-            if let Some(project) = self.project() {
-                self.grant(&project, need.access.max(Access::Read).min(Access::Write));
+            let place = self.sensitive_place(path, need);
+            let access =
+                if self.is_shared(&place.parent().unwrap_or_else(AbsPath::root)) && need.name_changes && !need.is_dir {
+                    Access::Replace
+                } else {
+                    need.access
+                };
+            grants.push((place, Grant { access, sensitive: Some(row.sensitivity) }));
+            // The directory above was written to as well, if it may be granted at all.
+            if !need.name_changes
+                || sensitive(&path.parent().unwrap_or_else(AbsPath::root), self.roots, Access::Write).is_some()
+            {
+                return grants;
             }
-            return;
+            if let Some(own) = self.own(path) {
+                grants.push(plain(own, Access::Write));
+            }
+            return grants;
         }
         if need.access.writes() {
-            // Names in a shared directory are looked at one by one, later.
-            if !self.shared.contains(path) {
-                self.write(path, need);
-            }
-            return;
+            grants.extend(self.write(path, need, needs, notes).map(|(place, access)| plain(place, access)));
+        } else {
+            let (place, access) = self.read(path, need);
+            grants.push(plain(place, access));
         }
-        if self.needs.listed.contains(path) {
-            if self.shared.contains(path) {
-                notes.insert(Note::Listed(self.roots.locate(path).to_string()));
-            } else if self.is_system(path) {
-                return self.on_its_ground(path, Access::Read);
-            }
-        }
-        if need.access == Access::Exist && (need.kind == Some(FileKind::Dir) || self.shared.contains(path)) {
-            // A directory on the way to something that is granted exists by that.
-            if !self.shared.contains(path) && !path.is_root() && !self.leads_somewhere(path) {
-                self.grant(path, Access::Exist);
-            }
-            return;
-        }
-        self.on_its_ground(path, need.access);
+        grants
     }
 
-    /// Whether something beneath `path` is needed too.
-    fn leads_somewhere(&self, path: &AbsPath) -> bool {
-        let beneath = |other: &AbsPath| other != path && other.is_beneath(path);
-        self.needs.objects.iter().any(|(other, need)| beneath(other) && need.kind != Some(FileKind::Dir))
-            || self.needs.links.iter().any(beneath)
-    }
-
-    fn is_system(&self, path: &AbsPath) -> bool {
-        SYSTEM.iter().chain(PROGRAMS).chain(WHOLE).any(|top| AbsPath::new(top).is_ok_and(|top| path.is_beneath(&top)))
-    }
-
-    /// A read or look, on system ground or elsewhere.
-    fn on_its_ground(&mut self, path: &AbsPath, access: Access) {
-        let top = |tops: &[&str]| {
-            tops.iter().filter_map(|top| AbsPath::new(top).ok()).find(|top| path.is_beneath(top) && path != top)
-        };
-        if let Some(whole) = WHOLE.iter().filter_map(|top| AbsPath::new(top).ok()).find(|top| path.is_beneath(top)) {
-            return self.grant(&whole, Access::Read);
-        }
-        if let Some(unit) = self.unit(path) {
-            return self.grant(&unit, Access::Read);
-        }
-        if let Some(top) = top(PROGRAMS) {
-            self.system.entry(top).or_default().insert(path.clone());
-            return;
-        }
-        if let Some(top) = top(SYSTEM) {
-            let below = path.relative_to(&top).and_then(|rest| rest.split(|&b| b == b'/').next().map(<[u8]>::to_vec));
-            let entry = below.and_then(|name| top.join(name).ok()).unwrap_or_else(|| path.clone());
-            self.system.entry(top).or_default().insert(entry);
-            return;
-        }
-        self.grant(path, access);
-    }
-
-    /// The directory that a package manager filled as one, if `path` lies in such a one.
-    fn unit(&self, path: &AbsPath) -> Option<AbsPath> {
-        let home = self.roots.get(Base::Home);
-        let mut above: Vec<AbsPath> = path.ancestors().collect();
-        above.reverse();
-        above.into_iter().find(|dir| {
-            let is_listed = || {
-                let parent = dir.parent();
-                UNITS
-                    .iter()
-                    .any(|unit| home.as_ref().and_then(|home| home.join(unit).ok()) == parent && parent.is_some())
-            };
-            let is_marked = || {
-                let markers = self.census.get(dir).map(|census| &census.markers);
-                markers.is_some_and(|markers| markers.contains("pyvenv.cfg") || markers.contains("CACHEDIR.TAG"))
-            };
-            let is_modules = || dir.file_name() == Some(b"node_modules");
-            !self.shared.contains(dir) && !self.in_project(dir) && (is_listed() || is_modules() || is_marked())
-        })
-    }
-
-    /// A write outside of the project.
-    fn write(&mut self, path: &AbsPath, need: Need) {
-        match self.own_state(path) {
-            Some(state) => self.grant(&state, Access::Write),
-            None => match path.parent() {
-                // A file directly in a shared directory cannot be made anew beside itself.
-                Some(dir) if self.shared.contains(&dir) && need.kind != Some(FileKind::Dir) => {
-                    let replaced = self.needs.renamed_to.contains(path);
-                    self.grant(path, if replaced { Access::Replace } else { Access::Write });
-                }
-                _ => self.grant(path, Access::Write),
-            },
-        }
-    }
-
-    /// The directory of the agent's own that `path` lies in: the first below a shared one in the home directory.
-    fn own_state(&self, path: &AbsPath) -> Option<AbsPath> {
-        let home = self.roots.get(Base::Home)?;
-        let in_reach = |dir: &AbsPath| {
-            dir.is_beneath(&home)
-                || [Base::XdgConfig, Base::XdgCache, Base::XdgData, Base::XdgState]
-                    .into_iter()
-                    .any(|base| self.roots.get(base).is_some_and(|top| dir.is_beneath(&top)))
-        };
-        let chain = std::iter::once(path.clone()).chain(path.ancestors());
-        let candidate = chain.take_while(|dir| !self.shared.contains(dir)).last()?;
-        let is_dir = candidate != *path
-            || self.needs.objects.get(&candidate).is_some_and(|need| need.kind == Some(FileKind::Dir));
-        let hidden = candidate.file_name().is_some_and(|name| name.starts_with(b"."));
-        let in_shared_home = candidate.parent().is_some_and(|dir| dir != home);
-        let fits = is_dir && in_reach(&candidate) && (hidden || in_shared_home);
-        (fits && sensitive(&candidate, self.roots, Access::Write).is_none()).then_some(candidate)
-    }
-
-    /// Names that the run made directly in a shared directory: state directories, replaced files, and locks.
-    fn names_in_shared_directories(&mut self, notes: &mut BTreeSet<Note>) {
-        let in_shared = |path: &AbsPath| path.parent().is_some_and(|dir| self.shared.contains(&dir));
-        let made: Vec<_> =
-            self.needs.made.iter().filter(|(path, _)| in_shared(path) && !self.in_project(path)).collect();
-        for (path, kind) in made {
-            if self.needs.gone.contains(path) && !self.needs.renamed_to.contains(path) {
-                // A temporary sibling that was renamed away is part of a replacement, which is granted by its target.
-                if !self.needs.pairs.iter().any(|(from, _)| from == path) {
-                    notes.insert(Note::Transient(self.roots.locate(path).to_string()));
-                }
-                continue;
-            }
-            match kind {
-                Some(FileKind::Dir) => {
-                    let state = self.own_state(path).unwrap_or_else(|| path.clone());
-                    self.grant(&state, Access::Write);
-                }
-                _ => self.grant(path, Access::Replace),
-            }
-        }
-    }
-
-    /// System ground: exact places, or their directory where many of it were used.
-    fn gather(&mut self, settings: &Settings) {
-        for (top, entries) in std::mem::take(&mut self.system) {
-            if entries.len() >= settings.gather && !self.shared.contains(&top) {
-                self.grant(&top, Access::Read);
-            } else {
-                for entry in entries {
-                    self.grant(&entry, Access::Read);
-                }
-            }
-        }
-    }
-
-    /// A sensitive name in a granted directory that the run did not use is withheld by name: a secret is never granted by
-    /// generalisation.
-    fn withhold_unused(&mut self) {
-        let mut withheld = Vec::new();
+    /// Names that the census knows as keys or tokens and that a wider grant would open without use: named and not approved,
+    /// so that enforcement keeps them closed.
+    pub(super) fn withhold(&self, grants: &mut BTreeMap<AbsPath, Grant>) {
         for census in self.census.values() {
             for name in &census.sensitive {
-                let Ok(bytes) = crate::vocab::escape::unfile(name) else { continue };
-                let Ok(path) = census.dir.join(bytes) else { continue };
-                let granted = path.ancestors().any(|dir| {
-                    self.grants.get(&dir).is_some_and(|(access, row)| *access >= Access::Read && row.is_none())
+                let Ok(path) = escape::unfile(name).map_err(drop).and_then(|name| census.dir.join(name).map_err(drop))
+                else {
+                    continue;
+                };
+                let Some(row) = sensitive(&path, self.roots, Access::Read) else { continue };
+                let opened = path.ancestors().any(|above| {
+                    grants.get(&above).is_some_and(|grant| grant.sensitive.is_none() && grant.access >= Access::Read)
                 });
-                let row = sensitive(&path, self.roots, Access::Read);
-                if granted && !self.grants.contains_key(&path) {
-                    withheld.extend(row.map(|row| (path, (Access::Read, Some(row)))));
+                if opened && !grants.contains_key(&path) {
+                    grants.insert(path, Grant { access: Access::Read, sensitive: Some(row.sensitivity) });
                 }
             }
         }
-        self.grants.extend(withheld);
     }
 
-    fn across(&self, notes: &mut BTreeSet<Note>) {
-        let granted = |path: &AbsPath| {
-            std::iter::once(path.clone()).chain(path.ancestors()).find(|place| self.grants.contains_key(place))
-        };
-        for (from, to) in &self.needs.pairs {
-            let (a, b) = (granted(from), granted(to));
-            if a != b && a.is_some() && b.is_some() {
-                let show = |path: &AbsPath| self.roots.locate(path).to_string();
-                notes.insert(Note::AcrossGrants { from: show(from), to: show(to) });
-            }
+    fn is_private(&self, path: &AbsPath) -> bool {
+        let inside = |top: &Option<AbsPath>| top.as_ref().is_some_and(|top| path.is_beneath(top));
+        let own = [&self.project, &self.home].into_iter().any(inside);
+        let tmp = self.roots.get(Base::Tmpdir).filter(|tmp| is_at(tmp, &PRIVATE));
+        is_at(path, &["/proc", "/dev"]) || (!own && (is_at(path, &PRIVATE) || inside(&tmp)))
+    }
+
+    /// Directories that are never granted for more than existing.
+    fn is_shared(&self, dir: &AbsPath) -> bool {
+        let fixed = [
+            "/",
+            "/home",
+            "/root",
+            "/etc",
+            "/var",
+            "/var/lib",
+            "/var/cache",
+            "/run",
+            "/usr",
+            "/usr/local",
+            "/opt",
+            "/sys",
+            "/mnt",
+            "/media",
+            "/srv",
+            "/nix",
+            "/snap",
+            "/run/user",
+        ];
+        let holds = |top: &Option<AbsPath>| top.as_ref().is_some_and(|top| top.is_beneath(dir) && top != dir);
+        let is_home = self.home.as_ref() == Some(dir);
+        let below = |name: &str| self.home.as_ref().and_then(|home| home.join(name).ok()).as_ref() == Some(dir);
+        let xdg = [Base::XdgConfig, Base::XdgCache, Base::XdgData, Base::XdgState, Base::XdgRuntime];
+        is_home
+            || fixed.iter().any(|place| dir.as_bytes() == place.as_bytes())
+            || SHARED.iter().any(|name| below(name))
+            || xdg.into_iter().any(|base| self.roots.get(base).as_ref() == Some(dir))
+            || holds(&self.home)
+            || holds(&self.project)
+    }
+
+    /// The program's own directory that `path` lies in: the project, or the first directory in the home that is no shared one.
+    fn own(&self, path: &AbsPath) -> Option<AbsPath> {
+        if let Some(project) = &self.project
+            && path.is_beneath(project)
+        {
+            return Some(project.clone());
+        }
+        let xdg = [Base::XdgConfig, Base::XdgCache, Base::XdgData, Base::XdgState, Base::XdgRuntime];
+        let tops = xdg.into_iter().filter_map(|base| self.roots.get(base)).chain(self.home.clone());
+        let shared = SHARED.iter().filter_map(|name| self.home.as_ref()?.join(name).ok());
+        let top = tops
+            .chain(shared)
+            .filter(|top| path.is_beneath(top) && path != top)
+            .max_by_key(|top| top.components().count())?;
+        let first = path.relative_to(&top)?.split(|&b| b == b'/').next()?;
+        // `~/work` is a person's, `~/.agent` and `~/.config/agent` are a program's.
+        let is_hidden = first.starts_with(b".") || Some(&top) != self.home.as_ref();
+        let own = top.join(first).ok().filter(|own| is_hidden && !self.is_shared(own))?;
+        // Not across what is sensitive as a whole.
+        classify(&own, self.roots).is_none().then_some(own)
+    }
+
+    fn read(&self, path: &AbsPath, need: &Need) -> (AbsPath, Access) {
+        if let Some(project) = &self.project
+            && path.is_beneath(project)
+        {
+            let access = if path == project { need.access } else { Access::Read };
+            return (project.clone(), access);
+        }
+        match system(path).or_else(|| self.unit(path)) {
+            Some(place) => (place, Access::Read),
+            // Reading a directory as such is listing it.
+            None if need.is_dir || self.is_shared(path) => (path.clone(), Access::Exist),
+            None => (path.clone(), need.access),
         }
     }
-}
 
-/// The row of a place that is sensitive for this access. Reading what the host executes is harmless; changing it is not.
-fn sensitive(path: &AbsPath, roots: &Roots, access: Access) -> Option<&'static Row> {
-    sensitivity::classify(path, roots).filter(|row| row.sensitivity != Sensitivity::HostExecutes || access.writes())
-}
-
-/// Removes grants that a wider one above them holds already. What is sensitive stands by itself.
-pub(super) fn drop_covered(profile: &mut Profile) {
-    let all = profile.filesystem.clone();
-    profile.filesystem.retain(|location, grant| {
-        grant.sensitive.is_some()
-            || !all.iter().any(|(other, above)| {
-                above.sensitive.is_none()
-                    && above.access >= Access::Read
-                    && above.access >= grant.access.min(Access::Write)
-                    && above.access != Access::Replace
-                    && lies_in(location, other)
-            })
-    });
-}
-
-fn lies_in(location: &Location, top: &Location) -> bool {
-    match (location, top) {
-        (Location::Path { base, rest }, Location::Path { base: top_base, rest: top }) if base == top_base => rest
-            .strip_prefix(top.as_slice())
-            .is_some_and(|tail| (top.is_empty() && !tail.is_empty()) || tail.starts_with(b"/")),
-        _ => false,
+    fn write(
+        &self,
+        path: &AbsPath,
+        need: &Need,
+        needs: &Needs,
+        notes: &mut BTreeSet<Note>,
+    ) -> Option<(AbsPath, Access)> {
+        let above = path.parent()?;
+        if self.is_shared(path) {
+            // A fresh home in which the run made `~/.config` itself: the place inside it is granted and brings it along.
+            return Some((path.clone(), Access::Exist)).filter(|_| !path.is_root());
+        }
+        let own = self.own(path);
+        if let Some(own) = own.filter(|own| own != path || !self.is_shared(&above)) {
+            return Some((own, Access::Write));
+        }
+        if self.is_shared(&above) {
+            if needs.gone.contains(path) && !needs.replaced.contains(path) {
+                let temporary = needs.replaced.iter().any(|target| is_sibling(path, target));
+                if !temporary {
+                    notes.insert(Note::SharedDirectory { dir: self.roots.locate(&above) });
+                }
+                return None;
+            }
+            if need.is_dir {
+                return Some((path.clone(), Access::Write));
+            }
+            return Some((path.clone(), if need.name_changes { Access::Replace } else { Access::Write }));
+        }
+        let place = if need.name_changes { above } else { path.clone() };
+        Some((place, Access::Write))
     }
+
+    /// The sensitive place of a path: a new name needs the directory, if that is of the same kind.
+    fn sensitive_place(&self, path: &AbsPath, need: &Need) -> AbsPath {
+        let above = path.parent().filter(|_| need.name_changes);
+        above.filter(|above| sensitive(above, self.roots, need.access).is_some()).unwrap_or_else(|| path.clone())
+    }
+
+    /// A directory whose contents belong together: dependencies, a virtual environment, a toolchain.
+    fn unit(&self, path: &AbsPath) -> Option<AbsPath> {
+        let mut ancestors: Vec<AbsPath> = path.ancestors().collect();
+        ancestors.reverse();
+        let marked = |dir: &AbsPath| self.census.get(dir).is_some_and(|census| census.markers.contains("pyvenv.cfg"));
+        let named = |dir: &AbsPath| {
+            let name = dir.file_name().unwrap_or_default();
+            UNITS.iter().any(|unit| unit.as_bytes() == name)
+                || (name.starts_with(b"python3.") && dir.parent().is_some_and(|lib| lib.file_name() == Some(b"lib")))
+        };
+        let listed = |dir: &AbsPath| {
+            let parent = dir.parent();
+            UNITS_IN.iter().any(|top| self.home.as_ref().and_then(|home| home.join(top).ok()) == parent)
+        };
+        let unit = ancestors.into_iter().find(|dir| marked(dir) || named(dir) || listed(dir))?;
+        (!self.is_shared(&unit) && !self.holds_sensitive(&unit)).then_some(unit)
+    }
+
+    fn holds_sensitive(&self, dir: &AbsPath) -> bool {
+        let known = |census: &&Census| {
+            census
+                .sensitive
+                .iter()
+                .filter_map(|name| census.dir.join(escape::unfile(name).ok()?).ok())
+                .any(|path| sensitive(&path, self.roots, Access::Read).is_some())
+        };
+        classify(dir, self.roots).is_some_and(|row| row.sensitivity <= Sensitivity::Credential)
+            || self.census.values().filter(|census| census.dir.is_beneath(dir)).any(known)
+    }
+}
+
+/// The directory of the system that is granted whole for `path`.
+fn system(path: &AbsPath) -> Option<AbsPath> {
+    for whole in WHOLE.iter().filter_map(|place| AbsPath::new(place).ok()) {
+        if path.is_beneath(&whole) {
+            return Some(whole);
+        }
+    }
+    for container in CONTAINERS.iter().filter_map(|place| AbsPath::new(place).ok()) {
+        if *path == container {
+            return None;
+        }
+        if let Some(rest) = path.relative_to(&container) {
+            let first = rest.split(|&b| b == b'/').next()?;
+            // `/usr/local` stands in `/usr`, and is a container itself.
+            return container.join(first).ok();
+        }
+    }
+    None
+}
+
+fn is_at(path: &AbsPath, places: &[&str]) -> bool {
+    places.iter().filter_map(|place| AbsPath::new(place).ok()).any(|place| path.is_beneath(&place))
+}
+
+/// A temporary or lock name of `target`: in the same directory, beginning with its name, with or without a dot before.
+fn is_sibling(path: &AbsPath, target: &AbsPath) -> bool {
+    let (Some(name), Some(other)) = (path.file_name(), target.file_name()) else { return false };
+    let bare = |name: &[u8]| name.strip_prefix(b".").unwrap_or(name).to_vec();
+    path.parent() == target.parent() && bare(name).starts_with(&bare(other))
 }

@@ -127,7 +127,7 @@ pub struct Reduced {
     /// The profile; approvals of the last approved one are carried over.
     pub profile: Profile,
     /// What a person should know about it.
-    pub notes: BTreeSet<Note>,
+    pub notes: Vec<Note>,
     /// Runs that it was made from.
     pub runs: usize,
 }
