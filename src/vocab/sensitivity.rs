@@ -62,32 +62,50 @@ pub enum Place {
 /// The row that covers `path` whatever is done with it, the most powerful first; see [`sensitive`] for what matters to a
 /// grant; `None` for what the table does not know.
 pub fn classify(path: &AbsPath, roots: &Roots) -> Option<&'static Row> {
-    table().iter().find(|row| row.place.covers(path, roots))
+    let path = Relative::of(path, roots);
+    table().iter().find(|row| path.is_in(row.place))
+}
+
+/// The row that makes `access` to `path` sensitive. Reading what the host executes is harmless; writing it is not.
+pub fn sensitive(path: &AbsPath, roots: &Roots, access: Access) -> Option<&'static Row> {
+    let path = Relative::of(path, roots);
+    let counts = |row: &Row| row.sensitivity != Sensitivity::HostExecutes || access.writes();
+    table().iter().find(|row| counts(row) && path.is_in(row.place))
 }
 
 impl Place {
     /// Whether `path` is the place or lies beneath it.
     pub fn covers(self, path: &AbsPath, roots: &Roots) -> bool {
-        match self {
-            Self::At(base, rest) => {
-                roots.get(base).and_then(|top| top.join(rest).ok()).is_some_and(|place| path.is_beneath(&place))
-            }
-            Self::Anywhere(base, sequence) => {
-                let Some(rest) = roots.get(base).and_then(|top| path.relative_to(&top).map(<[u8]>::to_vec)) else {
-                    return false;
-                };
-                let parts: Vec<&[u8]> = rest.split(|&b| b == b'/').collect();
-                let wanted: Vec<&[u8]> = sequence.as_bytes().split(|&b| b == b'/').collect();
-                parts.windows(wanted.len()).any(|window| window == wanted)
-            }
-        }
+        Relative::of(path, roots).is_in(self)
     }
 }
 
-/// The row that makes `access` to `path` sensitive. Reading what the host executes is harmless; writing it is not.
-pub fn sensitive(path: &AbsPath, roots: &Roots, access: Access) -> Option<&'static Row> {
-    let counts = |row: &&Row| row.sensitivity != Sensitivity::HostExecutes || access.writes();
-    table().iter().filter(counts).find(|row| row.place.covers(path, roots))
+/// What remains of one path below each variable: worked out once, for the table has hundreds of rows.
+struct Relative<'p>([Option<&'p [u8]>; Base::ALL.len()]);
+
+impl<'p> Relative<'p> {
+    fn of(path: &'p AbsPath, roots: &Roots) -> Self {
+        Self(Base::ALL.map(|base| match base {
+            Base::Root => path.as_bytes().get(1..),
+            base => roots.0.get(&base).and_then(|top| path.relative_to(top)),
+        }))
+    }
+
+    fn is_in(&self, place: Place) -> bool {
+        let (Place::At(base, rest) | Place::Anywhere(base, rest)) = place;
+        let index = Base::ALL.iter().position(|known| *known == base);
+        let Some(path) = index.and_then(|index| self.0.get(index).copied().flatten()) else { return false };
+        let begins = |path: &[u8]| {
+            path.strip_prefix(rest.as_bytes()).is_some_and(|tail| matches!(tail.first(), None | Some(b'/')))
+        };
+        match place {
+            Place::At(..) => begins(path),
+            Place::Anywhere(..) => {
+                let after_slash = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at + 1);
+                std::iter::once(0).chain(after_slash).any(|at| path.get(at..).is_some_and(begins))
+            }
+        }
+    }
 }
 
 /// The whole table: the vault, then credentials, then what the host executes.
