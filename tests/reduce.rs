@@ -9,7 +9,7 @@ use pinfold::event::{
     Transport,
 };
 use pinfold::profile::Profile;
-use pinfold::reduce::{Reduction, Settings, reduce};
+use pinfold::reduce::{Note, Reduction, Settings, reduce};
 use pinfold::trace::{Header, Trace};
 use pinfold::vocab::access::Access;
 use pinfold::vocab::endpoint::{Endpoint, NetTarget};
@@ -269,6 +269,41 @@ fn credentials_become_secrets_and_powers_over_the_session_are_not_passed() {
     let profile = run(vec![Fact::Environment { names: names.into(), credentials }]).profile;
     assert_eq!(profile.environment, BTreeSet::from(["FOO".to_owned(), "HOME".to_owned()]));
     assert!(!profile.secrets["OPENAI_API_KEY"].approved);
+}
+
+#[test]
+fn a_system_directory_that_is_a_link_or_was_only_looked_at_is_not_granted_with_its_contents() {
+    let hops = vec![Hop { link: path("/lib64"), text: "usr/lib64".into() }];
+    let fact = PathFact {
+        intent: Intent::Map,
+        call: call("open"),
+        path: path("/usr/lib/ld.so"),
+        hops,
+        kind: None,
+        result: Outcome::Ok,
+    };
+    let looked = result(Intent::Look, "/usr/include", FileKind::Dir, Outcome::Ok);
+    let listed = result(Intent::List, "/etc/ssl/certs", FileKind::Dir, Outcome::Ok);
+    gives(
+        vec![Fact::Path(fact), looked, listed],
+        &["/etc/ssl/certs read", "/lib64 exist", "/usr/include exist", "/usr/lib read"],
+    );
+}
+
+#[test]
+fn a_tool_chain_in_another_home_is_a_unit_too() {
+    let reads =
+        ["/root/.pyenv/versions/3.11/bin/python3", "/root/.pyenv/versions/3.11/lib/x.py", "/root/.pyenv/version"];
+    gives(
+        reads.map(|place| does(Intent::Read, place)).to_vec(),
+        &["/root/.pyenv/version read", "/root/.pyenv/versions/3.11 read"],
+    );
+}
+
+#[test]
+fn a_rename_from_one_grant_to_another_is_told() {
+    let notes = run(vec![does(Intent::Create, "/home/u/.agent/x"), renames("/home/u/.agent/x", "/home/u/p/x")]).notes;
+    assert!(matches!(notes.as_slice(), [Note::Across { .. }]), "{notes:?}");
 }
 
 fn any_place() -> impl Strategy<Value = String> {

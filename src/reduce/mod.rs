@@ -101,6 +101,16 @@ pub enum Note {
         /// Where.
         dir: Location,
     },
+    /// A rename or link succeeded between two grants, which are two mounts when enforced.
+    #[error(
+        "a rename or link from {from} to {to} crosses two grants; enforced it fails with EXDEV, and a program has to copy"
+    )]
+    Across {
+        /// The grant that it came from.
+        from: Location,
+        /// The grant that it went to.
+        to: Location,
+    },
     /// Traces of different commands.
     #[error("the runs are of different commands; the profile is for the first in order")]
     Commands,
@@ -136,6 +146,7 @@ pub fn reduce(traces: &[Trace], settings: &Settings) -> Reduction {
         }
         places.withhold(&mut found);
         prune(&mut found);
+        across(trace, &needs, &found, &mut notes);
         for (path, grant) in found {
             let location = trace.header.roots.locate(&path);
             join(grants.entry(location).or_insert(grant), grant);
@@ -188,6 +199,21 @@ fn prune(grants: &mut BTreeMap<AbsPath, Grant>) {
         grant.sensitive.is_none() && (given || implied)
     };
     grants.retain(|path, grant| !needless(path, grant));
+}
+
+fn across(trace: &Trace, needs: &Needs, grants: &BTreeMap<AbsPath, Grant>, notes: &mut BTreeSet<Note>) {
+    let over = |path: &AbsPath| {
+        let writable = |place: &AbsPath| grants.get(place).is_some_and(|grant| grant.access.writes());
+        std::iter::once(path.clone()).chain(path.ancestors()).find(writable)
+    };
+    for (from, to) in &needs.pairs {
+        if let (Some(from), Some(to)) = (over(from), over(to))
+            && from != to
+        {
+            let [from, to] = [from, to].map(|path| trace.header.roots.locate(&path));
+            notes.insert(Note::Across { from, to });
+        }
+    }
 }
 
 fn many(grants: &BTreeMap<Location, Grant>, notes: &mut BTreeSet<Note>) {

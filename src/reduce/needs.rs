@@ -21,6 +21,8 @@ pub struct Need {
     pub name_changes: bool,
     /// It is a directory.
     pub is_dir: bool,
+    /// Its names were read.
+    pub listed: bool,
     /// Which images needed it.
     pub images: BTreeSet<ImageId>,
 }
@@ -30,6 +32,8 @@ pub struct Need {
 pub struct Needs {
     /// By path.
     pub needs: BTreeMap<AbsPath, Need>,
+    /// Both ends of renames and links that succeeded.
+    pub pairs: BTreeSet<(AbsPath, AbsPath)>,
     /// Names that something was renamed to.
     pub replaced: BTreeSet<AbsPath>,
     /// Names that the run made.
@@ -106,7 +110,12 @@ impl Needs {
         }
         match fact.intent {
             Intent::Look | Intent::Enter => self.add(image, &fact.path, Access::Exist, false, is_dir),
-            Intent::List => self.add(image, &fact.path, Access::Exist, false, true),
+            Intent::List => {
+                self.add(image, &fact.path, Access::Exist, false, true);
+                if let Some(need) = self.needs.get_mut(&fact.path) {
+                    need.listed = true;
+                }
+            }
             Intent::Read | Intent::Execute | Intent::Map => self.add(image, &fact.path, Access::Read, false, is_dir),
             Intent::Write | Intent::Truncate | Intent::Attributes => {
                 self.add(image, &fact.path, Access::Write, false, is_dir);
@@ -129,6 +138,7 @@ impl Needs {
             return;
         }
         let is_dir = fact.kind == Some(FileKind::Dir);
+        self.pairs.insert((fact.from.clone(), fact.to.clone()));
         match fact.operation {
             PairOperation::Rename => {
                 self.gone.insert(fact.from.clone());
@@ -149,7 +159,7 @@ impl Needs {
     }
 
     fn add(&mut self, image: ImageId, path: &AbsPath, access: Access, name_changes: bool, is_dir: bool) {
-        let fresh = || Need { access, name_changes, is_dir, images: BTreeSet::new() };
+        let fresh = || Need { access, name_changes, is_dir, listed: false, images: BTreeSet::new() };
         let need = self.needs.entry(path.clone()).or_insert_with(fresh);
         need.access = need.access.max(access);
         need.name_changes |= name_changes;

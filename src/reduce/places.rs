@@ -51,7 +51,7 @@ const PRIVATE: [&str; 4] = ["/proc", "/dev", "/tmp", "/var/tmp"];
 const SHARED: [&str; 6] = [".config", ".cache", ".local", ".local/share", ".local/state", ".local/lib"];
 /// Names that are a unit wherever they stand: everything in them belongs together.
 const UNITS: [&str; 3] = ["node_modules", "site-packages", "dist-packages"];
-/// Directories whose entries are units, below the home.
+/// Directories whose entries are units, in whosever home.
 const UNITS_IN: [&str; 8] = [
     ".rustup/toolchains",
     ".nvm/versions/node",
@@ -226,6 +226,8 @@ impl<'a> Places<'a> {
             return (project.clone(), access);
         }
         match system(path).or_else(|| self.unit(path)) {
+            // `/lib` may be a link that was gone through, or a directory that was looked at.
+            Some(place) if place == *path && need.access == Access::Exist && !need.listed => (place, Access::Exist),
             Some(place) => (place, Access::Read),
             // Reading a directory as such is listing it.
             None if need.is_dir || self.is_shared(path) => (path.clone(), Access::Exist),
@@ -283,8 +285,9 @@ impl<'a> Places<'a> {
                 || (name.starts_with(b"python3.") && dir.parent().is_some_and(|lib| lib.file_name() == Some(b"lib")))
         };
         let listed = |dir: &AbsPath| {
-            let parent = dir.parent();
-            UNITS_IN.iter().any(|top| self.home.as_ref().and_then(|home| home.join(top).ok()) == parent)
+            let Some(parent) = dir.parent() else { return false };
+            let parts: Vec<&[u8]> = parent.components().collect();
+            UNITS_IN.iter().any(|top| parts.ends_with(&top.split('/').map(str::as_bytes).collect::<Vec<_>>()))
         };
         let unit = ancestors.into_iter().find(|dir| marked(dir) || named(dir) || listed(dir))?;
         (!self.is_shared(&unit) && !self.holds_sensitive(&unit)).then_some(unit)
