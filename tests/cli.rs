@@ -107,7 +107,7 @@ fn a_profile_with_an_unknown_key_is_refused_with_its_line() {
     let output = scratch.enforce(&["true"]);
     assert_eq!(output.status.code(), Some(125), "{}", said(&output));
     let said = said(&output);
-    assert!(said.contains("surprise") && said.contains("line"), "{said}");
+    assert!(said.contains("surprise") && said.contains(".toml:"), "{said}");
 }
 
 /// What the program writes to a terminal on its standard error.

@@ -119,13 +119,19 @@ impl Case {
     }
 }
 
-/// Whether a call on the path of `line` failed, by the onlooker's log.
+/// Whether a call on the path of `line`, or beneath it, failed: by the onlooker's log, and by where the asked path leads
+/// outside of the sandbox.
 fn was_refused(line: &str, log: &Path, scratch: &Scratch) -> bool {
     let Some(key) = line.trim().strip_prefix('"').and_then(|rest| rest.split('"').next()) else { return false };
-    let path = key.replacen("$PROJECT", text(&scratch.project()), 1).replacen("~", text(&scratch.home()), 1);
-    let log = std::fs::read_to_string(log).unwrap_or_default();
-    log.lines().any(|call| {
-        call.split('"').skip(1).step_by(2).any(|asked| asked == path || asked.starts_with(&format!("{path}/")))
+    let key = key.replacen("$PROJECT", text(&scratch.project()), 1).replacen('~', text(&scratch.home()), 1);
+    let path = Path::new(&key);
+    let log = String::from_utf8_lossy(&std::fs::read(log).unwrap_or_default()).into_owned();
+    log.lines().filter(|call| !call.contains("pinfold")).any(|call| {
+        call.split('"').skip(1).step_by(2).any(|asked| {
+            let asked = scratch.project().join(asked);
+            let led = std::fs::canonicalize(&asked).unwrap_or_else(|_| asked.clone());
+            asked.starts_with(path) || led.starts_with(path)
+        })
     })
 }
 
@@ -140,7 +146,8 @@ fn grant_lines(profile: &str) -> Vec<String> {
         }
         let grants = match section.as_str() {
             "[filesystem]" | "[network]" | "[secrets]" => trimmed.starts_with('"'),
-            "[syscalls]" | "[environment]" => trimmed.starts_with('"') && trimmed.ends_with(','),
+            // Which variables matter is not known to this version, and so not claimed to be minimal.
+            "[syscalls]" => trimmed.starts_with('"') && trimmed.ends_with(','),
             _ => false,
         };
         if grants {
@@ -172,10 +179,11 @@ fn case(name: &'static str, command: &[&str]) -> Case {
     }
 }
 
+/// Runs `script` outside of any sandbox; what it says, and how it ends if not well.
 fn natively(scratch: &Scratch, script: &str) -> String {
     let output = scratch.command("sh").args(["-ec", script]).output().unwrap();
-    assert!(output.status.success(), "{script}: {}", said(&output));
-    String::from_utf8(output.stdout).unwrap()
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.success() { text } else { format!("{}: {}", output.status, said(&output)) }
 }
 
 #[test]

@@ -52,12 +52,18 @@ fn it_keeps_its_scratch_directory_only_when_asked() {
 fn it_needs_nothing_but_a_shell_and_its_basic_tools() {
     need!(UserNamespaces);
     let scratch = Scratch::new("demo");
-    let bin = scratch.outside("bin");
-    std::fs::create_dir(&bin).unwrap();
+    // Not in /tmp: every run has one of its own, and programs there are not seen inside.
+    let mut top = std::env::temp_dir();
+    if top.starts_with("/tmp") || top.starts_with("/var/tmp") {
+        top = env!("CARGO_TARGET_TMPDIR").into();
+    }
+    let bin = top.join(format!("demo-bin-{}", std::process::id()));
+    std::fs::create_dir_all(&bin).unwrap();
     for name in ["sh", "cat", "mkdir"] {
         std::os::unix::fs::symlink(common::find(name).unwrap(), bin.join(name)).unwrap();
     }
     let scratch = scratch.with("PATH", bin.to_str().unwrap());
     let output = scratch.pinfold(&["demo"]).output().unwrap();
+    std::fs::remove_dir_all(&bin).unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
 }

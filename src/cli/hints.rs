@@ -21,13 +21,16 @@ pub(super) fn surroundings(error: &SurroundingsError) -> Option<String> {
 
 pub(super) fn profile_file(error: &ProfileFileError) -> Option<String> {
     match error {
-        ProfileFileError::Parse { source, .. } => source.hint(),
+        ProfileFileError::Parse { problem, .. } => problem.hint(),
         _ => None,
     }
 }
 
 pub(super) fn learn(error: &LearnError) -> Option<String> {
     match error {
+        LearnError::PrivatePlace(_) => {
+            Some("programs in a temporary directory cannot be seen inside: move it elsewhere".to_owned())
+        }
         LearnError::NotFound(_) => Some("is it installed, and on the PATH?".to_owned()),
         LearnError::Start(error) => start(error),
         LearnError::Profile(error) => profile_file(error),

@@ -17,9 +17,6 @@ use super::{Action, Condition, FilterSpec, Rule, Test, Width};
 /// The bits of a socket's type that are its type; the others are flags (SOCK_CLOEXEC, SOCK_NONBLOCK).
 const SOCKET_TYPE_MASK: u64 = 0xf;
 
-/// Local sockets that every program may make: the C library asks for name services with one.
-const BASE_SOCKETS: [&str; 1] = ["unix stream"];
-
 /// The filter of `profile`.
 ///
 /// # Errors
@@ -68,13 +65,17 @@ pub fn filter(profile: &Profile) -> Result<FilterSpec, PlanError> {
     }
     for name in ["socket", "socketpair"] {
         let Some((call, own)) = values(name) else { continue };
+        // The rules narrow a call that is allowed; they do not allow it.
+        if spec.calls.get(&call) != Some(&Action::Allow) {
+            continue;
+        }
         // A pair is of the same kinds as a single socket.
         let shared = if name == "socketpair" { values("socket").and_then(|(_, values)| values) } else { None };
         let mut allowed = Vec::new();
-        let base = BASE_SOCKETS.iter().map(|word| (*word).to_owned());
-        let pair = (name == "socketpair").then(|| ["unix datagram", "unix seqpacket"].map(str::to_owned));
+        let pair =
+            (name == "socketpair").then(|| ["unix stream", "unix datagram", "unix seqpacket"].map(str::to_owned));
         let listed = own.into_iter().flatten().chain(shared.into_iter().flatten()).cloned();
-        for value in base.chain(pair.into_iter().flatten()).chain(listed) {
+        for value in pair.into_iter().flatten().chain(listed) {
             allowed.extend(socket(&value).ok_or_else(|| PlanError::Value { call, value: value.clone() })?);
         }
         allow_only(&mut spec.rules, call, allowed);

@@ -151,6 +151,9 @@ pub enum LearnError {
     /// No such program.
     #[error("`{0}` was not found")]
     NotFound(String),
+    /// The program lies where every run has a directory of its own.
+    #[error("`{0}` lies in a temporary directory, and every run has one of its own")]
+    PrivatePlace(AbsPath),
     /// The sandbox did not start.
     #[error("the sandbox did not start")]
     Start(#[from] StartError),
@@ -198,6 +201,9 @@ pub fn learn(
     let name = request.command.first().ok_or(LearnError::NoCommand)?;
     let program =
         surroundings.find_program(name).ok_or_else(|| LearnError::NotFound(crate::vocab::escape::terminal(name)))?;
+    if surroundings.is_private(&program) {
+        return Err(LearnError::PrivatePlace(program));
+    }
     let (words, path) = super::enforce::locate(surroundings, &request.command, request.profile.as_deref());
     let previous = profile_file::load(&path)?;
     let store = Store::open(&surroundings.state_dir.to_path_buf(), surroundings.identity.uid)?;

@@ -41,12 +41,12 @@ pub enum ProfileFileError {
         source: std::io::Error,
     },
     /// It does not say what a profile says.
-    #[error("{}: the profile is not valid", .path.display())]
+    #[error("{}:{problem}", .path.display())]
     Parse {
         /// Which.
         path: PathBuf,
-        /// Where and why.
-        source: ParseError,
+        /// Where and why; its message begins with line and column.
+        problem: ParseError,
     },
     /// The store failed.
     #[error(transparent)]
@@ -62,7 +62,7 @@ pub fn load(path: &Path) -> Result<Option<ProfileFile>, ProfileFileError> {
         Ok(text) => text,
     };
     let profile =
-        profile::parse::parse(&text).map_err(|source| ProfileFileError::Parse { path: path.clone(), source })?;
+        profile::parse::parse(&text).map_err(|problem| ProfileFileError::Parse { path: path.clone(), problem })?;
     let digest = profile::digest::digest(&profile).to_string();
     Ok(Some(ProfileFile { path: path.clone(), text, profile, digest }))
 }

@@ -111,6 +111,13 @@ impl Surroundings {
         self.roots.get(Base::Project).unwrap_or_else(AbsPath::root)
     }
 
+    /// Whether `path` lies in a temporary directory of which every run has one of its own.
+    pub fn is_private(&self, path: &AbsPath) -> bool {
+        let kept = [Base::Project, Base::Home].into_iter().filter_map(|base| self.roots.get(base));
+        let private = crate::plan::private_tmp(&self.roots);
+        private.iter().any(|top| path.is_beneath(top)) && !kept.into_iter().any(|top| path.is_beneath(&top))
+    }
+
     /// The host as a plan needs it, with a look at each `wanted` place.
     pub fn host(&self, wanted: &[AbsPath]) -> Host {
         Host {
