@@ -50,7 +50,7 @@ const PRIVATE: [&str; 4] = ["/proc", "/dev", "/tmp", "/var/tmp"];
 /// Directories below the home that many programs share.
 const SHARED: [&str; 6] = [".config", ".cache", ".local", ".local/share", ".local/state", ".local/lib"];
 /// Names that are a unit wherever they stand: everything in them belongs together.
-const UNITS: [&str; 3] = ["node_modules", "site-packages", "dist-packages"];
+const UNITS: [&str; 4] = ["node_modules", "site-packages", "dist-packages", "rustlib"];
 /// Directories whose entries are units, in whosever home.
 const UNITS_IN: [&str; 8] = [
     ".rustup/toolchains",
