@@ -305,3 +305,14 @@ fn a_flood_is_cut_and_marked() {
     assert!(events.iter().any(|event| matches!(event.fact, Fact::Gap { gap: Gap::Flood { cap: 10 } })));
     assert_eq!(events.iter().filter(|event| path_of(&event.fact).is_some()).count() + 2, 10);
 }
+
+#[test]
+fn children_that_end_before_their_parent_tells_of_them_are_not_waited_for() {
+    let scratch = Scratch::new("storm");
+    let forks = "(:) & (:) & (:) & (:) & wait;".repeat(20);
+    let script = format!("for shell in 1 2 3 4; do ({forks}) & done; wait");
+    let run = trace(&scratch, &["sh", "-c", &script]);
+    assert_eq!(run.code, Some(0));
+    let gaps: Vec<_> = run.events.iter().filter(|event| matches!(event.fact, Fact::Gap { .. })).collect();
+    assert!(gaps.is_empty(), "{gaps:?}");
+}

@@ -4,7 +4,7 @@
 //! from whichever comes first; an exec from a thread takes the id of the leader; a tracee may be killed at any instant, so
 //! ESRCH is never an error.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use nix::errno::Errno;
@@ -37,6 +37,8 @@ pub(super) struct Tracer<'a> {
     /// Reused for every path.
     pub(super) buffer: Vec<u8>,
     images: BTreeMap<u64, ImageId>,
+    /// Threads that ended before the event of their parent came: it announces nobody.
+    ended_early: BTreeSet<i32>,
     meter: Meter,
     payload: i32,
     status: Option<ExitStatus>,
@@ -56,6 +58,7 @@ impl<'a> Tracer<'a> {
             moves: 0,
             buffer: Vec::new(),
             images: BTreeMap::new(),
+            ended_early: BTreeSet::new(),
             meter: Meter::new(),
             payload,
             status: None,
@@ -167,16 +170,24 @@ impl<'a> Tracer<'a> {
         let image = relative.and_then(|pid| self.tasks.values().find(|task| task.pid == pid)).and_then(|t| t.image);
         // Its parent is gone: then it belongs to the first program at least.
         let image = image.or_else(|| (!self.programs.is_empty()).then_some(ImageId(0)));
-        self.insert(tid, Task { pid, image, ..Task::default() });
+        self.ended_early.remove(&tid);
+        self.insert(tid, Task { pid, image, unannounced: true, ..Task::default() });
     }
 
     fn born(&mut self, parent: i32, birth: Birth) {
         let Some(child) = ptrace::event_message(parent).ok().and_then(|message| i32::try_from(message).ok()) else {
             return;
         };
+        if self.ended_early.remove(&child) {
+            return;
+        }
         let image = self.tasks.get(&parent).and_then(|task| task.image);
         if let Some(task) = self.tasks.get_mut(&child) {
-            task.image = image;
+            task.unannounced = false;
+            // It may even have executed a program of its own by now.
+            if !task.executed {
+                task.image = image;
+            }
             return;
         }
         let pid = match birth {
@@ -195,6 +206,9 @@ impl<'a> Tracer<'a> {
 
     fn end(&mut self, tid: i32, change: Change) {
         let Some(mut task) = self.tasks.remove(&tid) else { return };
+        if task.unannounced {
+            self.ended_early.insert(tid);
+        }
         self.abandon(&mut task);
         let Some(status) = ended(change) else { return };
         if tid == self.payload {
@@ -208,6 +222,7 @@ impl<'a> Tracer<'a> {
     /// An exec succeeded. All other threads of the process are gone.
     fn executed(&mut self, tid: i32) {
         let former = ptrace::event_message(tid).ok().and_then(|message| i32::try_from(message).ok()).unwrap_or(tid);
+        let unannounced = self.tasks.get(&tid).is_some_and(|leader| leader.unannounced);
         let mut caller = self.tasks.remove(&former).unwrap_or_default();
         let chain = match caller.pending.take().map(|pending| pending.then) {
             Some(Then::Exec(chain)) => Some(*chain),
@@ -216,7 +231,7 @@ impl<'a> Tracer<'a> {
         let parent = caller.image;
         self.tasks.retain(|_, task| task.pid != tid);
         let image = self.image(tid, parent, chain);
-        self.insert(tid, Task { pid: tid, image: Some(image), executed: true, ..Task::default() });
+        self.insert(tid, Task { pid: tid, image: Some(image), executed: true, unannounced, ..Task::default() });
     }
 
     /// The image of a new program; one that is equal to a sibling is that sibling.

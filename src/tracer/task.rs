@@ -16,6 +16,8 @@ pub(super) struct Task {
     pub(super) image: Option<ImageId>,
     /// Whether the image came to be in this process, by exec, and not by fork.
     pub(super) executed: bool,
+    /// Whether its first stop came and the event of its parent has not.
+    pub(super) unannounced: bool,
     /// Working directory, and the count of directory changes at which it was looked up.
     pub(super) cwd: Option<(u64, Vec<u8>)>,
     /// The number of its process inside the pid namespace, once it was asked for.
