@@ -175,6 +175,7 @@ impl Bench {
         assert_eq!(report["mode"], "learn", "{}", said(&output));
         assert_eq!(report["complete"], true, "{}", said(&output));
         let learned = self.finished_tree(&output);
+        self.scratch.record(self.agent.name);
 
         self.fresh_repository();
         self.enforced_gives(&learned, "on the state that learning left");

@@ -49,6 +49,7 @@ impl Case {
         assert_eq!(native.code, Some(0), "{}: the task itself fails: {}", self.name, said(&output));
         let (learned, learned_result, output) = self.run(|words| self.scratch.learn(words));
         assert_eq!((&learned, &learned_result), (&native, &result), "{} learning: {}", self.name, said(&output));
+        self.scratch.record(self.name);
         for round in 1..=2 {
             let (enforced, enforced_result, output) = self.run(|words| self.scratch.enforce(words));
             let profile = std::fs::read_to_string(self.scratch.profile()).unwrap();

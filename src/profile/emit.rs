@@ -2,7 +2,7 @@
 //! single grants in the notation of files, for whoever shows one.
 //!
 //! Invariant: [`parse`](super::parse::parse) gives the profile back, and writing it again over its own text changes
-//! nothing. Comments that a person wrote into the text before stay with their lines: see [`comments`](super::comments).
+//! nothing. Comments that a person wrote into the text before stay with their lines: see `comments`.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! The tracer: follows a process tree by ptrace stops that a filter asks for, and turns them into [`Event`]s.
+//! The tracer: follows a process tree by ptrace stops that a filter asks for, and turns them into events.
 //!
 //! ```text
 //!  stop ──▶ entry: known question? ──yes──▶ goes on

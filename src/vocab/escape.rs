@@ -53,7 +53,7 @@ pub fn file(bytes: &[u8]) -> String {
     file_with(bytes, |_| false)
 }
 
-/// As [`file`], with further characters to escape.
+/// As [`file()`], with further characters to escape.
 pub fn file_with(bytes: &[u8], also: impl Fn(char) -> bool) -> String {
     walk(
         bytes,
@@ -64,7 +64,7 @@ pub fn file_with(bytes: &[u8], also: impl Fn(char) -> bool) -> String {
     )
 }
 
-/// The bytes that [`file`] turned into `text`.
+/// The bytes that [`file()`] turned into `text`.
 pub fn unfile(text: &str) -> Result<Vec<u8>, UnescapeError> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

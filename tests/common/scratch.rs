@@ -17,8 +17,12 @@ impl Scratch {
         static SERIAL: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let serial = SERIAL.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let base = std::fs::canonicalize(std::env::temp_dir()).unwrap();
-        let root = base.join(format!("pinfold-{name}-{}-{serial}", std::process::id()));
-        for dir in ["home", "home/work/project", "state"] {
+        let root = match recording() {
+            // Traces that are kept name no process.
+            Some(_) => base.join(name),
+            None => base.join(format!("pinfold-{name}-{}-{serial}", std::process::id())),
+        };
+        for dir in ["home", "home/src/project", "state"] {
             std::fs::create_dir_all(root.join(dir)).unwrap();
         }
         let path = std::env::var("PATH").unwrap_or_else(|_| "/usr/local/bin:/usr/bin:/bin".to_owned());
@@ -44,7 +48,7 @@ impl Scratch {
 
     /// The project, below the home directory.
     pub fn project(&self) -> PathBuf {
-        self.root.join("home/work/project")
+        self.root.join("home/src/project")
     }
 
     /// pinfold's own state.
@@ -61,7 +65,7 @@ impl Scratch {
     pub fn forget_home(&self) {
         for entry in std::fs::read_dir(self.home()).unwrap() {
             let path = entry.unwrap().path();
-            if path.file_name().is_some_and(|name| name != "work") {
+            if path.file_name().is_some_and(|name| name != "src") {
                 if path.is_dir() && !path.is_symlink() {
                     std::fs::remove_dir_all(path).unwrap();
                 } else {
@@ -120,6 +124,15 @@ impl Scratch {
         command.args(words).output().unwrap()
     }
 
+    /// Keeps the trace of the last run as NAME.trace, when traces are being recorded (scripts/record-profiles).
+    pub fn record(&self, name: &str) {
+        let Some(dir) = recording() else { return };
+        let files = |dir: PathBuf| std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+        let traces = files(self.state().join("traces")).flat_map(files);
+        let last = traces.max_by_key(|path| path.metadata().unwrap().modified().unwrap()).unwrap();
+        std::fs::copy(last, dir.join(format!("{name}.trace"))).unwrap();
+    }
+
     /// A report that a run wrote.
     pub fn report(&self, mode: &str) -> serde_json::Value {
         let text = std::fs::read(self.outside(&format!("{mode}.json"))).unwrap();
@@ -144,6 +157,11 @@ impl Drop for Scratch {
         }
         std::fs::remove_dir_all(&self.root).ok();
     }
+}
+
+/// Where traces are to be kept, if they are.
+fn recording() -> Option<PathBuf> {
+    std::env::var_os("PINFOLD_TEST_RECORD").map(PathBuf::from)
 }
 
 /// What a program did, as far as a user sees it.
