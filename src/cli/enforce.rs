@@ -2,7 +2,6 @@
 
 use crate::plan::{Network, Plan};
 use crate::run::enforce::{EnforceError, EnforceRequest, Prepared, enforce, prepare};
-use crate::vocab::escape;
 
 use super::arguments::EnforceArguments;
 use super::exit::Exit;
@@ -36,16 +35,7 @@ pub(super) fn run(arguments: &EnforceArguments) -> Exit {
         Err(error) => return fail(&error),
     };
     for denial in &enforced.denials {
-        screen::say(format!(
-            "{} `{}` {} {} ({} time{}){}",
-            paint("refused:", Colour::Red),
-            escape::terminal(denial.program.as_bytes()),
-            denial.call,
-            escape::terminal(denial.thing.as_bytes()),
-            denial.count,
-            if denial.count == 1 { "" } else { "s" },
-            denial.remedy.as_ref().map(|line| format!("; the line that allows it: {line}")).unwrap_or_default()
-        ));
+        screen::say(format!("{} {}", paint("refused:", Colour::Red), hints::denial(denial)));
     }
     for path in &enforced.planted {
         screen::warn(format!("`{path}` is new, and your machine runs or obeys it outside the sandbox: look at it"));

@@ -1,12 +1,15 @@
 //! The remedy for each error, and the exit code it ends in.
 
+use crate::event::Denial;
 use crate::run::enforce::EnforceError;
 use crate::run::learn::LearnError;
 use crate::run::profile_file::ProfileFileError;
 use crate::run::surroundings::SurroundingsError;
 use crate::sandbox::StartError;
+use crate::vocab::escape;
 
 use super::exit::Exit;
+use super::screen::{Colour, paint};
 
 pub(super) fn surroundings(error: &SurroundingsError) -> Option<String> {
     match error {
@@ -86,4 +89,16 @@ fn start_exit(error: &StartError) -> Exit {
         Some(_) => Exit::CannotExecute,
         None => Exit::Ours,
     }
+}
+
+/// A refused call: who, what, how often, and what would allow it.
+pub(super) fn denial(denial: &Denial) -> String {
+    let what = [denial.call.as_str(), denial.thing.as_str()].into_iter().filter(|word| !word.is_empty());
+    let what: Vec<_> = what.map(|word| escape::terminal(word.as_bytes())).collect();
+    let times = if denial.count == 1 { "once".to_owned() } else { format!("{} times", denial.count) };
+    let remedy = match &denial.remedy {
+        Some(line) => format!("\n{} to allow it, in the profile: {line}", paint("hint:", Colour::Cyan)),
+        None => String::new(),
+    };
+    format!("`{}`: {} ({times}){remedy}", escape::terminal(denial.program.as_bytes()), what.join(" "))
 }

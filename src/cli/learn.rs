@@ -157,13 +157,7 @@ fn attempt_text(attempt: &Attempt) -> String {
         Attempt::Vault { path, row } => {
             format!("hidden from the agent: `{path}` ({}); to allow it: --open-vault {path}", row.why)
         }
-        Attempt::Call(denial) => format!(
-            "refused to `{}`: {} {}{}",
-            escape::terminal(denial.program.as_bytes()),
-            denial.call,
-            escape::terminal(denial.thing.as_bytes()),
-            denial.remedy.as_ref().map(|line| format!("; the line that allows it: {line}")).unwrap_or_default()
-        ),
+        Attempt::Call(denial) => format!("refused to {}", hints::denial(denial)),
     }
 }
 

@@ -242,7 +242,12 @@ fn cgroup() -> Feature {
             remedy: vec!["boot with systemd.unified_cgroup_hierarchy=1".to_owned()],
         },
     };
-    Feature { name: "control group", what_for: "limits of memory and processors (this version sets none)", need: Optional, state }
+    Feature {
+        name: "control group",
+        what_for: "limits of memory and processors (this version sets none)",
+        need: Optional,
+        state,
+    }
 }
 
 /// What a refusal means, and what helps.

@@ -7,6 +7,7 @@ use crate::plan::{Action, Condition, FilterSpec, Test, Width};
 use crate::sys::seccomp::Notification;
 use crate::vocab::escape;
 use crate::vocab::syscall::Syscall;
+use crate::vocab::syscall_table::{IOCTLS, row, socket_word};
 
 /// Distinct denials that are kept: a hostile program could make any number.
 const CAP: usize = 4096;
@@ -78,19 +79,40 @@ fn describe(call: &Notification) -> (String, String, Option<String>) {
         "ioctl" => match argument(1) & 0xffff_ffff {
             0x5412 => (text, "TIOCSTI (type into your terminal)".to_owned(), None),
             0x541C => (text, "TIOCLINUX (the console)".to_owned(), None),
-            other => (text, format!("command {other:#x}"), None),
+            other => {
+                let name =
+                    u32::try_from(other).ok().and_then(ioctl_name).map_or_else(|| format!("{other:#x}"), str::to_owned);
+                let line = format!("[syscalls.arguments] ioctl += \"{name}\"");
+                (text, format!("command {name}"), Some(line))
+            }
         },
-        "socket" => {
-            let (domain, kind) = (argument(0) & 0xffff_ffff, argument(1) & 0xf);
-            let line = format!("[syscalls.arguments] socket += \"{domain} {kind}\"");
-            (text, format!("domain {domain}, type {kind}"), Some(line))
+        "socket" | "socketpair" => {
+            let word = |index: usize| u32::try_from(argument(index) & 0xffff_ffff).unwrap_or(0).cast_signed();
+            let value = socket_word(word(0), word(1), word(2));
+            let mut line = format!("[syscalls] allow += \"{text}\"; [syscalls.arguments] {text} += \"{value}\"");
+            if value.starts_with("inet") {
+                line.push_str(
+                    "; to reach anybody with it [network] \"@host\" = { access = \"unconfined\", approved = true }",
+                );
+            }
+            (text, value, Some(line))
         }
         "clone" => (text, format!("new namespaces (flags {:#x})", argument(0)), None),
         "chmod" | "fchmod" | "fchmodat" | "creat" | "open" | "openat" | "mknod" | "mknodat" => {
             (text, "a set-user-id or set-group-id bit".to_owned(), None)
         }
-        _ => (text.clone(), String::new(), Some(format!("[syscalls] allow += \"{text}\""))),
+        _ => {
+            let mut line = format!("[syscalls] allow += \"{text}\"");
+            if row(name).risk >= 4 {
+                line.push_str(&format!("; approved += \"{text}\""));
+            }
+            (text, String::new(), Some(line))
+        }
     }
+}
+
+fn ioctl_name(command: u32) -> Option<&'static str> {
+    IOCTLS.iter().find(|(number, _)| *number == command).map(|(_, name)| *name)
 }
 
 fn program(pid: u32) -> String {
