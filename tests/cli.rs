@@ -13,7 +13,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use common::scratch::{Scratch, said};
 
-const COMMANDS: &[&str] = &["run", "learn", "enforce", "show", "approve", "diff", "doctor", "demo"];
+const COMMANDS: &[&str] = &["run", "learn", "enforce", "show", "approve", "diff", "trace", "doctor", "demo"];
 
 fn scratch() -> Scratch {
     Scratch::new("cli")
@@ -138,4 +138,44 @@ fn colour_is_for_terminals_and_not_where_no_color_is_set() {
     }
     let piped = scratch().pinfold(&["enforce", "--", "true"]).output().unwrap();
     assert!(!piped.stderr.contains(&0x1b), "{}", said(&piped));
+}
+
+/// Two events of a hostile program: its names hold an escape sequence and a newline.
+const HOSTILE_TRACE: &str = r#"{"format":"pinfold-trace","version":1,"pinfold":"0.1.0","run":"9d0e5b1c","started":1767225600,"kernel":"6.18.0","machine":"x86_64","command":["x"],"roots":{"$PROJECT":"/p","~":"/h"},"workdir":"/p","uid":1000,"base":1}
+{"image":0,"fact":{"image":{"parent":null,"exe":"/p/x%1B[2J","script":null,"argv":["x"],"set_id":false}}}
+{"image":0,"fact":{"path":{"intent":"read","call":"openat","path":"/p/a%0A%1B]0;b%07","kind":"file","result":{"errno":2}}}}
+"#;
+
+#[test]
+fn a_trace_is_shown_a_line_a_fact_with_hostile_names_escaped_and_a_cut_off_end_said() {
+    let scratch = scratch();
+    let trace = scratch.file("hostile.trace", HOSTILE_TRACE);
+    let output = scratch.pinfold(&["trace", "show", trace.to_str().unwrap(), "--kind", "path"]).output().unwrap();
+    let shown = String::from_utf8(output.stdout.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(!shown.contains('\x1b') && !shown.contains('\x07'), "{shown:?}");
+    let facts: Vec<_> = shown.lines().filter(|line| !line.starts_with('#')).collect();
+    assert_eq!(facts, [r"   0 x\x1b[2J  read /p/a\x0a\x1b]0;b\x07 (openat) = ENOENT"]);
+    assert!(shown.lines().last().unwrap().contains("INCOMPLETE"), "{shown}");
+}
+
+#[test]
+fn the_numbers_of_a_trace_are_those_of_its_lines() {
+    let scratch = scratch();
+    let trace = scratch.file("hostile.trace", HOSTILE_TRACE);
+    let output = scratch.pinfold(&["trace", "stats", trace.to_str().unwrap(), "--json"]).output().unwrap();
+    let stats: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(stats["kinds"], serde_json::json!({"image": 1, "path": 1}));
+    assert_eq!((&stats["events"], &stats["complete"]), (&serde_json::json!(2), &serde_json::json!(false)));
+    let bytes = u64::try_from(HOSTILE_TRACE.len()).unwrap();
+    assert_eq!(stats["bytes"], serde_json::json!(bytes));
+}
+
+#[test]
+fn a_file_that_is_no_trace_is_refused_with_its_line() {
+    let scratch = scratch();
+    let trace = scratch.file("broken.trace", &HOSTILE_TRACE.replace("\"intent\"", "\"intend\""));
+    let output = scratch.pinfold(&["trace", "show", trace.to_str().unwrap()]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said(&output).contains("line 3, column"), "{}", said(&output));
 }

@@ -37,6 +37,9 @@ pub enum Command {
     ///
     /// Exit code: 0 the same, 1 they differ, 2 trouble
     Diff(DiffArguments),
+    /// Look at what was observed of a run
+    #[command(subcommand, after_help = "Example:\n  pinfold trace show claude")]
+    Trace(TraceCommand),
     /// Try each kernel feature, and say what works, what is missing and how to get it
     Doctor(super::doctor::DoctorArgs),
     /// Show the whole loop on a small bundled agent: learn, enforce, and an escape that fails
@@ -217,4 +220,41 @@ pub struct DiffArguments {
     /// After
     #[arg(value_name = "NEW")]
     pub new: PathBuf,
+}
+
+/// What to do with a trace.
+#[derive(Debug, Subcommand)]
+pub enum TraceCommand {
+    /// List what was observed, a line a fact
+    #[command(after_help = "\
+Examples:
+  pinfold trace show claude                        the last run that made generated-profiles/claude.toml
+  pinfold trace show claude --kind connect,exit    only these kinds")]
+    Show(TraceShowArguments),
+    /// Count what was observed, by kind and by program
+    #[command(after_help = "Example:\n  pinfold trace stats claude --json")]
+    Stats(TraceStatsArguments),
+}
+
+/// `pinfold trace show`.
+#[derive(Debug, Args)]
+pub struct TraceShowArguments {
+    /// A trace file, or the name or file of a profile for its last run
+    pub trace: PathBuf,
+    /// Only facts of these kinds
+    #[arg(long, value_delimiter = ',', value_name = "KIND", value_parser = [
+        "image", "path", "pair", "call", "argument", "unknown-call", "connect", "listen", "environment", "denied", "gap",
+        "census", "peaks", "exit",
+    ])]
+    pub kind: Vec<String>,
+}
+
+/// `pinfold trace stats`.
+#[derive(Debug, Args)]
+pub struct TraceStatsArguments {
+    /// A trace file, or the name or file of a profile for its last run
+    pub trace: PathBuf,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
 }

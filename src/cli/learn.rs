@@ -299,7 +299,7 @@ fn say_no_profile(why: &NoProfile, learned: &Learned) {
     }
 }
 
-fn gap_text(gap: &Gap) -> String {
+pub(super) fn gap_text(gap: &Gap) -> String {
     match gap {
         Gap::UnreadablePath { call } => format!("a path that was passed to {call} could not be read"),
         Gap::Unresolved { call, path } => {

@@ -14,6 +14,7 @@ mod report;
 mod run;
 pub mod screen;
 mod show;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -39,6 +40,7 @@ pub fn main() -> ExitCode {
         Command::Show(arguments) => show::run(&arguments),
         Command::Approve(arguments) => approve::run(&arguments),
         Command::Diff(arguments) => diff::run(&arguments),
+        Command::Trace(command) => trace::run(&command),
         Command::Doctor(arguments) => match doctor::run(&arguments) {
             Ok(code) => return code,
             Err(error) => trouble(&error),
