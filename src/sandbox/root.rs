@@ -41,8 +41,21 @@ const STAGES: [&str; 3] = ["/tmp", "/var", "/usr"];
 /// Devices that every program may have. A terminal only if there is one.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
-/// Parts of a new proc that change the machine or tell of it.
-const PROC_READ_ONLY: [&str; 5] = ["sys", "sysrq-trigger", "irq", "bus", "fs"];
+/// Parts of a new proc that change the machine: with root's id, write permission is all that some of them ask for.
+const PROC_READ_ONLY: [&str; 12] = [
+    "sys",
+    "sysrq-trigger",
+    "irq",
+    "bus",
+    "fs",
+    "acpi",
+    "asound",
+    "driver",
+    "dynamic_debug",
+    "mtrr",
+    "pressure",
+    "scsi",
+];
 
 pub(super) struct Root<'a> {
     launch: &'a Launch<'a>,

@@ -28,11 +28,13 @@ impl Sandbox {
                 Err(Errno::EINTR) => continue,
                 other => other.map_err(|errno| StartError::kernel(Step::Channel, errno))?,
             };
-            let ready =
-                |index: usize| waiting.get(index).and_then(PollFd::revents).is_some_and(|events| !events.is_empty());
-            let (message, call) = (ready(0), ready(1));
-            if call {
+            let events = |index: usize| waiting.get(index).and_then(PollFd::revents).unwrap_or(PollFlags::empty());
+            let (message, call) = (!events(0).is_empty(), events(1));
+            if call.contains(PollFlags::POLLIN) {
                 self.answer(&mut ledger);
+            } else if !call.is_empty() {
+                // Hung up: the last task that had the filter is gone. Asking for its next call would wait for ever.
+                self.listener = None;
             }
             if message && !self.hear(&mut status)? {
                 break;
