@@ -17,59 +17,11 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
+use common::enforced::{enforced, enforced_with, natively, out, project, run};
 use common::scratch::{Scratch, said, text};
 use pinfold::profile::{digest::digest, parse::parse};
-
-/// A project with a script in it and the programs to misbehave with.
-fn project(script: &str) -> Scratch {
-    let scratch = Scratch::new("enforce");
-    scratch.file("script.sh", script);
-    std::fs::copy(env!("CARGO_BIN_EXE_tracee"), scratch.project().join("tracee")).unwrap();
-    scratch
-}
-
-/// The same script without a sandbox.
-fn natively(scratch: &Scratch) -> Command {
-    let mut command = scratch.command("sh");
-    command.arg("script.sh");
-    command
-}
-
-/// What a script needs to run at all.
-const SYSTEM: [&str; 6] = ["/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/alternatives"];
-
-/// The script under a profile that grants the system to be read, the project to be written, and `lines` of
-/// `[filesystem]`.
-fn enforced_with(scratch: &Scratch, lines: &str, allow: &str, sections: &str) -> Command {
-    let system: String = SYSTEM.iter().map(|place| format!("\"{place}\" = \"read\"\n")).collect();
-    let profile = format!(
-        "schema = 1\nname = \"t\"\ncommand = [\"sh\", \"$PROJECT/script.sh\"]\n\n[filesystem]\n\"$PROJECT\" = \"write\"\n\
-         {system}{lines}\n[syscalls]\nbase = 1\nallow = [{allow}]\n[environment]\npass = [\"PATH\", \"KEPT\"]\n{sections}"
-    );
-    let accepted = digest(&parse(&profile).unwrap()).to_string();
-    let path = scratch.outside("profile.toml");
-    std::fs::write(&path, profile).unwrap();
-    let report = scratch.outside("enforce.json");
-    let words =
-        ["enforce", "--quiet", "--report", text(&report), "--profile", text(&path), "--accept-digest", &accepted];
-    let mut command = scratch.pinfold(&words);
-    command.args(["--", "sh", "script.sh"]);
-    command
-}
-
-fn enforced(scratch: &Scratch) -> Command {
-    enforced_with(scratch, "", "", "")
-}
-
-fn run(mut command: Command) -> Output {
-    command.output().unwrap()
-}
-
-fn out(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
 
 /// Runs `script` with and without the sandbox and compares what it prints.
 fn prints(script: &str, without: &str, within: &str) {
@@ -187,7 +139,7 @@ fn what_is_not_granted_does_not_exist() {
 #[test]
 fn nothing_in_proc_outside_of_processes_can_be_written() {
     need!(UserNamespaces);
-    let find = "find /proc -maxdepth 6 -path '/proc/[0-9]*' -prune -o -type f -writable -print 2>/dev/null";
+    let find = "find /proc -maxdepth 6 -path '/proc/[0-9]*' -prune -o -type f -writable -exec test -f {} \\; -print 2>/dev/null";
     let scratch = project(find);
     let output = run(enforced(&scratch));
     assert_eq!(out(&output), "", "{}", said(&output));

@@ -57,7 +57,7 @@ pub(super) fn run(arguments: &LearnArguments) -> Exit {
 
 /// What was typed, or an error already said.
 pub(super) fn surroundings(places: &Places) -> Result<Surroundings, Exit> {
-    Surroundings::read(places.project.as_deref()).map_err(|error| {
+    Surroundings::to_start(places.project.as_deref()).map_err(|error| {
         screen::error(&error, hints::surroundings(&error).as_deref());
         Exit::Ours
     })

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use self::Need::{Optional, Required};
 use crate::sys::trial::{self, Namespace, Refusal, Step, Trial};
+use crate::vocab::host::SANDBOX_NAME;
 
 /// A feature and how it was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -72,6 +73,8 @@ pub struct Settings {
     pub proc_covered_by: Vec<String>,
     /// Whether this process is already under a seccomp filter.
     pub filtered: bool,
+    /// Whether this process is inside a sandbox of pinfold's.
+    pub nested: bool,
     /// The confinement by AppArmor or SELinux, unless it is none.
     pub label: Option<String>,
     /// The file of this program, as the host sees it.
@@ -121,7 +124,8 @@ impl Settings {
             sysctl,
             container: container(),
             proc_covered_by: covers(&text("/proc/self/mountinfo").unwrap_or_default()),
-            filtered: text("/proc/self/status").is_some_and(|status| status.contains("\nSeccomp:\t2")),
+            filtered: is_filtered(),
+            nested: is_nested(),
             label,
             program,
             root: nix::unistd::geteuid().is_root(),
@@ -250,8 +254,23 @@ fn cgroup() -> Feature {
     }
 }
 
+fn is_filtered() -> bool {
+    std::fs::read_to_string("/proc/self/status").is_ok_and(|status| status.contains("\nSeccomp:\t2"))
+}
+
+/// Whether this process is inside a sandbox of pinfold's, where no other can be started.
+pub fn is_nested() -> bool {
+    nix::unistd::gethostname().is_ok_and(|name| name == SANDBOX_NAME) && is_filtered()
+}
+
 /// What a refusal means, and what helps.
 pub fn explain(trial: Trial, refusal: Refusal, settings: &Settings) -> State {
+    if settings.nested {
+        return State::Missing {
+            why: "this is already inside a sandbox of pinfold, and one within another is not supported".to_owned(),
+            remedy: vec!["start this pinfold outside of it".to_owned()],
+        };
+    }
     let (why, remedy) = match refusal.step {
         Step::Unshare | Step::Map => user_namespace(refusal, settings),
         Step::Further => further_namespace(trial, refusal, settings),

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use crate::probe::features;
 use crate::probe::places;
 use crate::vocab::host::{Host, Identity};
 use crate::vocab::location::{Base, Roots};
@@ -45,6 +46,9 @@ pub enum SurroundingsError {
     /// No home directory is known.
     #[error("no home directory is known: `HOME` is not set to an absolute path")]
     NoHome,
+    /// One sandbox within another.
+    #[error("this is already inside a sandbox of pinfold, and one within another is not supported")]
+    Nested,
     /// The project would be too much.
     #[error("the project would be `{0}`, which holds more than a project")]
     ProjectTooWide(AbsPath),
@@ -62,6 +66,11 @@ pub enum SurroundingsError {
 }
 
 impl Surroundings {
+    /// [`read`](Self::read) for a command that is to start a sandbox.
+    pub fn to_start(project: Option<&Path>) -> Result<Self, SurroundingsError> {
+        if features::is_nested() { Err(SurroundingsError::Nested) } else { Self::read(project) }
+    }
+
     /// Reads the process's own surroundings. `project` overrides the search for the project's root.
     pub fn read(project: Option<&Path>) -> Result<Self, SurroundingsError> {
         let environment: BTreeMap<String, Vec<u8>> = std::env::vars_os()

@@ -16,6 +16,7 @@ use crate::plan::{Network, Plan};
 use crate::sys::process::{self, Dumpable};
 use crate::sys::{namespace, seccomp, socket};
 use crate::vocab::bpf::Instruction;
+use crate::vocab::host::SANDBOX_NAME;
 
 use super::error::{StartError, Step};
 use super::root::{Failure, Root};
@@ -110,7 +111,7 @@ fn prepare(launch: &Launch<'_>, control: &OwnedFd) -> Result<(), Failure> {
         libc::SIGTTIN,
     ]);
     nix::unistd::setpgid(Pid::from_raw(0), Pid::from_raw(0)).map_err(at(Step::ProcessGroup))?;
-    nix::unistd::sethostname("pinfold").map_err(at(Step::HostName))?;
+    nix::unistd::sethostname(SANDBOX_NAME).map_err(at(Step::HostName))?;
     if launch.plan.network == Network::None {
         namespace::loopback_up().map_err(at(Step::Loopback))?;
     }

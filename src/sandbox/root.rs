@@ -57,6 +57,10 @@ const PROC_READ_ONLY: [&str; 12] = [
     "scsi",
 ];
 
+/// Parts of a new proc that tell of the machine or of the user's other sessions: the keys of a uid are listed in every
+/// namespace that maps it (keyrings(7)).
+const PROC_HIDDEN: [&str; 3] = ["keys", "key-users", "timer_list"];
+
 pub(super) struct Root<'a> {
     launch: &'a Launch<'a>,
     base: OwnedFd,
@@ -101,16 +105,24 @@ impl<'a> Root<'a> {
         Ok(root.directories)
     }
 
-    /// Makes the parts of proc that reach the machine read-only; called when the last of them has been written.
+    /// Makes the parts of proc that reach the machine read-only and empties those that tell of it; called when the last of
+    /// them has been written.
     pub(super) fn close_proc() -> Result<(), Failure> {
         let proc = open_dir("/proc")?;
-        for name in PROC_READ_ONLY {
-            let path = CString::new(name).map_err(|_| at(Step::Proc)(Errno::EINVAL))?;
+        let covered =
+            PROC_READ_ONLY.iter().map(|name| (name, false)).chain(PROC_HIDDEN.iter().map(|name| (name, true)));
+        for (name, hidden) in covered {
+            let path = CString::new(*name).map_err(|_| at(Step::Proc)(Errno::EINVAL))?;
             let target = match open_beneath(&proc, &path) {
                 Err(Errno::ENOENT) => continue,
                 other => other.map_err(at(Step::Proc))?,
             };
-            let tree = clone_tree(&proc, &path, Depth::Recursive).map_err(at(Step::Proc))?;
+            let tree = if hidden {
+                clone_tree(AT_FDCWD, c"/dev/null", Depth::Top)
+            } else {
+                clone_tree(&proc, &path, Depth::Recursive)
+            };
+            let tree = tree.map_err(at(Step::Proc))?;
             set_attributes(&tree, Attributes::READ_ONLY, Depth::Recursive).map_err(at(Step::Proc))?;
             attach(&tree, &target).map_err(at(Step::Proc))?;
         }

@@ -92,7 +92,7 @@ impl Sandbox {
         match message.bytes.split_first() {
             Some((&word::LISTENER, _)) => self.listener = message.descriptor,
             Some((&word::FAILED, rest)) => return Err(StartError::from_bytes(rest, &self.plan.mounts)),
-            Some((&word::STOPPED, _)) => self.follow_stop(),
+            Some((&word::STOPPED, rest)) => self.follow_stop(libc::WSTOPSIG(raw(rest))),
             Some((&word::ENDED, rest)) => {
                 let raw = raw(rest);
                 *status = Some(if libc::WIFSIGNALED(raw) {
@@ -108,13 +108,17 @@ impl Sandbox {
 
     /// The agent was stopped from the terminal (Ctrl-Z): the whole job stops, and when the shell continues it, so does the
     /// agent.
-    fn follow_stop(&mut self) {
+    fn follow_stop(&mut self, signal: i32) {
+        use nix::sys::signal::Signal;
         if !self.terminal.is_lent() {
             return;
         }
         self.terminal.take_back();
-        nix::sys::signal::raise(nix::sys::signal::Signal::SIGSTOP).ok();
+        // By the same signal, so that the shell says what it always says; the kernel ignores SIGTSTP where no shell would
+        // continue the job, and then the agent goes on at once.
+        let own = if signal == libc::SIGTSTP { Signal::SIGTSTP } else { Signal::SIGSTOP };
+        nix::sys::signal::raise(own).ok();
         self.terminal.give_to(self.payload);
-        nix::sys::signal::killpg(nix::unistd::Pid::from_raw(self.payload), nix::sys::signal::Signal::SIGCONT).ok();
+        nix::sys::signal::killpg(nix::unistd::Pid::from_raw(self.payload), Signal::SIGCONT).ok();
     }
 }

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use super::location::Roots;
 use super::path::AbsPath;
 
+/// The host name inside of a sandbox: by it, and by the filter, another pinfold knows that it is in one.
+pub const SANDBOX_NAME: &str = "pinfold";
+
 /// The type of a file system object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -1,0 +1,59 @@
+//! A script under a profile that was written for it by hand: what it may is known to the line.
+
+use std::process::{Command, Output};
+
+use pinfold::profile::{digest::digest, parse::parse};
+
+use super::scratch::{Scratch, text};
+
+/// A project with a script in it and the programs to misbehave with.
+pub fn project(script: &str) -> Scratch {
+    let scratch = Scratch::new("enforce");
+    scratch.file("script.sh", script);
+    std::fs::copy(env!("CARGO_BIN_EXE_tracee"), scratch.project().join("tracee")).unwrap();
+    scratch
+}
+
+/// The same script without a sandbox.
+pub fn natively(scratch: &Scratch) -> Command {
+    let mut command = scratch.command("sh");
+    command.arg("script.sh");
+    command
+}
+
+/// What a script needs to run at all.
+const SYSTEM: [&str; 6] = ["/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/alternatives"];
+
+/// The script under a profile that grants the system to be read, the project to be written, and `lines` of
+/// `[filesystem]`.
+pub fn enforced_with(scratch: &Scratch, lines: &str, allow: &str, sections: &str) -> Command {
+    let system: String = SYSTEM.iter().map(|place| format!("\"{place}\" = \"read\"\n")).collect();
+    let profile = format!(
+        "schema = 1\nname = \"t\"\ncommand = [\"sh\", \"$PROJECT/script.sh\"]\n\n[filesystem]\n\"$PROJECT\" = \"write\"\n\
+         {system}{lines}\n[syscalls]\nbase = 1\nallow = [{allow}]\n[environment]\npass = [\"HOME\", \"PATH\", \"KEPT\"]\n{sections}"
+    );
+    let accepted = digest(&parse(&profile).unwrap()).to_string();
+    let path = scratch.outside("profile.toml");
+    std::fs::write(&path, profile).unwrap();
+    let report = scratch.outside("enforce.json");
+    let words =
+        ["enforce", "--quiet", "--report", text(&report), "--profile", text(&path), "--accept-digest", &accepted];
+    let mut command = scratch.pinfold(&words);
+    command.args(["--", "sh", "script.sh"]);
+    command
+}
+
+/// The same with nothing more than that.
+pub fn enforced(scratch: &Scratch) -> Command {
+    enforced_with(scratch, "", "", "")
+}
+
+/// Its output.
+pub fn run(mut command: Command) -> Output {
+    command.output().unwrap()
+}
+
+/// What it printed.
+pub fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}

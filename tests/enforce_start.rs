@@ -1,0 +1,317 @@
+//! What an enforced run begins with: which profile runs for which command, what is said before, and what is made of a home
+//! that is not as it was.
+
+#![allow(
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says why"
+)]
+
+mod common;
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::process::{Output, Stdio};
+
+use common::enforced::{enforced, enforced_with, natively, out, project, run};
+use common::scratch::{Scratch, said, text};
+
+/// A project whose script was learned and approved.
+fn learned(script: &str) -> Scratch {
+    let scratch = project(script);
+    let output = scratch.learn(&["sh", "script.sh"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    scratch
+}
+
+/// pinfold refused before the command started, and said how to go on.
+fn is_refused(scratch: &Scratch, output: &Output, words: &[&str]) {
+    let said = said(output);
+    assert_eq!(output.status.code(), Some(125), "{said}");
+    assert!(said.lines().any(|line| line.starts_with("hint: ")), "{said}");
+    for word in words {
+        assert!(said.contains(word), "no `{word}` in: {said}");
+    }
+    assert!(!scratch.project().join("ran").exists(), "it ran: {said}");
+}
+
+#[test]
+fn a_profile_that_nobody_approved_does_not_run() {
+    need!(UserNamespaces);
+    let scratch = learned("touch ran");
+    std::fs::remove_file(scratch.project().join("ran")).unwrap();
+    let output = scratch.enforce(&["sh", "script.sh"]);
+    assert!(scratch.project().join("ran").exists(), "the control: approved, it runs: {}", said(&output));
+    std::fs::remove_file(scratch.project().join("ran")).unwrap();
+    // Another machine: the file is there, the approval is not.
+    std::fs::remove_dir_all(scratch.state()).unwrap();
+    is_refused(&scratch, &scratch.enforce(&["sh", "script.sh"]), &["approve"]);
+}
+
+#[test]
+fn a_profile_that_was_widened_since_it_was_approved_does_not_run_and_the_difference_is_shown() {
+    need!(UserNamespaces);
+    let scratch = learned("touch ran");
+    std::fs::remove_file(scratch.project().join("ran")).unwrap();
+    let profile = std::fs::read_to_string(scratch.profile()).unwrap();
+    let widened = profile.replacen("[filesystem]\n", "[filesystem]\n\"/var/log\" = \"read\"\n", 1);
+    std::fs::write(scratch.profile(), &widened).unwrap();
+    is_refused(&scratch, &scratch.enforce(&["sh", "script.sh"]), &["/var/log", "approve"]);
+    // A comment is no change of meaning.
+    std::fs::write(scratch.profile(), format!("# read it twice\n{profile}")).unwrap();
+    let output = scratch.enforce(&["sh", "script.sh"]);
+    assert!(scratch.project().join("ran").exists(), "{}", said(&output));
+}
+
+#[test]
+fn a_digest_given_by_hand_must_be_that_of_the_profile() {
+    need!(UserNamespaces);
+    let scratch = learned("touch ran");
+    std::fs::remove_file(scratch.project().join("ran")).unwrap();
+    std::fs::remove_dir_all(scratch.state()).unwrap();
+    let wrong = format!("sha256:{}", "0".repeat(64));
+    let output = run(scratch.pinfold(&["enforce", "--accept-digest", &wrong, "--", "sh", "script.sh"]));
+    is_refused(&scratch, &output, &["digest"]);
+}
+
+#[test]
+fn another_program_does_not_fall_under_the_profile_of_the_first() {
+    need!(UserNamespaces);
+    let scratch = learned("touch ran");
+    std::fs::remove_file(scratch.project().join("ran")).unwrap();
+    scratch.file("other.sh", "touch ran");
+    let profile = scratch.profile();
+    let output = run(scratch.pinfold(&["enforce", "--profile", text(&profile), "--", "sh", "other.sh"]));
+    is_refused(&scratch, &output, &["script.sh", "other.sh"]);
+    // By its own name it has no profile at all.
+    is_refused(&scratch, &scratch.enforce(&["sh", "other.sh"]), &["no profile"]);
+}
+
+#[test]
+fn a_dry_run_prints_the_plan_and_starts_nothing() {
+    need!(UserNamespaces);
+    let scratch = learned("touch ran; cat /etc/passwd > /dev/null");
+    std::fs::remove_file(scratch.project().join("ran")).unwrap();
+    let output = run(scratch.pinfold(&["enforce", "--dry-run", "--", "sh", "script.sh"]));
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let plan = out(&output);
+    let project = scratch.project();
+    for line in [format!("write        {}", project.display()), "read         /etc/passwd".to_owned()] {
+        assert!(plan.lines().any(|other| other == line), "no `{line}` in:\n{plan}");
+    }
+    assert!(plan.lines().any(|line| line.starts_with("network      none")), "{plan}");
+    assert!(!project.join("ran").exists());
+}
+
+#[test]
+fn a_writable_directory_is_made_again_on_a_fresh_home_and_a_missing_read_is_told() {
+    need!(UserNamespaces);
+    let scratch = project("mkdir -p ~/.tool/cache; cat ~/.toolrc 2>/dev/null; echo kept > ~/.tool/cache/x");
+    let lines = "\"~/.tool\" = \"write\"\n\"~/.toolrc\" = \"read\"\n";
+    let mut command = enforced_with(&scratch, lines, "", "");
+    command.env("KEPT", "");
+    let output = run(command);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let home = scratch.home();
+    assert_eq!(std::fs::read_to_string(home.join(".tool/cache/x")).unwrap(), "kept\n");
+    assert_eq!(home.join(".tool").metadata().unwrap().permissions().mode() & 0o777, 0o700);
+    assert!(!home.join(".toolrc").exists());
+    let report = scratch.report("enforce");
+    assert!(report["withheld"].to_string().contains(".toolrc"), "{report}");
+}
+
+#[test]
+fn a_grant_behind_a_symlink_is_where_the_program_looks_for_it() {
+    need!(UserNamespaces);
+    let script = "cat ~/.config/tool/rc; readlink ~/.config/tool";
+    let scratch = project(script);
+    scratch.home_file("dotfiles/tool/rc", "settings\n");
+    std::fs::create_dir_all(scratch.home().join(".config")).unwrap();
+    symlink("../dotfiles/tool", scratch.home().join(".config/tool")).unwrap();
+    let native = out(&run(natively(&scratch)));
+    assert_eq!(native, "settings\n../dotfiles/tool\n");
+    let learned = scratch.learn(&["sh", "script.sh"]);
+    assert_eq!(out(&learned), native, "{}", said(&learned));
+    let enforced = scratch.enforce(&["sh", "script.sh"]);
+    assert_eq!(out(&enforced), native, "{}", said(&enforced));
+}
+
+#[test]
+fn the_user_is_the_callers_inside() {
+    need!(UserNamespaces);
+    let scratch = project("id -u; id -g; stat -c %u script.sh");
+    let native = out(&run(natively(&scratch)));
+    let output = run(enforced(&scratch));
+    assert_eq!(out(&output), native, "{}", said(&output));
+}
+
+#[test]
+fn the_keys_of_the_login_are_not_seen() {
+    need!(UserNamespaces);
+    // In its own session keyring, so that nothing of the caller's is touched.
+    let with_key = |command: &std::process::Command, scratch: &Scratch| {
+        let mut outer = scratch.command(env!("CARGO_BIN_EXE_tracee"));
+        outer.args(["with-key", "pinfold-test-key"]).arg(command.get_program()).args(command.get_args());
+        outer
+    };
+    let scratch = project("grep -c pinfold-test-key /proc/keys; ./tracee find-key pinfold-test-key; echo $?");
+    let native = run(with_key(&natively(&scratch), &scratch));
+    if !std::path::Path::new("/proc/keys").exists() {
+        // A kernel without keyrings.
+        assert_eq!(out(&native), "38\n", "{}", said(&native));
+        return;
+    }
+    let counted = out(&native);
+    assert!(counted.ends_with("\n0\n") && !counted.starts_with("0\n"), "the control failed: {}", said(&native));
+    // keyctl itself is granted: the key must not be there.
+    let allowed = "\"keyctl\"]\napproved = [\"keyctl\"";
+    let output = run(with_key(&enforced_with(&scratch, "", allowed, ""), &scratch));
+    assert_eq!(out(&output), "0\n126\n", "{}", said(&output));
+}
+
+#[test]
+fn the_hosts_network_is_there_by_its_line_alone_and_each_start_says_so() {
+    need!(UserNamespaces);
+    let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let scratch = project(&format!("./tracee tcp {}; echo $?", tcp.local_addr().unwrap()));
+    let calls = "\"connect\", \"socket\"";
+    let socket = "[syscalls.arguments]\nsocket = [\"inet stream\"]\n";
+    let line =
+        |approved| format!("{socket}[network]\n\"@host\" = {{ access = \"unconfined\", approved = {approved} }}\n");
+    let withheld = run(enforced_with(&scratch, "", calls, &line(false)));
+    assert_eq!(out(&withheld), "111\n", "{}", said(&withheld));
+    assert!(!said(&withheld).contains("unconfined: any host"), "{}", said(&withheld));
+    for _ in 0..2 {
+        // Quiet or not: this is said.
+        let granted = run(enforced_with(&scratch, "", calls, &line(true)));
+        assert_eq!(out(&granted), "0\n", "{}", said(&granted));
+        assert!(said(&granted).contains("unconfined: any host"), "{}", said(&granted));
+    }
+}
+
+/// The `allow`, `approved` and argument lists of a refusal's hint.
+fn lists(remedy: &str) -> (String, String) {
+    let (mut section, mut allow, mut approved, mut arguments) = (String::new(), vec![], vec![], vec![]);
+    for line in remedy.split("; ").filter(|line| line.contains(" += ")) {
+        let (mut key, value) = line.split_once(" += ").unwrap();
+        if let Some((name, rest)) = key.split_once("] ") {
+            section = format!("{name}]");
+            key = rest;
+        }
+        match (section.as_str(), key) {
+            ("[syscalls]", "allow") => allow.push(value.to_owned()),
+            ("[syscalls]", "approved") => approved.push(value.to_owned()),
+            ("[syscalls.arguments]", call) => arguments.push(format!("{call} = [{value}]\n")),
+            other => panic!("{other:?} in {remedy}"),
+        }
+    }
+    // `enforced_with` closes the list of what is allowed: the approved one follows it.
+    (
+        format!("{}]\napproved = [{}", allow.join(", "), approved.join(", ")),
+        format!("[syscalls.arguments]\n{}", arguments.concat()),
+    )
+}
+
+#[test]
+fn the_lines_that_a_refusal_names_do_allow_it() {
+    if cfg!(not(target_arch = "x86_64")) {
+        return;
+    }
+    need!(UserNamespaces);
+    // ptrace(PTRACE_TRACEME), keyctl(KEYCTL_GET_KEYRING_ID), socket(AF_UNIX, SOCK_DGRAM), socket(AF_NETLINK, SOCK_RAW).
+    for (call, words) in
+        [("ptrace", "101 0"), ("keyctl", "250 0 -4 1"), ("socket", "41 1 2 0"), ("socket", "41 16 3 0")]
+    {
+        let scratch = project(&format!("./tracee errno {words}; echo $?"));
+        let refused = run(enforced(&scratch));
+        assert_ne!(out(&refused), "0\n", "{}", said(&refused));
+        let report = scratch.report("enforce");
+        let remedy = report["denials"][0]["remedy"].as_str().unwrap_or_else(|| panic!("{report}")).to_owned();
+        assert!(said(&refused).contains(&remedy), "not on the screen: {}", said(&refused));
+        let (allow, sections) = lists(&remedy);
+        let allowed = run(enforced_with(&scratch, "", &allow, &sections));
+        assert_eq!(out(&allowed), "0\n", "{call} with {remedy}: {}", said(&allowed));
+        assert_eq!(scratch.report("enforce")["denials"], serde_json::json!([]), "{}", said(&allowed));
+    }
+}
+
+#[test]
+fn a_pinfold_within_pinfold_is_refused_by_name() {
+    need!(UserNamespaces);
+    let scratch = project("");
+    let pinfold = env!("CARGO_BIN_EXE_pinfold");
+    scratch.file("script.sh", &format!("{pinfold} learn --accept-learned=all -- /usr/bin/true"));
+    let lines = format!("\"{pinfold}\" = \"read\"\n");
+    let mut command = enforced_with(&scratch, &lines, "", "");
+    command.env("KEPT", "");
+    let output = run(command);
+    assert_eq!(output.status.code(), Some(125), "{}", said(&output));
+    let said = said(&output);
+    assert!(said.contains("already inside a sandbox of pinfold"), "{said}");
+}
+
+/// A pair of terminal ends, the near one for the test.
+fn terminal() -> (std::fs::File, std::fs::File) {
+    let pty = nix::pty::openpty(Some(&nix::pty::Winsize { ws_row: 33, ws_col: 77, ws_xpixel: 0, ws_ypixel: 0 }), None);
+    let pty = pty.unwrap();
+    (std::fs::File::from(pty.master), std::fs::File::from(pty.slave))
+}
+
+#[test]
+fn the_size_of_the_terminal_is_seen_and_standard_streams_stay_what_they_are() {
+    need!(UserNamespaces);
+    let script = "stty size; for fd in 0 1 2; do test -t $fd && echo tty || echo other; done";
+    let scratch = project(script);
+    for wrap in [enforced(&scratch), natively(&scratch)] {
+        let (mut near, far) = terminal();
+        let mut shell = scratch.command("setsid");
+        shell.args(["--ctty", "--wait"]).arg(wrap.get_program()).args(wrap.get_args());
+        // Standard error is a pipe: the command must not find a terminal there.
+        shell.stdin(far.try_clone().unwrap()).stdout(far).stderr(Stdio::piped());
+        let mut child = shell.spawn().unwrap();
+        drop(shell);
+        let mut seen = Vec::new();
+        let mut bytes = [0; 512];
+        // The last end that closes gives EIO here.
+        while let Ok(count @ 1..) = near.read(&mut bytes) {
+            seen.extend_from_slice(&bytes[..count]);
+        }
+        assert!(child.wait().unwrap().success());
+        let seen = String::from_utf8(seen).unwrap().replace('\r', "");
+        assert!(seen.starts_with("33 77\ntty\ntty\nother\n"), "{seen:?}");
+    }
+}
+
+#[test]
+fn a_command_that_is_suspended_from_the_terminal_gives_it_back_and_goes_on_later() {
+    need!(UserNamespaces);
+    let scratch = project("echo ready; read line; echo \"got $line\"");
+    let inner = enforced(&scratch);
+    let (mut near, far) = terminal();
+    let mut shell = scratch.command("setsid");
+    let script = "set -m; \"$@\"; echo \"suspended $?\"; fg >/dev/null; echo \"ended $?\"";
+    shell.args(["--ctty", "--wait", "bash", "-c", script, "bash"]).arg(inner.get_program()).args(inner.get_args());
+    shell.stdin(far.try_clone().unwrap()).stdout(far.try_clone().unwrap()).stderr(far);
+    let mut child = shell.spawn().unwrap();
+    drop(shell);
+    let mut seen = String::new();
+    let mut wait_for = |near: &mut std::fs::File, word: &str| {
+        let mut bytes = [0; 512];
+        while !seen.contains(word) {
+            let count = near.read(&mut bytes).unwrap_or(0);
+            assert!(count > 0, "the terminal closed before `{word}`: {seen:?}");
+            seen.push_str(&String::from_utf8_lossy(&bytes[..count]));
+        }
+    };
+    wait_for(&mut near, "ready");
+    near.write_all(b"\x1a").unwrap();
+    wait_for(&mut near, "suspended 148");
+    near.write_all(b"words\n").unwrap();
+    wait_for(&mut near, "got words");
+    wait_for(&mut near, "ended 0");
+    assert!(child.wait().unwrap().success());
+}
