@@ -266,7 +266,8 @@ fn observe(
     // Two callbacks share the recorder: the tracer calls one at a time.
     let recorder = std::cell::RefCell::new(recorder);
     let mut sink = |event: Event| recorder.borrow_mut().record(&event).map_err(io::Error::other);
-    let ended = tracer::run(attached, &settings, &mut sink, &mut |_| recorder.borrow_mut().tick_quietly());
+    let mut progress = |_: &Tally| recorder.borrow_mut().tick().map_err(io::Error::other);
+    let ended = tracer::run(attached, &settings, &mut sink, &mut progress);
     let recorder = recorder.into_inner();
     let ended = match ended {
         Ok(ended) => ended,

@@ -74,11 +74,6 @@ impl<'a> Recorder<'a> {
         Ok(())
     }
 
-    /// As [`Self::tick`], for a caller that cannot act on a failure: the next event meets it again.
-    pub(super) fn tick_quietly(&mut self) {
-        self.tick().ok();
-    }
-
     /// Ends the trace: with a footer if the run ended, without one if it was cut short.
     pub(super) fn finish(mut self, status: Option<crate::event::ExitStatus>) -> Result<Recorded, WriteError> {
         match status {

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::event::{ExitStatus, Fact, Gap, Image, ImageId, Tally};
+use crate::event::{ExitStatus, Fact, Gap, Image, ImageId};
 use crate::sys::ptrace::{self, Resume};
 use crate::sys::wait::{self, Birth, Change, Waited};
 use crate::vocab::path::AbsPath;
@@ -22,7 +22,7 @@ use super::known::Known;
 use super::resolve::{Resolver, is_set_id};
 use super::resources::Meter;
 use super::task::{Task, Then, origin, processes};
-use super::{Ended, Settings, TraceError, census};
+use super::{Ended, Progress, Settings, TraceError, census};
 
 pub(super) struct Tracer<'a> {
     pub(super) settings: &'a Settings,
@@ -66,7 +66,7 @@ impl<'a> Tracer<'a> {
         }
     }
 
-    pub(super) fn run(mut self, progress: &mut dyn FnMut(&Tally)) -> Result<Ended, TraceError> {
+    pub(super) fn run(mut self, progress: &mut Progress<'_>) -> Result<Ended, TraceError> {
         let mut shown = Instant::now();
         let mut failed = None;
         while !self.is_over() {
@@ -86,7 +86,9 @@ impl<'a> Tracer<'a> {
             if shown.elapsed() >= super::BEAT {
                 shown = Instant::now();
                 self.meter.sample(&processes(self.tasks.values()));
-                progress(&self.recorder.tally);
+                if let Err(error) = progress(&self.recorder.tally) {
+                    failed = Some(error);
+                }
             }
         }
         match failed {

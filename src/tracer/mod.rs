@@ -31,6 +31,9 @@ use crate::vocab::location::Roots;
 
 pub use facts::Sink;
 
+/// Called while a run goes on. Its failure ends the run as that of the sink does.
+pub type Progress<'a> = dyn FnMut(&Tally) -> std::io::Result<()> + 'a;
+
 /// Events after which nothing more is recorded.
 pub const DEFAULT_CAP: u64 = 1_000_000;
 
@@ -100,7 +103,7 @@ pub fn run(
     attached: Attached,
     settings: &Settings,
     sink: Sink<'_>,
-    progress: &mut dyn FnMut(&Tally),
+    progress: &mut Progress<'_>,
 ) -> Result<Ended, TraceError> {
     let _beat = sys::tick::Tick::start(BEAT).map_err(TraceError::Wait)?;
     follow::Tracer::new(attached.payload, settings, sink).run(progress)
