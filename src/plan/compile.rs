@@ -8,8 +8,6 @@
 //! Jumps in classic BPF go forward and reach 255 instructions: conditional jumps here never leave a small pattern, long
 //! ways go through `JA`, whose offset has 32 bits.
 
-use std::collections::BTreeMap;
-
 use crate::vocab::bpf::Instruction;
 use crate::vocab::syscall::Syscall;
 
@@ -84,7 +82,7 @@ pub fn compile(spec: &FilterSpec) -> Vec<Instruction> {
         jump_if(JUMP_AT_LEAST, X32_BIT, 0, 1),
         answer(foreign),
     ];
-    program.extend(tree(&segments(spec)));
+    tree(&segments(spec), &mut program);
     program
 }
 
@@ -94,16 +92,15 @@ const fn libc_enosys() -> i32 {
 }
 
 fn segments(spec: &FilterSpec) -> Vec<Segment<'_>> {
-    let known: BTreeMap<u32, Syscall> = Syscall::all().map(|call| (call.number(), call)).collect();
-    let last = known.keys().next_back().copied().unwrap_or(0);
+    let last = Syscall::all().map(Syscall::number).max().unwrap_or(0);
     let mut segments: Vec<Segment<'_>> = Vec::new();
     for number in 0..=last + 1 {
-        let call = known.get(&number);
+        let call = Syscall::from_number(u64::from(number));
         let action = match call {
-            Some(call) => *spec.calls.get(call).unwrap_or(&spec.default),
+            Some(call) => *spec.calls.get(&call).unwrap_or(&spec.default),
             None => spec.unknown,
         };
-        let rules = call.and_then(|call| spec.rules.get(call)).map_or(&[][..], Vec::as_slice);
+        let rules = call.and_then(|call| spec.rules.get(&call)).map_or(&[][..], Vec::as_slice);
         match segments.last() {
             Some(before) if rules.is_empty() && before.rules.is_empty() && before.action == action => {}
             Some(_) | None => segments.push(Segment { first: number, action, rules }),
@@ -112,30 +109,28 @@ fn segments(spec: &FilterSpec) -> Vec<Segment<'_>> {
     segments
 }
 
-fn tree(segments: &[Segment<'_>]) -> Vec<Instruction> {
+/// Appends the tree over `segments`: it is made at each start, so in one piece of memory.
+fn tree(segments: &[Segment<'_>], program: &mut Vec<Instruction>) {
     if let [segment] = segments {
-        return leaf(segment);
+        return leaf(segment, program);
     }
     let (low, high) = segments.split_at(segments.len() / 2);
-    let Some(pivot) = high.first() else { return Vec::new() };
-    let low = tree(low);
-    let mut program = match u8::try_from(low.len()) {
-        Ok(distance) => vec![jump_if(JUMP_AT_LEAST, pivot.first, distance, 0)],
+    let Some(pivot) = high.first() else { return };
+    let at = program.len();
+    tree(low, program);
+    let length = program.len() - at;
+    match u8::try_from(length) {
+        Ok(distance) => program.insert(at, jump_if(JUMP_AT_LEAST, pivot.first, distance, 0)),
         Err(_) => {
-            let distance = u32::try_from(low.len()).unwrap_or(u32::MAX);
-            vec![
-                jump_if(JUMP_AT_LEAST, pivot.first, 0, 1),
-                Instruction { code: JUMP, jump_true: 0, jump_false: 0, k: distance },
-            ]
+            let k = u32::try_from(length).unwrap_or(u32::MAX);
+            let far = Instruction { code: JUMP, jump_true: 0, jump_false: 0, k };
+            program.splice(at..at, [jump_if(JUMP_AT_LEAST, pivot.first, 0, 1), far]);
         }
-    };
-    program.extend(low);
-    program.extend(tree(high));
-    program
+    }
+    tree(high, program);
 }
 
-fn leaf(segment: &Segment<'_>) -> Vec<Instruction> {
-    let mut program = Vec::new();
+fn leaf(segment: &Segment<'_>, program: &mut Vec<Instruction>) {
     for rule in segment.rules {
         let steps: Vec<Step> = rule.conditions.iter().flat_map(condition).collect();
         let length = steps.len() + 1;
@@ -156,7 +151,6 @@ fn leaf(segment: &Segment<'_>) -> Vec<Instruction> {
         program.push(answer(rule.action));
     }
     program.push(answer(segment.action));
-    program
 }
 
 /// The steps of one condition: on through the end when it holds, to [`Target::Miss`] when not.

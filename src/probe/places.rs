@@ -12,6 +12,8 @@ use crate::vocab::sensitivity::{Place, Sensitivity, table};
 /// Directories below a project in which repositories and their settings are looked for, and entries that are looked at.
 const DEPTH: usize = 6;
 const ENTRIES: usize = 50_000;
+/// Entries up to which a directory is listed rather than asked name by name.
+const LISTED: usize = 2_000;
 
 /// lstat(2) of each place. What cannot be looked at is as good as absent: it could not be granted either.
 pub fn look(places: &[AbsPath]) -> BTreeMap<AbsPath, Option<Seen>> {
@@ -41,11 +43,13 @@ fn look_at(place: &AbsPath) -> Option<Seen> {
 pub fn host_executed(roots: &Roots) -> BTreeSet<AbsPath> {
     let mut found = BTreeSet::new();
     let mut anywhere: BTreeMap<Base, Vec<&'static str>> = BTreeMap::new();
+    let mut tops: BTreeMap<Base, Option<(AbsPath, Names)>> = BTreeMap::new();
     for row in table().iter().filter(|row| row.sensitivity == Sensitivity::HostExecutes) {
         match row.place {
             Place::At(base, rest) => {
-                let place = roots.get(base).and_then(|top| top.join(rest).ok());
-                found.extend(place.filter(is_plain));
+                let list = || roots.get(base).map(|top| (top.clone(), Names::of(&top)));
+                let top = tops.entry(base).or_insert_with(list).as_ref().filter(|(_, names)| names.may_hold(rest));
+                found.extend(top.and_then(|(top, _)| top.join(rest).ok()).filter(is_plain));
             }
             Place::Anywhere(base, sequence) => anywhere.entry(base).or_default().push(sequence),
         }
@@ -64,27 +68,95 @@ fn is_plain(place: &AbsPath) -> bool {
     place.to_path_buf().symlink_metadata().is_ok_and(|meta| !meta.is_symlink())
 }
 
+/// What a directory holds, so that one reading answers for the hundred names that it mostly does not hold.
+#[derive(Debug, Default)]
+struct Names {
+    /// In lower case: a directory may ignore case.
+    lower: BTreeSet<Vec<u8>>,
+    /// Whether a name that is not in `lower` may exist none the less: the directory cannot be listed, is long, or has names
+    /// beyond ASCII, of which only its file system knows what they equal.
+    open: bool,
+}
+
+impl Names {
+    fn of(dir: &AbsPath) -> Self {
+        let mut names = Self::default();
+        match std::fs::read_dir(dir.to_path_buf()) {
+            Ok(entries) => {
+                for (index, entry) in entries.enumerate() {
+                    match entry {
+                        Ok(entry) if index < LISTED => names.add(entry.file_name().as_bytes()),
+                        Ok(_) | Err(_) => return Self { open: true, ..names },
+                    }
+                }
+            }
+            // Nothing lies in a directory that does not exist.
+            Err(error) => names.open = error.kind() != std::io::ErrorKind::NotFound,
+        }
+        names
+    }
+
+    fn add(&mut self, name: &[u8]) {
+        self.open |= !name.is_ascii();
+        self.lower.insert(name.to_ascii_lowercase());
+    }
+
+    /// Whether `path` may exist below the directory.
+    fn may_hold(&self, path: &str) -> bool {
+        let first = path.split('/').next().unwrap_or(path);
+        self.open || self.lower.contains(first.to_ascii_lowercase().as_bytes())
+    }
+}
+
 fn search(dir: &AbsPath, sequences: &[&str], depth: usize, left: &mut usize, found: &mut BTreeSet<AbsPath>) {
-    for sequence in sequences {
-        found.extend(dir.join(sequence).ok().filter(is_plain));
+    let (names, below) = list(dir, left);
+    let here = sequences.iter().filter(|sequence| names.may_hold(sequence));
+    found.extend(here.filter_map(|sequence| dir.join(sequence).ok()).filter(is_plain));
+    if depth > 0 {
+        for dir in below {
+            search(&dir, sequences, depth - 1, left, found);
+        }
     }
-    if depth == 0 {
-        return;
-    }
-    let Ok(entries) = std::fs::read_dir(dir.to_path_buf()) else { return };
-    for entry in entries.flatten() {
+}
+
+/// What `dir` holds, and the directories in it that are worth a search.
+fn list(dir: &AbsPath, left: &mut usize) -> (Names, Vec<AbsPath>) {
+    let (mut names, mut below) = (Names::default(), Vec::new());
+    let entries = Some(dir.to_path_buf()).filter(|_| *left > 0).and_then(|dir| std::fs::read_dir(dir).ok());
+    let Some(entries) = entries else { return (Names { open: true, ..names }, below) };
+    for entry in entries {
         *left = left.saturating_sub(1);
-        if *left == 0 {
-            return;
-        }
-        // Dependencies hold thousands of directories and no repository that the host works in.
+        let Some(entry) = entry.ok().filter(|_| *left > 0) else {
+            names.open = true;
+            break;
+        };
         let name = entry.file_name();
+        names.add(name.as_bytes());
+        // Dependencies hold thousands of directories and no repository that the host works in.
         let skipped = matches!(name.as_bytes(), b"node_modules" | b"target" | b".git" | b".venv" | b"venv");
-        if !skipped
-            && entry.file_type().is_ok_and(|kind| kind.is_dir())
-            && let Ok(below) = dir.join(name.as_bytes())
-        {
-            search(&below, sequences, depth - 1, left, found);
+        if !skipped && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            below.extend(dir.join(name.as_bytes()));
         }
+    }
+    (names, below)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listing_rules_a_name_out_only_where_the_directory_cannot_hide_it() {
+        let mut names = Names::default();
+        names.add(b".GIT");
+        names.add(b"src");
+        assert!(names.may_hold(".git/hooks"), "a directory may ignore case");
+        assert!(!names.may_hold(".envrc"));
+        names.add("\u{17f}rc".as_bytes());
+        assert!(names.may_hold(".envrc"), "what a name beyond ASCII equals is the file system's to say");
+        let missing = AbsPath::new("/nonexistent-directory").unwrap();
+        assert!(!Names::of(&missing).may_hold(".envrc"));
+        let file = AbsPath::new("/proc/self/exe").unwrap();
+        assert!(Names::of(&file).may_hold(".envrc"), "cannot be listed");
     }
 }

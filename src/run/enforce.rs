@@ -3,6 +3,7 @@
 //! Nothing starts unless the profile is for this command and its digest was approved on this machine, and nothing starts
 //! with less than the plan says.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -105,6 +106,8 @@ pub struct Prepared {
     pub file: ProfileFile,
     /// What it comes to here.
     pub plan: Plan,
+    /// Names that the host executes and that existed when the plan was made.
+    pub guarded: BTreeSet<AbsPath>,
 }
 
 /// What came of a run.
@@ -151,7 +154,7 @@ pub fn prepare(surroundings: &Surroundings, request: &EnforceRequest) -> Result<
     let mut guarded = surroundings.host_executed();
     guarded.extend(AbsPath::try_from(file.path.as_path()).ok());
     let plan = mounts::plan(&file.profile, &host, &guarded, program, request.command.clone())?;
-    Ok(Prepared { file, plan })
+    Ok(Prepared { file, plan, guarded })
 }
 
 fn check_approval(
@@ -191,7 +194,9 @@ pub fn enforce(
             .create(path.to_path_buf())
             .map_err(|source| EnforceError::Create { path: path.clone(), source })?;
     }
-    let before = surroundings.host_executed();
+    // What was made just now is not the agent's doing.
+    let made = (!prepared.plan.create.is_empty()).then(|| surroundings.host_executed());
+    let before = made.as_ref().unwrap_or(&prepared.guarded);
     let environment = environment(surroundings, &prepared.plan);
     let mut sandbox = sandbox::start(&prepared.plan, &environment)?;
     sandbox.release()?;
@@ -200,7 +205,7 @@ pub fn enforce(
         denied(&denial);
         denials.push(denial);
     })?;
-    let planted = planted_between(&before, &surroundings.host_executed());
+    let planted = planted_between(before, &surroundings.host_executed());
     Ok(Enforced { status: outcome.status, denials, planted, lost: outcome.lost })
 }
 
