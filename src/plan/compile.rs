@@ -8,6 +8,8 @@
 //! Jumps in classic BPF go forward and reach 255 instructions: conditional jumps here never leave a small pattern, long
 //! ways go through `JA`, whose offset has 32 bits.
 
+use std::collections::BTreeMap;
+
 use crate::vocab::bpf::Instruction;
 use crate::vocab::syscall::Syscall;
 
@@ -92,15 +94,23 @@ const fn libc_enosys() -> i32 {
 }
 
 fn segments(spec: &FilterSpec) -> Vec<Segment<'_>> {
-    let last = Syscall::all().map(Syscall::number).max().unwrap_or(0);
+    // By number from the start: a look into the maps, which are ordered by name, for each number would cost more than the rest.
+    let mut known: BTreeMap<u32, (Action, &[Rule])> =
+        Syscall::all().map(|call| (call.number(), (spec.default, &[][..]))).collect();
+    for (call, action) in &spec.calls {
+        if let Some((set, _)) = known.get_mut(&call.number()) {
+            *set = *action;
+        }
+    }
+    for (call, rules) in &spec.rules {
+        if let Some((_, set)) = known.get_mut(&call.number()) {
+            *set = rules;
+        }
+    }
+    let last = known.keys().next_back().copied().unwrap_or(0);
     let mut segments: Vec<Segment<'_>> = Vec::new();
     for number in 0..=last + 1 {
-        let call = Syscall::from_number(u64::from(number));
-        let action = match call {
-            Some(call) => *spec.calls.get(&call).unwrap_or(&spec.default),
-            None => spec.unknown,
-        };
-        let rules = call.and_then(|call| spec.rules.get(&call)).map_or(&[][..], Vec::as_slice);
+        let (action, rules) = known.get(&number).copied().unwrap_or((spec.unknown, &[]));
         match segments.last() {
             Some(before) if rules.is_empty() && before.rules.is_empty() && before.action == action => {}
             Some(_) | None => segments.push(Segment { first: number, action, rules }),

@@ -130,7 +130,8 @@ fn prepare(launch: &Launch<'_>, control: &OwnedFd) -> Result<(), Failure> {
     process::set_dumpable(Dumpable::No).map_err(at(Step::Dumpable))
 }
 
-/// Reaps until the payload ends, and tells how. Ending init ends everything else inside.
+/// Reaps until the payload ends, ends everything else inside, and then tells how the payload ended: whoever hears it need not
+/// wait until the kernel has taken the namespaces apart.
 fn reap(payload: Pid, control: &OwnedFd) -> ! {
     process::close_all_but(control.as_raw_fd());
     while let Some(waited) = process::wait_any() {
@@ -138,6 +139,9 @@ fn reap(payload: Pid, control: &OwnedFd) -> ! {
             continue;
         }
         let stopped = libc::WIFSTOPPED(waited.status);
+        if !stopped {
+            process::end_all_others();
+        }
         let mut bytes = vec![if stopped { word::STOPPED } else { word::ENDED }];
         bytes.extend(waited.status.to_ne_bytes());
         socket::send(control, &bytes, None).ok();

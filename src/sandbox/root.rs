@@ -77,7 +77,11 @@ impl<'a> Root<'a> {
         raise_descriptor_limit();
         let none: Option<&str> = None;
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).map_err(at(Step::Sources))?;
-        let sources = launch.plan.mounts.iter().enumerate().map(open_source).collect::<Result<_, _>>()?;
+        let sources = {
+            let host = open_dir("/").map_err(|failure| at(Step::Sources)(failure.errno))?;
+            let steps = launch.plan.mounts.iter().enumerate();
+            steps.map(|(index, step)| open_source(&host, index, step)).collect::<Result<_, _>>()?
+        };
         let devices = open_devices()?;
         let tree = match launch.plan.root {
             RootStyle::Empty => crate::sys::mount::new_tmpfs(0o755),
@@ -223,10 +227,9 @@ impl<'a> Root<'a> {
         let inside = self.tmpfs(&dev, 0o755, None)?;
         let wrong = at(Step::Dev);
         for (name, tree) in std::mem::take(&mut self.devices) {
-            let file = openat(&inside, name, OFlag::O_CREAT | OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty());
-            drop(file.map_err(&wrong)?);
-            let name = CString::new(name).map_err(|_| wrong(Errno::EINVAL))?;
-            attach(&tree, open_beneath(&inside, &name).map_err(&wrong)?).map_err(&wrong)?;
+            let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+            let place = openat(&inside, name, flags, Mode::empty()).map_err(&wrong)?;
+            attach(&tree, &place).map_err(&wrong)?;
         }
         for (link, text) in [
             ("fd", "/proc/self/fd"),
@@ -313,7 +316,7 @@ enum Kind {
     File,
 }
 
-fn open_source((index, step): (usize, &MountStep)) -> Result<Option<OwnedFd>, Failure> {
+fn open_source(host: &OwnedFd, index: usize, step: &MountStep) -> Result<Option<OwnedFd>, Failure> {
     let (source, writable) = match step {
         MountStep::Bind { source, writable, .. } => (source, *writable),
         MountStep::Guard { target } => (target, false),
@@ -324,7 +327,7 @@ fn open_source((index, step): (usize, &MountStep)) -> Result<Option<OwnedFd>, Fa
     let wrong = |errno| Failure { step: Step::Sources, errno, mount: Some(index) };
     let source = CString::new(source.as_bytes()).map_err(|_| wrong(Errno::EINVAL))?;
     // By openat2 first: a symlink anywhere on the way would mean that the place is no longer what the plan looked at.
-    let place = open_beneath(open_dir("/").map_err(|failure| wrong(failure.errno))?, &source).map_err(wrong)?;
+    let place = open_beneath(host, &source).map_err(wrong)?;
     let tree = crate::sys::mount::clone_place(&place, Depth::Recursive).map_err(wrong)?;
     let attributes = Attributes::NO_SUID.and(Attributes::NO_DEV);
     let attributes = if writable { attributes } else { attributes.and(Attributes::READ_ONLY) };

@@ -52,7 +52,12 @@ impl Sandbox {
     }
 
     fn conclude(&mut self, status: Option<ExitStatus>) -> Outcome {
-        process::reap(self.init);
+        if status.is_some() {
+            // Init is the last one inside and about to end: the caller, who mostly ends next, need not wait for it.
+            process::reap_if_ended(self.init);
+        } else {
+            process::reap(self.init);
+        }
         self.reaped = true;
         self.terminal.take_back();
         let lost = self.copies.write_back(super::copies::replace_file);
@@ -81,7 +86,7 @@ impl Sandbox {
         }
     }
 
-    /// One message; `false` at the end of all messages.
+    /// One message; `false` after the last.
     fn hear(&mut self, status: &mut Option<ExitStatus>) -> Result<bool, StartError> {
         let message = match socket::receive(&self.control) {
             Ok(Some(message)) => message,
@@ -100,6 +105,7 @@ impl Sandbox {
                 } else {
                     ExitStatus::Code(libc::WEXITSTATUS(raw))
                 });
+                return Ok(false);
             }
             Some(_) | None => {}
         }

@@ -193,6 +193,21 @@ pub fn wait_any() -> Option<Waited> {
     }
 }
 
+/// For the init of a pid namespace: ends every other process in it, and returns when all are gone. One signal reaches even
+/// those that are being made: fork(2) fails in a parent that is to be killed.
+pub fn end_all_others() {
+    // ESRCH: there was none.
+    if nix::sys::signal::kill(nix::unistd::Pid::from_raw(-1), nix::sys::signal::Signal::SIGKILL).is_ok() {
+        while wait_any().is_some() {}
+    }
+}
+
+/// Takes the end of child `pid` if it came already.
+pub fn reap_if_ended(pid: i32) {
+    // SAFETY: a null status is not written.
+    unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::__WALL | libc::WNOHANG) };
+}
+
 /// Takes the end of child `pid`, waiting for it. For a child that somebody else waited for already there is nothing to do.
 pub fn reap(pid: i32) {
     let mut status = 0;
