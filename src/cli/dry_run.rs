@@ -64,6 +64,7 @@ fn step_text(step: &MountStep) -> String {
         MountStep::Guard { target } => format!("guard        {target} (read-only)"),
         MountStep::Pin { target } => format!("pin          {target} (cannot be renamed)"),
         MountStep::Tmpfs { target, mode } => format!("private      {target} (empty, {mode:04o})"),
+        MountStep::Seal { target } => format!("seal         {target} (read-only from here)"),
         MountStep::Cover { target } => format!("hide         {target}"),
         MountStep::Directory { target, mode } => format!("directory    {target} (empty, {mode:04o})"),
         MountStep::Symlink { target, text } => format!("link         {target} -> {}", escape::terminal(text)),

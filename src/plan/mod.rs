@@ -104,6 +104,11 @@ pub enum MountStep {
         /// Inside.
         target: AbsPath,
     },
+    /// Makes a [`Tmpfs`](Self::Tmpfs) read-only, once what was to lie in it does.
+    Seal {
+        /// Inside.
+        target: AbsPath,
+    },
     /// An empty directory.
     Directory {
         /// Inside.
@@ -147,6 +152,7 @@ impl MountStep {
             | Self::Pin { target }
             | Self::Tmpfs { target, .. }
             | Self::Cover { target }
+            | Self::Seal { target }
             | Self::Directory { target, .. }
             | Self::Symlink { target, .. }
             | Self::Placeholder { target, .. }

@@ -75,12 +75,17 @@ pub fn plan(host: &Host, options: Options) -> Plan {
     for place in closed {
         let partly: Vec<&AbsPath> = options.opened.iter().filter(|open| open.is_beneath(&place)).collect();
         // A directory that is renamed away takes its cover along, and what is beneath it stays hidden.
-        steps.push(MountStep::Cover { target: place.clone() });
+        if partly.is_empty() {
+            steps.push(MountStep::Cover { target: place });
+            continue;
+        }
+        steps.push(MountStep::Tmpfs { target: place.clone(), mode: 0o700 });
         steps.extend(partly.into_iter().map(|open| MountStep::Bind {
             source: open.clone(),
             target: open.clone(),
             writable: false,
         }));
+        steps.push(MountStep::Seal { target: place });
     }
     steps.push(MountStep::Cover { target: host.state_dir.clone() });
     Plan {

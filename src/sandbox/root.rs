@@ -148,6 +148,9 @@ impl<'a> Root<'a> {
                 self.tmpfs(&place, *mode, None).map(drop)
             }
             MountStep::Cover { target } => self.cover(index, target),
+            MountStep::Seal { target } => {
+                set_attributes(self.open(target)?, Attributes::READ_ONLY, Depth::Top).map_err(at(Step::Mount))
+            }
             MountStep::Directory { target, mode } => {
                 // Never the mode of what is there already: it may be the host's.
                 match self.open(target) {
