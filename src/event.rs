@@ -285,6 +285,8 @@ pub enum Gap {
     },
     /// A task could not be followed.
     LostTask,
+    /// The names of the variables of a new program could not be read.
+    Environment,
     /// The run was interrupted from outside before the program ended.
     Interrupted {
         /// By which signal.

@@ -9,7 +9,8 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use pinfold::event::{Event, Fact, Gap, Image, Intent, Outcome, PairFact, PathFact};
+use pinfold::event::{Event, Fact, Gap, Image, Intent, Outcome, PairFact, PathFact, Transport};
+use pinfold::vocab::endpoint::Endpoint;
 use pinfold::vocab::path::AbsPath;
 
 const TRACEE: &str = env!("CARGO_BIN_EXE_tracee");
@@ -63,6 +64,15 @@ impl Run {
 
     fn gaps(&self) -> Vec<&Gap> {
         self.events.iter().filter_map(|e| if let Fact::Gap { gap } = &e.fact { Some(gap) } else { None }).collect()
+    }
+
+    /// What came of connecting to `peer`, in order.
+    fn connects(&self, peer: &Endpoint) -> Vec<(Transport, Outcome)> {
+        let of = |event: &Event| match &event.fact {
+            Fact::Connect { endpoint, transport, result } if endpoint == peer => Some((*transport, *result)),
+            _ => None,
+        };
+        self.events.iter().filter_map(of).collect()
     }
 
     fn denies(&self, call: &str) -> bool {
@@ -315,4 +325,238 @@ fn children_that_end_before_their_parent_tells_of_them_are_not_waited_for() {
     assert_eq!(run.code, Some(0));
     let gaps: Vec<_> = run.events.iter().filter(|event| matches!(event.fact, Fact::Gap { .. })).collect();
     assert!(gaps.is_empty(), "{gaps:?}");
+}
+
+fn done(scratch: &Scratch, name: &str) -> Run {
+    let run = quirk(scratch, &[name.as_ref(), scratch.0.as_os_str()]);
+    assert_eq!(run.code, Some(0), "{name}");
+    run
+}
+
+fn local(port: u16) -> Endpoint {
+    Endpoint::Inet(([127, 0, 0, 1], port).into())
+}
+
+#[test]
+fn a_link_that_leads_elsewhere_after_a_success_is_seen_again() {
+    let scratch = Scratch::new("repoint");
+    let run = done(&scratch, "repoint-link");
+    for name in ["a/file", "b/file", "c/file", "link/file"] {
+        assert!(run.has(&scratch.at(name), Intent::Read, Outcome::Ok), "{name}");
+    }
+}
+
+#[test]
+fn what_was_absent_is_looked_for_again_when_a_link_on_the_way_leads_elsewhere() {
+    let scratch = Scratch::new("repoint-absent");
+    let run = done(&scratch, "repoint-link-of-a-failure");
+    assert!(run.has(&scratch.at("empty/file"), Intent::Look, Outcome::Errno(libc::ENOENT)));
+    assert!(run.has(&scratch.at("full/file"), Intent::Look, Outcome::Ok));
+}
+
+#[test]
+fn a_directory_renamed_under_the_one_who_works_in_it_is_known_by_its_new_name() {
+    let scratch = Scratch::new("under-cwd");
+    let run = done(&scratch, "rename-under-cwd");
+    assert!(run.has(&scratch.at("old/before"), Intent::Read, Outcome::Ok));
+    assert!(run.has(&scratch.at("new/after"), Intent::Read, Outcome::Ok));
+    assert!(run.paths(&scratch.at("old/after")).iter().all(|fact| fact.intent == Intent::Create));
+}
+
+#[test]
+fn a_directory_renamed_under_a_descriptor_is_known_by_its_new_name() {
+    let scratch = Scratch::new("under-fd");
+    let run = done(&scratch, "rename-under-descriptor");
+    for name in ["old/file", "new/file"] {
+        assert!(run.has(&scratch.at(name), Intent::Read, Outcome::Ok), "{name}");
+    }
+}
+
+#[test]
+fn a_path_from_a_removed_directory_is_a_gap_and_one_from_a_directory_of_that_name_is_not() {
+    let scratch = Scratch::new("deleted");
+    let run = quirk(&scratch, &["remove-cwd".as_ref(), scratch.at("gone").as_os_str()]);
+    assert_eq!(run.code, Some(0));
+    let told = |gap: &&Gap| matches!(gap, Gap::Unresolved { path, .. } if path == ".");
+    assert!(run.gaps().iter().any(told), "{:?}", run.gaps());
+    assert!(run.paths(&scratch.at("gone (deleted)")).is_empty());
+    std::fs::create_dir(scratch.at("x (deleted)")).unwrap();
+    std::fs::write(scratch.at("x (deleted)/file"), "").unwrap();
+    let run = shell(&scratch, "cd 'x (deleted)'; cat file");
+    assert!(run.has(&scratch.at("x (deleted)/file"), Intent::Read, Outcome::Ok));
+    assert!(run.gaps().is_empty(), "{:?}", run.gaps());
+}
+
+#[test]
+fn whatever_way_a_name_comes_to_be_it_is_looked_for_again() {
+    let scratch = Scratch::new("arrive");
+    let run = done(&scratch, "look-then-arrive");
+    let names = ["lock", "renamed", "linked", "made", "made/file", "moved/file", "fifo"];
+    for name in names {
+        assert!(run.has(&scratch.at(name), Intent::Look, Outcome::Errno(libc::ENOENT)), "{name}");
+        assert!(run.has(&scratch.at(name), Intent::Look, Outcome::Ok), "{name}");
+    }
+    for (link, target) in [("symlinked", "linked"), ("through", "moved/file")] {
+        let through = |fact: &&PathFact| fact.hops.iter().any(|hop| hop.link.to_path_buf() == scratch.at(link));
+        assert!(run.paths(&scratch.at(target)).iter().any(through), "{link}");
+    }
+}
+
+#[test]
+fn a_refusal_is_open_again_once_the_mode_of_the_file_changed() {
+    let scratch = Scratch::new("mode");
+    let run = done(&scratch, "allow-then-look");
+    assert!(run.has(&scratch.at("file"), Intent::Read, Outcome::Ok));
+}
+
+#[test]
+fn a_process_that_shares_the_working_directory_changes_it_for_the_other() {
+    let scratch = Scratch::new("clone-fs");
+    std::fs::create_dir(scratch.at("sub")).unwrap();
+    std::fs::write(scratch.at("file"), "").unwrap();
+    std::fs::write(scratch.at("sub/file"), "").unwrap();
+    let run = done(&scratch, "chdir-of-a-sharer");
+    assert!(run.has(&scratch.at("file"), Intent::Read, Outcome::Ok));
+    assert!(run.has(&scratch.at("sub/file"), Intent::Read, Outcome::Ok));
+}
+
+#[test]
+fn attributes_changed_through_a_descriptor_without_a_name_are_seen() {
+    let scratch = Scratch::new("empty-path");
+    let run = quirk(&scratch, &["own-by-descriptor".as_ref(), scratch.at("file").as_os_str()]);
+    assert_eq!(run.code, Some(0));
+    assert!(run.has(&scratch.at("file"), Intent::Look, Outcome::Ok), "O_PATH is a look");
+    assert!(run.has(&scratch.at("file"), Intent::Attributes, Outcome::Ok));
+}
+
+#[test]
+fn a_path_of_4095_bytes_is_followed_to_its_end() {
+    let scratch = Scratch::new("long");
+    let mut path = scratch.at("link");
+    std::fs::create_dir(scratch.at("real")).unwrap();
+    std::os::unix::fs::symlink("real", &path).unwrap();
+    while path.as_os_str().len() < 3800 {
+        path.push("d".repeat(200));
+    }
+    path.push("f".repeat(4095 - 1 - path.as_os_str().len() - 128));
+    std::fs::create_dir_all(&path).unwrap();
+    path.push("g".repeat(127));
+    std::fs::write(&path, "").unwrap();
+    assert_eq!(path.as_os_str().len(), 4095);
+    let run = trace(&scratch, &[OsStr::new("cat"), path.as_os_str()]);
+    assert_eq!(run.code, Some(0));
+    let real = scratch.at("real").join(path.strip_prefix(scratch.at("link")).unwrap());
+    assert!(run.has(&real, Intent::Read, Outcome::Ok));
+    assert!(run.gaps().is_empty(), "{:?}", run.gaps());
+    // Written, not made: it is there.
+    let run = trace(&scratch, &["tee".as_ref(), path.as_os_str()]);
+    assert!(run.has(&real, Intent::Write, Outcome::Ok));
+}
+
+#[test]
+fn listing_a_directory_is_no_reading_of_what_is_in_it() {
+    let scratch = Scratch::new("listing");
+    std::fs::create_dir(scratch.at("dir")).unwrap();
+    std::fs::write(scratch.at("dir/file"), "").unwrap();
+    let run = trace(&scratch, &["ls", "dir"]);
+    assert!(run.has(&scratch.at("dir"), Intent::List, Outcome::Ok));
+    assert!(run.paths(&scratch.at("dir")).iter().all(|fact| fact.intent != Intent::Read));
+    assert!(run.paths(&scratch.at("dir/file")).is_empty());
+}
+
+#[test]
+fn the_doors_of_a_process_stay_symbolic_and_lead_on() {
+    let scratch = Scratch::new("doors");
+    std::fs::write(scratch.at("file"), "x").unwrap();
+    let run =
+        shell(&scratch, "exec < file; cat /proc/self/cwd/file /proc/self/fd/0 /proc/thread-self/stat /proc/$$/maps");
+    assert!(run.has(&scratch.at("file"), Intent::Read, Outcome::Ok));
+    assert!(run.has(Path::new("/proc/thread-self/stat"), Intent::Read, Outcome::Ok));
+}
+
+#[test]
+fn a_change_of_the_root_is_refused_and_told() {
+    let scratch = Scratch::new("chroot");
+    let run = quirk(&scratch, &["call".as_ref(), libc::SYS_chroot.to_string().as_ref()]);
+    assert_eq!(run.code, Some(libc::EPERM));
+    assert!(run.denies("chroot"));
+}
+
+#[test]
+fn an_exec_leaves_nothing_unsaid_of_a_thread_that_was_waiting() {
+    let scratch = Scratch::new("exec-pending");
+    let run = quirk(&scratch, &["exec-beside-blocked-open".as_ref(), scratch.at("pipe").as_os_str()]);
+    assert_eq!(run.code, Some(0));
+    assert!(run.has(&scratch.at("pipe"), Intent::Read, Outcome::Unseen));
+}
+
+#[test]
+fn variables_that_cannot_be_read_are_a_gap() {
+    let scratch = Scratch::new("environ");
+    std::fs::copy("/bin/true", scratch.at("true")).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o111);
+    std::fs::set_permissions(scratch.at("true"), mode).unwrap();
+    let run = trace(&scratch, &["./true"]);
+    assert_eq!(run.code, Some(0));
+    let read = run.events.iter().any(|event| matches!(event.fact, Fact::Environment { .. }));
+    // Root reads every program, so what it starts is readable.
+    assert_eq!(read, nix::unistd::geteuid().is_root());
+    assert_eq!(run.gaps().contains(&&Gap::Environment), !read, "{:?}", run.gaps());
+}
+
+#[test]
+fn two_sockets_connected_in_one_thread_are_told_apart_by_what_is_sent() {
+    let scratch = Scratch::new("probes");
+    let run = done(&scratch, "two-probes");
+    assert_eq!(run.connects(&local(40001)), [(Transport::Udp, Outcome::Ok)]);
+    assert_eq!(run.connects(&local(40002)), [(Transport::UdpProbe, Outcome::Ok)]);
+    assert_eq!(run.connects(&local(40003)), [(Transport::Udp, Outcome::Ok)]);
+}
+
+#[test]
+fn a_socket_whose_second_connect_fails_stays_with_its_first_peer() {
+    let scratch = Scratch::new("reconnect");
+    let run = done(&scratch, "probe-then-fail-to-connect");
+    assert_eq!(run.connects(&local(40001)), [(Transport::Udp, Outcome::Ok)]);
+}
+
+#[test]
+fn a_copy_of_a_connected_socket_is_taken_for_used() {
+    let scratch = Scratch::new("probe-copy");
+    let run = done(&scratch, "probe-of-a-copy");
+    assert_eq!(run.connects(&local(40001)), [(Transport::Udp, Outcome::Ok)]);
+}
+
+#[test]
+fn a_connected_socket_is_told_when_its_process_is_killed_or_becomes_another_program() {
+    let scratch = Scratch::new("probe-end");
+    let run = quirk(&scratch, &["probe-then-die".as_ref()]);
+    assert_eq!(run.code, Some(137));
+    assert_eq!(run.connects(&local(40001)), [(Transport::UdpProbe, Outcome::Ok)]);
+    let run = quirk(&scratch, &["probe-then-exec".as_ref()]);
+    assert_eq!(run.code, Some(0));
+    assert_eq!(run.connects(&local(40001)), [(Transport::Udp, Outcome::Ok)], "the new program may use it");
+    assert_eq!(run.connects(&local(40002)), [(Transport::UdpProbe, Outcome::Ok)]);
+}
+
+#[test]
+fn an_interrupted_connect_is_recorded_once_with_what_came_of_it_at_last() {
+    let scratch = Scratch::new("interrupted");
+    let cases = [("interrupted-connect", Outcome::Errno(libc::EINTR)), ("restarted-connect", Outcome::Ok)];
+    for (name, outcome) in cases {
+        let place = scratch.at(name);
+        let run = quirk(&scratch, &[name.as_ref(), place.as_os_str()]);
+        assert_eq!(run.code, Some(0), "{name}");
+        let peer = Endpoint::Unix(AbsPath::try_from(place.as_path()).unwrap());
+        assert_eq!(run.connects(&peer), [(Transport::Unix, outcome)], "{name}");
+    }
+}
+
+#[test]
+fn every_peer_of_one_call_with_many_messages_is_seen() {
+    let scratch = Scratch::new("sendmmsg");
+    let run = done(&scratch, "many-messages");
+    for port in 41000..41040 {
+        assert_eq!(run.connects(&local(port)).len(), 1, "{port}");
+    }
 }

@@ -88,6 +88,7 @@ fn gaps() -> impl Strategy<Value = Gap> {
         (calls(), texts()).prop_map(|(call, path)| Gap::Unresolved { call, path }),
         any::<u64>().prop_map(|cap| Gap::Flood { cap }),
         Just(Gap::LostTask),
+        Just(Gap::Environment),
         any::<i32>().prop_map(|signal| Gap::Interrupted { signal }),
         Just(Gap::Timeout),
     ]

@@ -307,6 +307,7 @@ pub(super) fn gap_text(gap: &Gap) -> String {
         }
         Gap::Flood { cap } => format!("more than {cap} facts: what came after was not recorded"),
         Gap::LostTask => "a process could not be followed".to_owned(),
+        Gap::Environment => "the names of the variables of a program could not be read".to_owned(),
         Gap::Interrupted { signal } => format!("it was interrupted by signal {signal}"),
         Gap::Timeout => "it was ended at its time limit".to_owned(),
     }

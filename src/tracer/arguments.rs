@@ -2,18 +2,15 @@
 
 use crate::event::{Fact, Gap, ImageId, Intent, Outcome, Transport};
 use crate::sys::peer;
-use crate::sys::ptrace::{self, Entry};
+use crate::sys::ptrace::Entry;
 use crate::vocab::endpoint::Endpoint;
 use crate::vocab::syscall::Syscall;
 use crate::vocab::syscall_table::{ioctl_word, socket_word};
 
 use super::follow::Tracer;
-use super::network::{self, Address};
-use super::observe::{nothing, only, path_fact};
+use super::network::{self, Address, Addresses};
+use super::observe::{identity, nothing, only, path_fact};
 use super::task::{Pending, Probe, Then};
-
-/// Calls after a connect of a datagram socket in which something sent is looked for.
-const PROBED_CALLS: u8 = 16;
 
 /// What a refused call asked for, in words.
 pub(super) fn refused(call: Syscall, arguments: &[u64; 6]) -> String {
@@ -61,7 +58,7 @@ impl Tracer<'_> {
             _ => return,
         };
         if let Some(task) = self.tasks.get_mut(&tid) {
-            task.pending = pending;
+            task.pending = pending.map(|pending| Pending { call: identity(entry), ..pending });
         }
     }
 
@@ -77,6 +74,10 @@ impl Tracer<'_> {
         };
         let result = Outcome::Unseen;
         match address {
+            // AF_UNSPEC takes the peer away.
+            Address::Other if connects && self.probes_on(tid, u64::from(low(fd))) => {
+                Some(Pending { then: Then::Connected { fd: u64::from(low(fd)), probe: None }, ..nothing() })
+            }
             Address::Other => None,
             Address::Abstract(name) => {
                 let endpoint = Endpoint::Abstract(name);
@@ -97,8 +98,9 @@ impl Tracer<'_> {
                 };
                 match (connects, transport) {
                     (true, Transport::Udp) => {
-                        let probe = Probe { fd: u64::from(low(fd)), endpoint, left: PROBED_CALLS };
-                        Some(Pending { then: Then::Probe(probe), ..nothing() })
+                        let fd = u64::from(low(fd));
+                        let probe = Some(Probe::new(fd, endpoint));
+                        Some(Pending { then: Then::Connected { fd, probe }, ..nothing() })
                     }
                     (true, _) => Some(only(Fact::Connect { endpoint, transport, result })),
                     // A datagram socket hears from the moment that it has a port of its choice.
@@ -142,14 +144,15 @@ impl Tracer<'_> {
         let [_, second, third, _, fifth, sixth] = entry.arguments;
         let addresses = match i64::from(call.number()) {
             libc::SYS_sendto if fifth == 0 => return,
-            libc::SYS_sendto => network::read(tid, fifth, sixth).map(|address| vec![address]),
+            libc::SYS_sendto => Addresses::one(network::read(tid, fifth, sixth)),
             libc::SYS_sendmsg => network::of_messages(tid, second, 1),
             _ => network::of_messages(tid, second, third & 0xffff_ffff),
         };
-        let Ok(addresses) = addresses else {
-            return self.recorder.emit(image, Fact::Gap { gap: Gap::UnreadablePath { call } });
-        };
-        for address in addresses {
+        // What was passed before the unreadable part was sent.
+        if !addresses.whole {
+            self.recorder.emit(image, Fact::Gap { gap: Gap::UnreadablePath { call } });
+        }
+        for address in addresses.found {
             let (endpoint, transport) = match address {
                 Address::Inet(address) => (Endpoint::Inet(address), Transport::Udp),
                 Address::Abstract(name) => (Endpoint::Abstract(name), Transport::Unix),
@@ -164,30 +167,5 @@ impl Tracer<'_> {
             };
             self.recorder.emit(image, Fact::Connect { endpoint, transport, result: Outcome::Unseen });
         }
-    }
-
-    /// The beginning of a call on the way of a probe: decides whether the socket is used, or was only asked which source
-    /// address it would have (getaddrinfo sorts its answers so).
-    pub(super) fn look_at_probe(&mut self, tid: i32) {
-        let Ok(entry) = ptrace::entry(tid) else { return };
-        let Some(task) = self.tasks.get_mut(&tid) else { return };
-        let Some(probe) = &mut task.probe else { return };
-        let [first, ..] = entry.arguments;
-        let own = first & 0xffff_ffff == probe.fd;
-        let number = i64::try_from(entry.number).unwrap_or(-1);
-        let transport = match number {
-            libc::SYS_close | libc::SYS_connect if own => Transport::UdpProbe,
-            libc::SYS_exit | libc::SYS_exit_group => Transport::UdpProbe,
-            libc::SYS_sendto | libc::SYS_sendmsg | libc::SYS_sendmmsg | libc::SYS_write | libc::SYS_writev if own => {
-                Transport::Udp
-            }
-            _ if probe.left == 0 => Transport::Udp,
-            _ => {
-                probe.left -= 1;
-                return;
-            }
-        };
-        let (Some(probe), Some(image)) = (task.probe.take(), task.image) else { return };
-        self.recorder.emit(image, Fact::Connect { endpoint: probe.endpoint, transport, result: Outcome::Ok });
     }
 }

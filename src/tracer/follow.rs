@@ -21,7 +21,7 @@ use super::image::{self, Chain};
 use super::known::Known;
 use super::resolve::{Resolver, is_set_id};
 use super::resources::Meter;
-use super::task::{Task, Then, origin, processes};
+use super::task::{Pending, Task, Then, origin, processes};
 use super::{Ended, Progress, Settings, TraceError, census};
 
 pub(super) struct Tracer<'a> {
@@ -156,7 +156,7 @@ impl<'a> Tracer<'a> {
     /// To the end of the call that is waited for, or to the next event.
     pub(super) fn usual(&self, tid: i32) -> Resume {
         match self.tasks.get(&tid) {
-            Some(task) if task.pending.is_some() || task.probe.is_some() => Resume::ToSyscall,
+            Some(task) if task.pending.is_some() || !task.probes.is_empty() => Resume::ToSyscall,
             Some(_) | None => Resume::Run,
         }
     }
@@ -226,13 +226,22 @@ impl<'a> Tracer<'a> {
         let former = ptrace::event_message(tid).ok().and_then(|message| i32::try_from(message).ok()).unwrap_or(tid);
         let unannounced = self.tasks.get(&tid).is_some_and(|leader| leader.unannounced);
         let mut caller = self.tasks.remove(&former).unwrap_or_default();
-        let chain = match caller.pending.take().map(|pending| pending.then) {
-            Some(Then::Exec(chain)) => Some(*chain),
-            _ => None,
+        let (chain, unknown) = match caller.pending.take() {
+            Some(Pending { then: Then::Exec(chain), .. }) => (Some(*chain), Vec::new()),
+            Some(Pending { facts, .. }) => (None, facts),
+            None => (None, Vec::new()),
         };
         let parent = caller.image;
-        self.tasks.retain(|_, task| task.pid != tid);
+        self.hand_on_probes(tid, &mut caller);
+        self.abandon(&mut caller);
+        let others: Vec<i32> = self.tasks.iter().filter(|(_, task)| task.pid == tid).map(|(tid, _)| *tid).collect();
+        for other in others {
+            let Some(mut other) = self.tasks.remove(&other) else { continue };
+            self.hand_on_probes(tid, &mut other);
+            self.abandon(&mut other);
+        }
         let image = self.image(tid, parent, chain);
+        unknown.into_iter().for_each(|gap| self.recorder.emit(image, gap));
         self.insert(tid, Task { pid: tid, image: Some(image), executed: true, unannounced, ..Task::default() });
     }
 
@@ -271,9 +280,7 @@ impl<'a> Tracer<'a> {
             }
             self.recorder.emit(id, Fact::Path(file));
         }
-        if let Some(fact) = image::environment(pid) {
-            self.recorder.emit(id, fact);
-        }
+        self.recorder.emit(id, image::environment(pid).unwrap_or(Fact::Gap { gap: Gap::Environment }));
         id
     }
 }

@@ -11,12 +11,14 @@
 
 mod arguments;
 mod census;
+mod conclude;
 mod facts;
 mod follow;
 mod image;
 mod known;
 mod network;
 mod observe;
+mod probes;
 mod resolve;
 mod resources;
 mod task;

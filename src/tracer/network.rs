@@ -1,5 +1,6 @@
 //! Socket addresses in a task's memory → endpoints.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use nix::errno::Errno;
@@ -11,7 +12,7 @@ use crate::vocab::escape;
 const LONGEST: usize = 128;
 
 /// An address as it was passed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Address {
     /// IPv4 or IPv6.
     Inet(SocketAddr),
@@ -59,19 +60,48 @@ fn decode(bytes: &[u8]) -> Address {
     }
 }
 
-/// The addresses of the first messages of sendmsg (`many` unset) or sendmmsg.
-pub(super) fn of_messages(tid: i32, at: u64, count: u64) -> Result<Vec<Address>, Errno> {
+/// Where the messages of one call go.
+#[derive(Debug)]
+pub(super) struct Addresses {
+    /// Each once.
+    pub(super) found: Vec<Address>,
+    /// Whether all could be read.
+    pub(super) whole: bool,
+}
+
+impl Addresses {
+    pub(super) fn one(address: Result<Address, Errno>) -> Self {
+        let whole = address.is_ok();
+        Self { found: address.into_iter().collect(), whole }
+    }
+}
+
+/// The addresses of the messages of sendmsg (`count` 1) or sendmmsg.
+pub(super) fn of_messages(tid: i32, at: u64, count: u64) -> Addresses {
     /// `sizeof(struct mmsghdr)`: a message header and the count of sent bytes.
     const STRIDE: u64 = 64;
-    let mut found = Vec::new();
-    for index in 0..count.min(16) {
-        let header = at.wrapping_add(index * STRIDE);
-        let (name, length) = (memory::word(tid, header)?, memory::word(tid, header.wrapping_add(8))?);
-        if name != 0 && length & 0xffff_ffff != 0 {
-            found.push(read(tid, name, length)?);
+    /// UIO_MAXIOV: what lies behind is not sent by this call.
+    const MOST: u64 = 1024;
+    let mut found = BTreeSet::new();
+    for index in 0..count.min(MOST) {
+        match of_message(tid, at.wrapping_add(index * STRIDE)) {
+            Ok(address) => found.extend(address),
+            Err(_) => return Addresses { found: found.into_iter().collect(), whole: false },
         }
     }
-    Ok(found)
+    Addresses { found: found.into_iter().collect(), whole: true }
+}
+
+fn of_message(tid: i32, header: u64) -> Result<Option<Address>, Errno> {
+    // Pointer, and length in the lower half of the next word.
+    let mut words = [0; 16];
+    if memory::read(tid, header, &mut words)? < words.len() {
+        return Err(Errno::EFAULT);
+    }
+    let (name, length) = words.split_at(8);
+    let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+    let (name, length) = (number(name), number(length) & 0xffff_ffff);
+    if name == 0 || length == 0 { Ok(None) } else { read(tid, name, length).map(Some) }
 }
 
 #[cfg(test)]

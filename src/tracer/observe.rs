@@ -15,8 +15,9 @@ use crate::vocab::syscall_table::{Class, Last, Pair, PathArgument, Row, Want, ro
 use super::arguments;
 use super::follow::Tracer;
 use super::image;
+use super::known::Stamp;
 use super::resolve::{Reached, descriptor, working_directory};
-use super::task::{Pending, Task, Then};
+use super::task::{Pending, Then};
 
 const O_CREAT: u64 = 0o100;
 const O_EXCL: u64 = 0o200;
@@ -37,10 +38,7 @@ impl Tracer<'_> {
         let call = (entry.arch == NATIVE_ARCH && entry.number & u64::from(X32_BIT) == 0)
             .then(|| Syscall::from_number(entry.number))
             .flatten();
-        // A stop without an end before it: the call was restarted, or the end was not reported.
-        if let Some(task) = self.tasks.get_mut(&tid) {
-            task.pending = None;
-        }
+        self.settle_interrupted(tid, &entry);
         if entry.data & u32::from(TRACE_REFUSE) != 0 {
             let errno = i32::try_from(entry.data & 0xfff).unwrap_or(libc::EPERM);
             self.refuse(tid, &entry, call, errno);
@@ -96,7 +94,7 @@ impl Tracer<'_> {
         if let Some(task) = self.tasks.get_mut(&tid)
             && (task.image.is_some() || pending.as_ref().is_some_and(|p| matches!(p.then, Then::Exec(_))))
         {
-            task.pending = pending;
+            task.pending = pending.map(|pending| Pending { call: identity(entry), ..pending });
         }
     }
 
@@ -157,9 +155,14 @@ impl Tracer<'_> {
         let register = |index: u8| entry.arguments.get(usize::from(index)).copied().unwrap_or(0);
         let (raw, base) = match self.read_path(tid, entry, call, argument) {
             Passed::Path { raw, base } => (raw, base),
-            Passed::Descriptor(fd) if argument.want == Want::Execute => {
+            Passed::Descriptor(fd) if matches!(argument.want, Want::Execute | Want::Attributes) => {
                 let eyes = self.tasks.get_mut(&tid)?.eyes(tid, false);
-                (descriptor(eyes, fd)?, Vec::new())
+                match descriptor(eyes, fd) {
+                    Some(raw) => (raw, Vec::new()),
+                    // Sockets and pipes have attributes and no name.
+                    None if argument.want == Want::Attributes => return None,
+                    None => return Some(only(Fact::Gap { gap: Gap::Unresolved { call, path: String::new() } })),
+                }
             }
             Passed::Nothing | Passed::Descriptor(_) => return None,
             Passed::Lost(gap) => return Some(only(Fact::Gap { gap })),
@@ -188,20 +191,28 @@ impl Tracer<'_> {
         self.buffer = raw;
         let deepest = self.recorder.digest(reached.deepest.as_bytes());
         let mut touches = Vec::new();
-        if creates {
+        if creates || argument.want == Want::Attributes {
             touches.push(deepest);
             self.known.touch(deepest);
         }
+        // What may be searched now shows what is in it.
+        if argument.want == Want::Attributes && reached.kind == Some(FileKind::Dir) {
+            touches.push(self.recorder.digest(reached.path.as_bytes()));
+        }
+        let asked = self.known.stamp(deepest);
         if argument.want == Want::Execute {
             let eyes = self.tasks.get_mut(&tid)?.eyes(tid, false);
             let chain = image::chain(&mut self.resolver, eyes, &base, call, reached);
             let facts = chain.files.first().cloned().map(Fact::Path).into_iter().collect();
-            return Some(Pending { then: Then::Exec(Box::new(chain)), ..pending(facts, None, deepest) });
+            return Some(Pending { then: Then::Exec(Box::new(chain)), ..pending(facts, None, asked) });
         }
         let then = match argument.want {
             Want::Enter => Then::Moved,
-            Want::Remove => Then::Renamed { directory: false },
-            Want::Create if call.name().starts_with("symlink") => Then::Renamed { directory: false },
+            Want::Remove => Then::Renamed {
+                directory: matches!(reached.kind, Some(FileKind::Dir) | None),
+                links: matches!(reached.kind, Some(FileKind::Symlink) | None),
+            },
+            Want::Create if call.name().starts_with("symlink") => Then::Renamed { directory: false, links: true },
             _ => Then::Nothing,
         };
         if argument.want == Want::Enter {
@@ -210,7 +221,7 @@ impl Tracer<'_> {
         let made = made_kind(call, &register);
         let intents = intents(argument.want, flags, reached.kind);
         let facts = intents.into_iter().map(|intent| Fact::Path(path_fact(intent, call, &reached, made))).collect();
-        Some(Pending { touches, then, ..pending(facts, key, deepest) })
+        Some(Pending { touches, then, ..pending(facts, key, asked) })
     }
 
     fn look_at_pair(&mut self, tid: i32, entry: &Entry, call: Syscall, row: &Row, kind: Pair) -> Option<Pending> {
@@ -230,14 +241,17 @@ impl Tracer<'_> {
         let Some(from) = ends.pop().flatten() else {
             let deepest = self.touch(&to);
             let facts = vec![Fact::Path(path_fact(Intent::Create, call, &to, Some(FileKind::File)))];
-            return Some(Pending { touches: vec![deepest], ..pending(facts, None, deepest) });
+            return Some(Pending { touches: vec![deepest], ..pending(facts, None, Stamp::default()) });
         };
         let operation = match kind {
             Pair::Link => PairOperation::Link,
             Pair::Rename(Some(index)) if register(index) & EXCHANGE != 0 => PairOperation::Exchange,
             Pair::Rename(_) => PairOperation::Rename,
         };
-        let directory = [from.kind, to.kind].contains(&Some(FileKind::Dir));
+        // What is not to be seen from here and yet has a name may be either.
+        let is = |kind| from.kind.is_none() || [from.kind, to.kind].contains(&Some(kind));
+        let directory = operation != PairOperation::Link && is(FileKind::Dir);
+        let links = directory || is(FileKind::Symlink);
         let touches = vec![self.touch(&from), self.touch(&to)];
         let mut facts: Vec<Fact> = [&from, &to].into_iter().filter_map(|end| way(call, end)).collect();
         facts.push(Fact::Pair(PairFact {
@@ -249,7 +263,7 @@ impl Tracer<'_> {
             kind: from.kind,
             result: Outcome::Unseen,
         }));
-        Some(Pending { touches, then: Then::Renamed { directory }, ..pending(facts, None, 0) })
+        Some(Pending { touches, then: Then::Renamed { directory, links }, ..pending(facts, None, Stamp::default()) })
     }
 
     fn touch(&mut self, end: &Reached) -> u64 {
@@ -257,67 +271,11 @@ impl Tracer<'_> {
         self.known.touch(directory);
         directory
     }
+}
 
-    /// The end of a call that was waited for; or a stop on the way of a [`Probe`](super::task::Probe).
-    pub(super) fn leave(&mut self, tid: i32) -> Resume {
-        match ptrace::result(tid) {
-            Ok(Some(result)) => self.conclude(tid, result),
-            Ok(None) => self.look_at_probe(tid),
-            // Killed meanwhile: its end follows.
-            Err(_) => {}
-        }
-        self.usual(tid)
-    }
-
-    fn conclude(&mut self, tid: i32, result: i64) {
-        let Some(task) = self.tasks.get_mut(&tid) else { return };
-        let (image, Some(pending)) = (task.image, task.pending.take()) else { return };
-        let outcome = match i32::try_from(-result) {
-            // ERESTARTSYS and kin: a signal came first, and the call is made again.
-            Ok(512..=516) => return,
-            Ok(errno @ 1..=4095) => Outcome::Errno(errno),
-            Ok(_) | Err(_) => Outcome::Ok,
-        };
-        let success = outcome == Outcome::Ok;
-        if let Some(key) = pending.key {
-            self.known.settle(key, success, pending.deepest);
-        }
-        match pending.then {
-            Then::Moved => self.moves += 1,
-            Then::Renamed { directory } if success => {
-                self.resolver.forget();
-                if directory {
-                    self.known.reopen_all();
-                }
-            }
-            Then::Probe(probe) if success => {
-                if let Some(task) = self.tasks.get_mut(&tid) {
-                    task.probe = Some(probe);
-                }
-            }
-            _ => {}
-        }
-        if success {
-            pending.touches.iter().for_each(|directory| self.known.touch(*directory));
-        }
-        let Some(image) = image else { return };
-        for fact in pending.facts {
-            if let Some(fact) = with_result(fact, outcome) {
-                self.recorder.emit(image, fact);
-            }
-        }
-    }
-
-    /// The task is gone: what it was in the middle of was made, perhaps.
-    pub(super) fn abandon(&mut self, task: &mut Task) {
-        let (Some(image), Some(pending)) = (task.image, task.pending.take()) else { return };
-        if matches!(pending.then, Then::Exec(_)) {
-            return;
-        }
-        for fact in pending.facts {
-            self.recorder.emit(image, fact);
-        }
-    }
+/// By what a call that is made again is known.
+pub(super) fn identity(entry: &Entry) -> Option<(u64, [u64; 6])> {
+    Some((entry.number, entry.arguments))
 }
 
 /// A path argument as it was passed.
@@ -333,17 +291,17 @@ enum Passed {
     Lost(Gap),
 }
 
-fn pending(facts: Vec<Fact>, key: Option<u64>, deepest: u64) -> Pending {
-    Pending { facts, key, deepest, touches: Vec::new(), then: Then::Nothing }
+fn pending(facts: Vec<Fact>, key: Option<u64>, asked: Stamp) -> Pending {
+    Pending { facts, key, asked, call: None, touches: Vec::new(), then: Then::Nothing }
 }
 
 /// Waited for without anything to record.
 pub(super) fn nothing() -> Pending {
-    pending(Vec::new(), None, 0)
+    pending(Vec::new(), None, Stamp::default())
 }
 
 pub(super) fn only(fact: Fact) -> Pending {
-    pending(vec![fact], None, 0)
+    pending(vec![fact], None, Stamp::default())
 }
 
 fn follows(last: Last, register: &impl Fn(u8) -> u64) -> bool {
@@ -438,34 +396,6 @@ fn way(call: Syscall, end: &Reached) -> Option<Fact> {
         result: Outcome::Unseen,
     };
     (!end.hops.is_empty()).then_some(Fact::Path(fact))
-}
-
-/// The fact, now that the result is known; `None` if there is nothing to it.
-fn with_result(fact: Fact, outcome: Outcome) -> Option<Fact> {
-    const EEXIST: Outcome = Outcome::Errno(libc::EEXIST);
-    Some(match fact {
-        // What the program learned is that the name is there: so it must be there again, and need not be made.
-        Fact::Path(path) if path.intent == Intent::Create && outcome == EEXIST => {
-            Fact::Path(PathFact { intent: Intent::Look, result: Outcome::Ok, ..path })
-        }
-        // It is not there after all, so it has no type.
-        Fact::Path(path) if path.intent == Intent::Create && outcome != Outcome::Ok => {
-            Fact::Path(PathFact { kind: None, result: outcome, ..path })
-        }
-        Fact::Path(path) => Fact::Path(PathFact { result: outcome, ..path }),
-        Fact::Pair(pair) => Fact::Pair(PairFact { result: outcome, ..pair }),
-        Fact::Connect { endpoint, transport, .. } => {
-            // A connection that is still being made, or was tried before, is one.
-            let result = match outcome {
-                Outcome::Errno(libc::EINPROGRESS | libc::EALREADY | libc::EISCONN) => Outcome::Ok,
-                other => other,
-            };
-            Fact::Connect { endpoint, transport, result }
-        }
-        // The kernel could not read it either.
-        Fact::Gap { .. } | Fact::Listen { .. } if outcome != Outcome::Ok => return None,
-        other => other,
-    })
 }
 
 fn contains(text: &[u8], word: &[u8]) -> bool {

@@ -4,11 +4,15 @@
 //! that were seen to be no symlinks are remembered until something is renamed, removed or linked.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::ffi::OsString;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
 
 use crate::event::Hop;
 use crate::vocab::escape;
@@ -17,6 +21,8 @@ use crate::vocab::path::AbsPath;
 
 /// Symlinks in one path (MAXSYMLINKS in the kernel).
 const MOST_LINKS: usize = 40;
+/// Bytes of a path with its NUL (PATH_MAX in the kernel).
+const LONGEST: usize = 4096;
 /// Remembered directories; beyond it the memory starts anew.
 const MOST_PLAIN: usize = 200_000;
 
@@ -98,7 +104,7 @@ impl Resolver {
         if (last && !follow) || self.plain.contains(&walk.at) || walk.at == b"/proc/thread-self" {
             return Some(());
         }
-        match nix::fcntl::readlink(&outside(eyes, &walk.at)) {
+        match nix::fcntl::readlink(outside(eyes, &walk.at).as_ref()) {
             Ok(text) => self.link(eyes, walk, before, &text.into_vec()),
             // No symlink.
             Err(Errno::EINVAL) => {
@@ -143,44 +149,84 @@ impl Resolver {
     }
 }
 
+/// A name that can be opened from here, as long as this lives.
+#[derive(Debug)]
+pub(super) struct Outside {
+    name: PathBuf,
+    _start: Option<OwnedFd>,
+}
+
+impl AsRef<Path> for Outside {
+    fn as_ref(&self) -> &Path {
+        &self.name
+    }
+}
+
 /// How `path`, seen with `eyes`, is opened from here.
-pub(super) fn outside(eyes: Eyes, path: &[u8]) -> PathBuf {
-    let mut out = match path.strip_prefix(b"/proc/self") {
-        Some(rest) if rest.is_empty() || rest.starts_with(b"/") => {
-            let mut out = format!("/proc/{}", eyes.pid).into_bytes();
-            out.extend_from_slice(rest);
-            return std::ffi::OsString::from_vec(out).into();
-        }
-        _ => match path.strip_prefix(b"/proc/thread-self") {
-            Some(rest) if rest.is_empty() || rest.starts_with(b"/") => {
-                let mut out = format!("/proc/{}/task/{}", eyes.pid, eyes.tid).into_bytes();
-                out.extend_from_slice(rest);
-                return std::ffi::OsString::from_vec(out).into();
-            }
-            _ => format!("/proc/{}/root", eyes.tid).into_bytes(),
-        },
+pub(super) fn outside(eyes: Eyes, path: &[u8]) -> Outside {
+    let beneath = |own: &[u8]| path.strip_prefix(own).filter(|rest| rest.is_empty() || rest.starts_with(b"/"));
+    let (top, rest) = if let Some(rest) = beneath(b"/proc/self") {
+        (format!("/proc/{}", eyes.pid), rest)
+    } else if let Some(rest) = beneath(b"/proc/thread-self") {
+        (format!("/proc/{}/task/{}", eyes.pid, eyes.tid), rest)
+    } else {
+        (format!("/proc/{}/root", eyes.tid), if path.is_empty() { b"/".as_slice() } else { path })
     };
-    out.extend_from_slice(if path.is_empty() { b"/" } else { path });
-    std::ffi::OsString::from_vec(out).into()
+    let mut name = top.into_bytes();
+    name.extend_from_slice(rest);
+    let mut start = None;
+    // What is short enough for the task may be too long from here.
+    while name.len() >= LONGEST
+        && let Some(nearer) = nearer(&name)
+    {
+        (name, start) = (nearer.0, Some(nearer.1));
+    }
+    Outside { name: OsString::from_vec(name).into(), _start: start }
+}
+
+/// The same name from a directory on its way.
+fn nearer(name: &[u8]) -> Option<(Vec<u8>, OwnedFd)> {
+    let cut = name.get(..LONGEST - 1)?.iter().rposition(|&b| b == b'/').filter(|cut| *cut > 32)?;
+    let (way, rest) = name.split_at_checked(cut)?;
+    let start = nix::fcntl::open(way, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
+    let mut name = format!("/proc/self/fd/{}", start.as_raw_fd()).into_bytes();
+    name.extend_from_slice(rest);
+    Some((name, start))
 }
 
 /// The directory that a descriptor of a task stands for; `None` when it is none.
 pub(super) fn descriptor(eyes: Eyes, fd: i32) -> Option<Vec<u8>> {
-    named(std::fs::read_link(format!("/proc/{}/fd/{fd}", eyes.pid)).or_else(|_| {
+    named(eyes, &format!("/proc/{}/fd/{fd}", eyes.pid)).unwrap_or_else(|_| {
         // The list of descriptors of a non-dumpable process belongs to root; the descriptor itself can be fetched.
-        use std::os::fd::AsRawFd as _;
-        let own = crate::sys::peer::descriptor(eyes.pid, fd)?;
-        std::fs::read_link(format!("/proc/self/fd/{}", own.as_raw_fd()))
-    }))
+        let own = crate::sys::peer::descriptor(eyes.pid, fd).ok()?;
+        named(eyes, &format!("/proc/self/fd/{}", own.as_raw_fd())).ok()?
+    })
+}
+
+/// Whether a process has a descriptor of that number; where it cannot be told, it has.
+pub(super) fn is_open(pid: i32, fd: i32) -> bool {
+    let absent = |error: std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
+    !std::fs::read_link(format!("/proc/{pid}/fd/{fd}")).is_err_and(absent)
 }
 
 /// The working directory of a task.
 pub(super) fn working_directory(eyes: Eyes) -> Option<Vec<u8>> {
-    named(std::fs::read_link(format!("/proc/{}/cwd", eyes.tid)))
+    named(eyes, &format!("/proc/{}/cwd", eyes.tid)).ok()?
 }
 
-fn named(link: std::io::Result<PathBuf>) -> Option<Vec<u8>> {
-    link.ok().map(|path| path.into_os_string().into_vec()).filter(|path| path.first() == Some(&b'/'))
+/// The path behind a door of /proc; `None` when what lies behind has none.
+fn named(eyes: Eyes, door: &str) -> std::io::Result<Option<Vec<u8>>> {
+    let path = std::fs::read_link(door)?.into_os_string().into_vec();
+    // The kernel's word for "removed" may also be part of a name.
+    if path.ends_with(b" (deleted)") && !is_same(Path::new(door), outside(eyes, &path).as_ref()) {
+        return Ok(None);
+    }
+    Ok((path.first() == Some(&b'/')).then_some(path))
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    let identity = |path| std::fs::metadata(path).map(|meta| (meta.dev(), meta.ino()));
+    matches!((identity(one), identity(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 pub(super) fn kind_of(kind: std::fs::FileType) -> FileKind {

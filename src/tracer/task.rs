@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::event::{Fact, ImageId};
 
 use super::image::Chain;
+use super::known::Stamp;
 use super::resolve::Eyes;
 
 /// One thread.
@@ -24,8 +25,10 @@ pub(super) struct Task {
     pub(super) inside: Option<i32>,
     /// The call that it is in, when its result is waited for.
     pub(super) pending: Option<Pending>,
-    /// A datagram socket that it connected, and what is not yet known of it.
-    pub(super) probe: Option<Probe>,
+    /// A call that a signal interrupted: made again by the kernel, or given up.
+    pub(super) interrupted: Option<Box<Interrupted>>,
+    /// Datagram sockets that it connected, and of which it is not yet known whether anything is sent.
+    pub(super) probes: Vec<Probe>,
 }
 
 impl Task {
@@ -42,8 +45,10 @@ pub(super) struct Pending {
     pub(super) facts: Vec<Fact>,
     /// Under which the answer is remembered; `None` for what is never the same twice.
     pub(super) key: Option<u64>,
-    /// Directory that decides whether a negative answer still holds.
-    pub(super) deepest: u64,
+    /// What a remembered answer rests on.
+    pub(super) asked: Stamp,
+    /// Number and arguments, by which a call that is made again is known; `None` where that is not asked.
+    pub(super) call: Option<(u64, [u64; 6])>,
     /// Directories in which a success makes or takes names.
     pub(super) touches: Vec<u64>,
     pub(super) then: Then,
@@ -57,12 +62,24 @@ pub(super) enum Then {
     Moved,
     /// A name is another object now: no remembered directory can be trusted.
     Renamed {
-        /// A directory was moved: what was absent beneath it may be there.
+        /// A directory was moved or removed: what was absent beneath it may be there, and who works in it is elsewhere.
         directory: bool,
+        /// A symlink came or went, or a directory with symlinks in it may have: paths lead elsewhere.
+        links: bool,
     },
     Exec(Box<Chain>),
-    /// Whether anything is sent on this descriptor is to be seen.
-    Probe(Probe),
+    /// A datagram socket has this peer now, or (`None`) has no more any.
+    Connected {
+        fd: u64,
+        probe: Option<Probe>,
+    },
+}
+
+/// A call whose end is not known, and the calls after which it counts as given up.
+#[derive(Debug)]
+pub(super) struct Interrupted {
+    pub(super) pending: Pending,
+    pub(super) left: u8,
 }
 
 /// A connected datagram socket: an endpoint only if something is sent.
