@@ -364,6 +364,15 @@ fn a_directory_renamed_under_the_one_who_works_in_it_is_known_by_its_new_name() 
 }
 
 #[test]
+fn a_working_directory_entered_again_is_where_relative_paths_start() {
+    let scratch = Scratch::new("again");
+    let run = done(&scratch, "enter-again");
+    for name in ["one/first", "two/second", "one/third", "made/fourth"] {
+        assert!(run.has(&scratch.at(name), Intent::Read, Outcome::Ok), "{name}");
+    }
+}
+
+#[test]
 fn a_directory_renamed_under_a_descriptor_is_known_by_its_new_name() {
     let scratch = Scratch::new("under-fd");
     let run = done(&scratch, "rename-under-descriptor");

@@ -179,8 +179,9 @@ impl Tracer<'_> {
         let stable = !raw.starts_with(b"/proc/") && !raw.starts_with(b"/dev/") && !base.starts_with(b"/proc/");
         let key = (stable && argument.want != Want::Execute)
             .then(|| self.recorder.digest((image, call.number(), flags, follow, &base, &raw)));
-        // Made again, a name opens other questions again: what makes names is always seen to its end.
-        if !creates && key.is_some_and(|key| self.known.is_settled(key)) {
+        // Done again, a change opens other questions again: it is always seen to its end.
+        let changes = creates || matches!(argument.want, Want::Enter | Want::Remove | Want::Attributes);
+        if !changes && key.is_some_and(|key| self.known.is_settled(key)) {
             self.buffer = raw;
             return None;
         }
