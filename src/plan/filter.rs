@@ -34,8 +34,11 @@ pub fn filter(profile: &Profile) -> Result<FilterSpec, PlanError> {
         };
         (call, action)
     });
+    // The map is ordered by name, which is no field of a call: sorted by names that are looked up once, it is made in one go.
+    let mut calls: Vec<_> = calls.map(|(call, action)| (call.name(), call, action)).collect();
+    calls.sort_unstable_by_key(|(name, ..)| *name);
     let mut spec = FilterSpec {
-        calls: calls.collect(),
+        calls: calls.into_iter().map(|(_, call, action)| (call, action)).collect(),
         default: Action::Report(libc_enosys()),
         unknown: Action::Refuse(libc_enosys()),
         rules: refusals(Action::Report),

@@ -164,12 +164,13 @@ fn become_agent(launch: &Launch<'_>, control: &OwnedFd) -> Result<std::convert::
     // A fork of the supervisor has the supervisor's memory description, in which a tracer without privileges could not
     // attach to a non-dumpable task.
     process::set_dumpable(Dumpable::Yes).map_err(at(Step::Dumpable))?;
+    // Told here, awaited below: the supervisor's answer is on its way while the rest is given up.
+    socket::send(control, &[word::PAYLOAD], None).map_err(at(Step::Channel))?;
     nix::unistd::chdir(launch.workdir.as_c_str()).map_err(at(Step::WorkingDirectory))?;
     process::new_session_keyring().map_err(at(Step::Keyring))?;
     process::no_new_privileges().map_err(at(Step::NoNewPrivileges))?;
     process::drop_capabilities().map_err(at(Step::Capabilities))?;
     process::close_on_exec_from(3).map_err(at(Step::Descriptors))?;
-    socket::send(control, &[word::PAYLOAD], None).map_err(at(Step::Channel))?;
     match socket::receive(control) {
         Ok(Some(_)) => {}
         Ok(None) | Err(_) => process::exit_now(125),
