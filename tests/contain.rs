@@ -42,6 +42,11 @@ fn target() -> Scratch {
 
 /// Runs `script` natively on one target and while learning on another; `succeeded` judges by what is left behind.
 fn attack(script: &str, succeeded: impl Fn(&Scratch) -> bool) {
+    attack_on(target, script, succeeded);
+}
+
+/// The same on a target of another kind.
+fn attack_on(target: impl Fn() -> Scratch, script: &str, succeeded: impl Fn(&Scratch) -> bool) {
     need!(UserNamespaces);
     let control = target();
     let native = control.command("sh").args(["-c", script]).output().unwrap();
@@ -202,6 +207,115 @@ fn a_set_user_id_bit_cannot_be_left_behind() {
 fn a_file_system_cannot_be_mounted() {
     let script = "mkdir m; unshare -rm sh -c 'mount -t tmpfs none m && echo yes > mounted'";
     attack(script, |scratch| scratch.project().join("mounted").exists());
+}
+
+/// A target whose start-up file, hook and keys are symlinks to where a collection of dotfiles keeps them.
+fn linked() -> Scratch {
+    use std::os::unix::fs::symlink;
+    let scratch = target();
+    scratch.home_file("dotfiles/zshrc", "# mine\n");
+    scratch.home_file("dotfiles/config-fish/config.fish", "# mine\n");
+    scratch.home_file("dotfiles/hook", "#!/bin/sh\n");
+    scratch.home_file("dotfiles/tool", "#!/bin/sh\n");
+    std::fs::create_dir_all(scratch.outside("data/gnupg")).unwrap();
+    std::fs::write(scratch.outside("data/gnupg/key"), "PRIVATE KEY\n").unwrap();
+    scratch.home_file("dotfiles/id_rsa", "PRIVATE KEY\n");
+    let home = scratch.home();
+    symlink("dotfiles/zshrc", home.join(".zshrc")).unwrap();
+    symlink("../dotfiles/config-fish", home.join(".config/fish")).unwrap();
+    symlink("../../dotfiles/tool", home.join(".local/bin/linked")).unwrap();
+    symlink(scratch.outside("data/gnupg"), home.join(".gnupg")).unwrap();
+    symlink("../dotfiles/id_rsa", home.join(".ssh/id_rsa")).unwrap();
+    symlink(home.join("dotfiles/hook"), scratch.project().join(".git/hooks/post-commit")).unwrap();
+    scratch
+}
+
+fn planted(path: impl AsRef<Path>) -> bool {
+    read(path).contains("planted")
+}
+
+#[test]
+fn a_start_up_file_that_is_a_symlink_cannot_be_changed_where_it_leads() {
+    attack_on(linked, "echo planted >> ~/.zshrc; echo planted >> ~/dotfiles/zshrc", |scratch| {
+        planted(scratch.home().join(".zshrc"))
+    });
+}
+
+#[test]
+fn a_start_up_file_that_is_a_symlink_cannot_be_replaced() {
+    attack_on(
+        linked,
+        "echo planted > ~/new; mv -f ~/new ~/.zshrc; rm -f ~/.zshrc; echo planted > ~/.zshrc",
+        |scratch| planted(scratch.home().join(".zshrc")),
+    );
+}
+
+#[test]
+fn a_start_up_file_that_is_a_symlink_cannot_be_changed_by_renaming_where_it_leads() {
+    attack_on(linked, "mv ~/dotfiles ~/old; mkdir ~/dotfiles; echo planted > ~/dotfiles/zshrc", |scratch| {
+        planted(scratch.home().join(".zshrc"))
+    });
+}
+
+#[test]
+fn a_start_up_directory_that_is_a_symlink_cannot_be_planted_into() {
+    let script = "echo planted >> ~/.config/fish/config.fish; echo planted >> ~/dotfiles/config-fish/config.fish; \
+                  mkdir ~/f; echo planted > ~/f/config.fish; ln -sfT ~/f ~/.config/fish";
+    attack_on(linked, script, |scratch| planted(scratch.home().join(".config/fish/config.fish")));
+}
+
+#[test]
+fn what_a_program_on_the_users_path_or_a_hook_links_to_cannot_be_changed() {
+    attack_on(linked, "echo planted >> ~/dotfiles/tool", |scratch| planted(scratch.home().join(".local/bin/linked")));
+    attack_on(linked, "echo planted >> ~/dotfiles/hook", |scratch| {
+        planted(scratch.project().join(".git/hooks/post-commit"))
+    });
+}
+
+#[test]
+fn a_vault_that_is_a_symlink_cannot_be_read_where_it_leads() {
+    attack_on(linked, "cat ~/.gnupg/key ../../../data/gnupg/key > stolen", stolen);
+    attack_on(linked, "cat ~/.ssh/id_rsa ~/dotfiles/id_rsa > stolen", stolen);
+}
+
+#[test]
+fn a_vault_cannot_be_renamed_away_with_its_cover_for_the_next_run_to_read() {
+    let place = || {
+        let scratch = target();
+        scratch.home_file(".config/gcloud/key", "PRIVATE KEY\n");
+        std::fs::remove_dir_all(scratch.home().join(".config/systemd")).unwrap();
+        scratch
+    };
+    // What a first run left is what a second one finds.
+    attack_on(place, "mv ~/.config ~/old; cat ~/old/gcloud/key > stolen", |scratch| {
+        stolen(scratch) || scratch.home().join("old/gcloud").exists()
+    });
+}
+
+#[test]
+fn the_project_cannot_be_renamed_away_to_put_another_in_its_place() {
+    let script =
+        "mv ~/src ~/old; mkdir -p ~/src/project/.git/hooks; echo planted > ~/src/project/.git/hooks/pre-commit";
+    attack(script, |scratch| planted(scratch.project().join(".git/hooks/pre-commit")));
+}
+
+#[test]
+fn the_repository_of_a_worktree_cannot_be_given_a_command() {
+    let worktree = || {
+        let scratch = target();
+        std::fs::remove_dir_all(scratch.project().join(".git")).unwrap();
+        scratch.file(".git", "gitdir: ../main/.git/worktrees/w\n");
+        scratch.home_file("src/main/.git/config", "[core]\n");
+        scratch.home_file("src/main/.git/worktrees/w/commondir", "../..\n");
+        scratch
+    };
+    let script = "echo planted >> ../main/.git/config; echo planted > ../main/.git/worktrees/w/commondir; echo planted > new; mv -f new .git";
+    attack_on(worktree, script, |scratch| {
+        let main = scratch.home().join("src/main/.git");
+        planted(main.join("config"))
+            || planted(main.join("worktrees/w/commondir"))
+            || planted(scratch.project().join(".git"))
+    });
 }
 
 #[test]

@@ -260,19 +260,49 @@ pub fn private_tmp(roots: &crate::vocab::location::Roots) -> Vec<AbsPath> {
     shared.iter().cloned().chain(own).collect()
 }
 
-/// Read-only binds over `guarded` names that lie in a writable directory, and pins on the directories between, so that none
-/// of them can be renamed away with its guards and be made anew. Parents come first.
+/// Read-only binds over `guarded` names that lie in a writable directory.
 fn guards(guarded: &BTreeSet<AbsPath>, writable_above: &dyn Fn(&AbsPath) -> Option<AbsPath>) -> Vec<MountStep> {
-    let mut pins = BTreeSet::new();
     let mut names: Vec<&AbsPath> = Vec::new();
     for name in guarded {
-        let Some(top) = writable_above(name) else { continue };
-        if names.iter().any(|above| name.is_beneath(above)) {
-            continue;
+        if writable_above(name).is_some() && !names.iter().any(|above| name.is_beneath(above)) {
+            names.push(name);
         }
-        pins.extend(name.ancestors().take_while(|dir| *dir != top && dir.is_beneath(&top)));
-        names.push(name);
     }
-    let pins = pins.into_iter().map(|target| MountStep::Pin { target });
-    pins.chain(names.into_iter().map(|target| MountStep::Guard { target: target.clone() })).collect()
+    names.into_iter().map(|target| MountStep::Guard { target: target.clone() }).collect()
+}
+
+/// The steps in an order in which none hides another, with pins: whatever is mounted within a writable directory could be
+/// renamed away by way of its parents, to be found without its mount by the next run, or to make room for another.
+fn arrange(mut steps: Vec<MountStep>) -> Vec<MountStep> {
+    let mounts: BTreeMap<AbsPath, bool> = steps
+        .iter()
+        .filter_map(|step| match step {
+            MountStep::Bind { target, writable, .. } => Some((target.clone(), *writable)),
+            MountStep::Guard { target }
+            | MountStep::Tmpfs { target, .. }
+            | MountStep::Cover { target }
+            | MountStep::Copy { target } => Some((target.clone(), false)),
+            _ => None,
+        })
+        .collect();
+    let mut pins = BTreeSet::new();
+    for name in mounts.keys() {
+        let between: Vec<AbsPath> = name.ancestors().take_while(|dir| !mounts.contains_key(dir)).collect();
+        let top = between.last().map_or_else(|| name.parent(), AbsPath::parent);
+        if top.and_then(|top| mounts.get(&top).copied()) == Some(true) {
+            pins.extend(between);
+        }
+    }
+    steps.retain(|step| !matches!(step, MountStep::Pin { .. }));
+    steps.extend(pins.into_iter().map(|target| MountStep::Pin { target }));
+    // Parents first. Of two at one place a pin is the host's directory as it is, and a cover the last word.
+    steps.sort_by_key(|step| {
+        let rank = match step {
+            MountStep::Pin { .. } => 0u8,
+            MountStep::Cover { .. } => 2,
+            _ => 1,
+        };
+        (step.target().map_or(1, |target| target.components().count()), rank)
+    });
+    steps
 }

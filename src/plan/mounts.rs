@@ -131,7 +131,7 @@ pub fn plan(
         mode: Mode::Enforce,
         identity: host.identity,
         root: RootStyle::Empty,
-        mounts: steps,
+        mounts: super::arrange(steps),
         workdir: host.workdir.clone(),
         program,
         argv,

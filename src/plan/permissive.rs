@@ -30,6 +30,8 @@ pub struct Options {
     pub network: Network,
     /// Whether every call is stopped.
     pub exact: bool,
+    /// Where places of the vault really lie, when a symlink is in their place or in them.
+    pub aliases: BTreeMap<AbsPath, BTreeSet<AbsPath>>,
 }
 
 /// The row of the vault that `path` falls under, if it does.
@@ -38,7 +40,7 @@ pub fn vault_row(path: &AbsPath, roots: &Roots) -> Option<&'static Row> {
 }
 
 /// The places of the vault on this machine, whether they exist or not.
-fn vault_places(roots: &Roots) -> Vec<AbsPath> {
+pub fn vault_places(roots: &Roots) -> Vec<AbsPath> {
     let vault = table().iter().filter(|row| row.sensitivity == Sensitivity::Vault);
     let place = |row: &Row| match row.place {
         Place::At(base, rest) => roots.get(base)?.join(rest).ok(),
@@ -69,12 +71,13 @@ pub fn plan(host: &Host, options: Options) -> Plan {
     }));
     let writable_above = |path: &AbsPath| writable.iter().rev().find(|top| path.is_beneath(top)).cloned();
     steps.extend(super::guards(&options.guarded, &writable_above));
-    let vault = vault_places(&host.roots).into_iter();
-    let closed =
-        vault.filter(|place| host.look(place).is_some() && !options.opened.iter().any(|open| place.is_beneath(open)));
+    let vault = vault_places(&host.roots).into_iter().filter(|place| host.look(place).is_some());
+    let vault: BTreeSet<AbsPath> = vault
+        .flat_map(|place| options.aliases.get(&place).cloned().unwrap_or_else(|| BTreeSet::from([place])))
+        .collect();
+    let closed = vault.into_iter().filter(|place| !options.opened.iter().any(|open| place.is_beneath(open)));
     for place in closed {
         let partly: Vec<&AbsPath> = options.opened.iter().filter(|open| open.is_beneath(&place)).collect();
-        // A directory that is renamed away takes its cover along, and what is beneath it stays hidden.
         if partly.is_empty() {
             steps.push(MountStep::Cover { target: place });
             continue;
@@ -92,7 +95,7 @@ pub fn plan(host: &Host, options: Options) -> Plan {
         mode: Mode::Learn,
         identity: host.identity,
         root: RootStyle::HostReadOnly,
-        mounts: steps,
+        mounts: super::arrange(steps),
         workdir: host.workdir.clone(),
         program: options.program,
         argv: options.argv,

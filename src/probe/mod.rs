@@ -1,4 +1,5 @@
 //! Looks at this machine: the places that a plan names, and the kernel features, each tried for real.
 
 pub mod features;
+pub mod links;
 pub mod places;

@@ -9,6 +9,8 @@ use crate::vocab::location::{Base, Roots};
 use crate::vocab::path::AbsPath;
 use crate::vocab::sensitivity::{Place, Sensitivity, table};
 
+use super::links;
+
 /// Directories below a project in which repositories and their settings are looked for, and entries that are looked at.
 const DEPTH: usize = 6;
 const ENTRIES: usize = 50_000;
@@ -20,7 +22,7 @@ pub fn look(places: &[AbsPath]) -> BTreeMap<AbsPath, Option<Seen>> {
     places.iter().map(|place| (place.clone(), look_at(place))).collect()
 }
 
-fn look_at(place: &AbsPath) -> Option<Seen> {
+pub(super) fn look_at(place: &AbsPath) -> Option<Seen> {
     let path = place.to_path_buf();
     let meta = std::fs::symlink_metadata(&path).ok()?;
     let kind = match meta.mode() & libc::S_IFMT {
@@ -39,7 +41,7 @@ fn look_at(place: &AbsPath) -> Option<Seen> {
 }
 
 /// Names that exist and that the host executes or obeys: in the home directory, and anywhere in the project down to a depth
-/// at which a search is still quick. Symlinks are not followed.
+/// at which a search is still quick. Where symlinks are on the way, they are names too, and so is where they lead.
 pub fn host_executed(roots: &Roots) -> BTreeSet<AbsPath> {
     let mut found = BTreeSet::new();
     let mut anywhere: BTreeMap<Base, Vec<&'static str>> = BTreeMap::new();
@@ -49,7 +51,7 @@ pub fn host_executed(roots: &Roots) -> BTreeSet<AbsPath> {
             Place::At(base, rest) => {
                 let list = || roots.get(base).map(|top| (top.clone(), Names::of(&top)));
                 let top = tops.entry(base).or_insert_with(list).as_ref().filter(|(_, names)| names.may_hold(rest));
-                found.extend(top.and_then(|(top, _)| top.join(rest).ok()).filter(is_plain));
+                found.extend(top.and_then(|(top, _)| top.join(rest).ok()));
             }
             Place::Anywhere(base, sequence) => anywhere.entry(base).or_default().push(sequence),
         }
@@ -60,12 +62,19 @@ pub fn host_executed(roots: &Roots) -> BTreeSet<AbsPath> {
             search(&top, &sequences, DEPTH, &mut left, &mut found);
         }
     }
-    found
-}
-
-/// Exists, and is no symlink: a link is guarded where it leads, or not at all.
-fn is_plain(place: &AbsPath) -> bool {
-    place.to_path_buf().symlink_metadata().is_ok_and(|meta| !meta.is_symlink())
+    let mut all = BTreeSet::new();
+    for name in found {
+        let (hops, end) = links::resolve(&name);
+        let Some(end) = end else { continue };
+        all.extend(hops);
+        for link in links::links_within(&end) {
+            let (hops, target) = links::resolve(&link);
+            all.extend(hops.into_iter().chain(target));
+        }
+        all.insert(end);
+    }
+    all.retain(|place| !links::holds_a_root(place, roots));
+    all
 }
 
 /// What a directory holds, so that one reading answers for the hundred names that it mostly does not hold.
@@ -108,10 +117,18 @@ impl Names {
     }
 }
 
+/// By lstat(2): a symlink that leads nowhere is a name too.
+fn exists(place: &AbsPath) -> bool {
+    place.to_path_buf().symlink_metadata().is_ok()
+}
+
 fn search(dir: &AbsPath, sequences: &[&str], depth: usize, left: &mut usize, found: &mut BTreeSet<AbsPath>) {
     let (names, below) = list(dir, left);
     let here = sequences.iter().filter(|sequence| names.may_hold(sequence));
-    found.extend(here.filter_map(|sequence| dir.join(sequence).ok()).filter(is_plain));
+    found.extend(here.filter_map(|sequence| dir.join(sequence).ok()).filter(exists));
+    if names.may_hold(".git") {
+        found.extend(links::git_elsewhere(dir));
+    }
     if depth > 0 {
         for dir in below {
             search(&dir, sequences, depth - 1, left, found);

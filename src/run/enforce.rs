@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use crate::diff::{self, Change};
 use crate::event::{Denial, ExitStatus};
-use crate::plan::Plan;
 use crate::plan::mounts::{self, PlanError};
+use crate::plan::{MountStep, Plan};
 use crate::sandbox::{self, StartError};
 use crate::store::{Store, StoreError};
 use crate::vocab::escape;
@@ -193,6 +193,11 @@ pub fn enforce(
             .mode(0o700)
             .create(path.to_path_buf())
             .map_err(|source| EnforceError::Create { path: path.clone(), source })?;
+    }
+    // Were it missing, the agent could make it, where a grant holds its place, and put approvals into it.
+    let state = &surroundings.state_dir;
+    if prepared.plan.mounts.iter().any(|step| matches!(step, MountStep::Cover { target } if target == state)) {
+        Store::open(&state.to_path_buf(), surroundings.identity.uid)?;
     }
     // What was made just now is not the agent's doing.
     let made = (!prepared.plan.create.is_empty()).then(|| surroundings.host_executed());

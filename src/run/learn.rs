@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::event::{Denial, Event, ExitStatus, Fact, Gap, ImageId, Tally};
 use crate::plan::{self, Network, Plan};
+use crate::probe::links;
 use crate::profile::Profile;
 use crate::reduce::{self, Note};
 use crate::sandbox::{self, StartError};
@@ -302,11 +303,12 @@ fn permissive_plan(
     profile: &std::path::Path,
 ) -> Plan {
     let guarded = surroundings.host_executed();
-    let mut places = plan::permissive::wanted_paths(&surroundings.roots);
-    places.extend(guarded.iter().cloned());
-    places.extend(AbsPath::try_from(profile).ok());
+    let vault = plan::permissive::vault_places(&surroundings.roots);
+    let mut wanted = plan::permissive::wanted_paths(&surroundings.roots);
+    wanted.extend(guarded.iter().cloned());
+    wanted.extend(AbsPath::try_from(profile).ok());
     plan::permissive::plan(
-        &surroundings.host(&places),
+        &surroundings.host(&wanted),
         plan::permissive::Options {
             program,
             argv: request.command.clone(),
@@ -314,6 +316,7 @@ fn permissive_plan(
             guarded,
             network: request.network,
             exact: request.detail == Detail::Exact,
+            aliases: vault.iter().map(|place| (place.clone(), links::aliases(place, &surroundings.roots))).collect(),
         },
     )
 }

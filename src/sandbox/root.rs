@@ -16,7 +16,8 @@ use nix::sys::stat::{Mode, mkdirat};
 
 use crate::plan::{MountStep, RootStyle};
 use crate::sys::mount::{
-    Attributes, Depth, attach, clone_tree, open_beneath, pivot_to_working_directory, set_attributes,
+    Attributes, Depth, attach, clone_tree, open_beneath, open_beneath_or_link, pivot_to_working_directory,
+    set_attributes,
 };
 use crate::vocab::path::AbsPath;
 
@@ -135,7 +136,17 @@ impl<'a> Root<'a> {
 
     fn furnish(&mut self, index: usize, step: &MountStep) -> Result<(), Failure> {
         match step {
-            MountStep::Bind { target, .. } | MountStep::Guard { target } | MountStep::Pin { target } => {
+            MountStep::Guard { target } => {
+                let Some(tree) = self.sources.get_mut(index).and_then(Option::take) else {
+                    return Err(at(Step::Sources)(Errno::EBADF));
+                };
+                let path = CString::new(target.as_bytes()).map_err(|_| at(Step::Mount)(Errno::EINVAL))?;
+                let target = open_beneath_or_link(&self.base, &path).map_err(at(Step::Mount))?;
+                attach(&tree, &target).map_err(at(Step::Mount))
+            }
+            // A directory that does not exist cannot be renamed away.
+            MountStep::Pin { .. } if self.sources.get(index).is_none_or(Option::is_none) => Ok(()),
+            MountStep::Bind { target, .. } | MountStep::Pin { target } => {
                 let Some(tree) = self.sources.get_mut(index).and_then(Option::take) else {
                     return Err(at(Step::Sources)(Errno::EBADF));
                 };
@@ -330,7 +341,14 @@ fn open_source(host: &OwnedFd, index: usize, step: &MountStep) -> Result<Option<
     let wrong = |errno| Failure { step: Step::Sources, errno, mount: Some(index) };
     let source = CString::new(source.as_bytes()).map_err(|_| wrong(Errno::EINVAL))?;
     // By openat2 first: a symlink anywhere on the way would mean that the place is no longer what the plan looked at.
-    let place = open_beneath(host, &source).map_err(wrong)?;
+    let place = match step {
+        MountStep::Guard { .. } => open_beneath_or_link(host, &source),
+        _ => open_beneath(host, &source),
+    };
+    if matches!((step, &place), (MountStep::Pin { .. }, Err(Errno::ENOENT))) {
+        return Ok(None);
+    }
+    let place = place.map_err(wrong)?;
     let tree = crate::sys::mount::clone_place(&place, Depth::Recursive).map_err(wrong)?;
     let attributes = Attributes::NO_SUID.and(Attributes::NO_DEV);
     let attributes = if writable { attributes } else { attributes.and(Attributes::READ_ONLY) };

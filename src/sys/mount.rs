@@ -136,6 +136,15 @@ pub fn pivot_to_working_directory() -> Result<(), Errno> {
 
 /// Opens `path` below `root` for use as a place (O_PATH), refusing to go through any symlink (openat2(2), Linux 5.6).
 pub fn open_beneath(root: impl AsFd, path: &CStr) -> Result<OwnedFd, Errno> {
+    resolve_beneath(root, path, 0)
+}
+
+/// The same, but a symlink at the very end is opened itself: it can be mounted over itself, which keeps its name as it is.
+pub fn open_beneath_or_link(root: impl AsFd, path: &CStr) -> Result<OwnedFd, Errno> {
+    resolve_beneath(root, path, libc::O_NOFOLLOW)
+}
+
+fn resolve_beneath(root: impl AsFd, path: &CStr, more: libc::c_int) -> Result<OwnedFd, Errno> {
     #[repr(C)]
     struct How {
         flags: u64,
@@ -144,7 +153,7 @@ pub fn open_beneath(root: impl AsFd, path: &CStr) -> Result<OwnedFd, Errno> {
     }
     const RESOLVE_NO_SYMLINKS: u64 = 0x04;
     const RESOLVE_IN_ROOT: u64 = 0x10;
-    let flags = u64::from((libc::O_PATH | libc::O_CLOEXEC).cast_unsigned());
+    let flags = u64::from((libc::O_PATH | libc::O_CLOEXEC | more).cast_unsigned());
     let how = How { flags, mode: 0, resolve: RESOLVE_NO_SYMLINKS | RESOLVE_IN_ROOT };
     // SAFETY: `path` is NUL-terminated and `how` a whole `struct open_how` of the size passed; the kernel copies both.
     let raw = unsafe {

@@ -441,6 +441,11 @@ pub fn table() -> &'static [Row] {
         row(At(Base::Root, "etc/init.d"), HostExecutes, "this machine runs it"),
         // In any project.
         row(Anywhere(Base::Project, ".git/hooks"), HostExecutes, "git runs it outside the sandbox"),
+        row(
+            Anywhere(Base::Project, ".git/commondir"),
+            HostExecutes,
+            "git takes its configuration from where it points",
+        ),
         row(Anywhere(Base::Project, ".git/config"), HostExecutes, "git runs it outside the sandbox"),
         row(Anywhere(Base::Project, ".git/config.worktree"), HostExecutes, "git runs it outside the sandbox"),
         row(Anywhere(Base::Project, ".git/modules"), HostExecutes, "git runs it outside the sandbox"),
