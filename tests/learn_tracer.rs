@@ -341,7 +341,7 @@ fn local(port: u16) -> Endpoint {
 fn a_link_that_leads_elsewhere_after_a_success_is_seen_again() {
     let scratch = Scratch::new("repoint");
     let run = done(&scratch, "repoint-link");
-    for name in ["a/file", "b/file", "c/file", "link/file"] {
+    for name in ["a/file", "b/file", "c/file", "link/file", "plain", "target"] {
         assert!(run.has(&scratch.at(name), Intent::Read, Outcome::Ok), "{name}");
     }
 }

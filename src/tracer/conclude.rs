@@ -52,12 +52,12 @@ impl Tracer<'_> {
         if !outcome.may_have_succeeded() {
             return;
         }
-        if let Then::Renamed { directory, links } = then {
+        if let Then::Renamed { arrived, left, links } = then {
             self.resolver.forget();
-            if *directory {
+            if *arrived {
                 self.known.reopen_all();
-                self.moves += 1;
             }
+            self.moves += u64::from(*left);
             if *links {
                 self.known.relinked();
             }

@@ -1,7 +1,7 @@
 //! Which questions are answered: a success until a link may lead elsewhere, a failure until a name is made in the directory
 //! that decided it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What an answer rests on, taken when the question is asked: what changes before the answer comes is a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,6 +24,9 @@ pub(super) struct Known {
     answers: BTreeMap<u64, Answer>,
     /// Names made per directory.
     made: BTreeMap<u64, u64>,
+    /// Names that were removed or renamed: a symlink in their place leads elsewhere, any other is news to nobody.
+    gone: BTreeSet<u64>,
+    gone_is_whole: bool,
     /// Counts what may have made a name anywhere.
     era: u64,
     /// Counts what may have led a path elsewhere: symlinks that came or went, directories that moved.
@@ -34,7 +37,15 @@ pub(super) struct Known {
 impl Known {
     pub(super) fn new(cap: u64) -> Self {
         let cap = usize::try_from(cap).unwrap_or(usize::MAX);
-        Self { answers: BTreeMap::new(), made: BTreeMap::new(), era: 0, links: 0, cap }
+        Self {
+            answers: BTreeMap::new(),
+            made: BTreeMap::new(),
+            gone: BTreeSet::new(),
+            gone_is_whole: true,
+            era: 0,
+            links: 0,
+            cap,
+        }
     }
 
     /// Whether nothing new can come of asking again.
@@ -72,6 +83,20 @@ impl Known {
     /// Every failure is open again.
     pub(super) fn reopen_all(&mut self) {
         self.era += 1;
+    }
+
+    /// `name` is removed or renamed, or is about to be.
+    pub(super) fn gone(&mut self, name: u64) {
+        if self.gone.len() >= self.cap {
+            self.gone.clear();
+            self.gone_is_whole = false;
+        }
+        self.gone.insert(name);
+    }
+
+    /// Whether `name` may have stood for something else before.
+    pub(super) fn has_gone(&self, name: u64) -> bool {
+        !self.gone_is_whole || self.gone.contains(&name)
     }
 
     /// A path may lead elsewhere: every answer is open again.
@@ -117,5 +142,7 @@ mod tests {
         let mut known = Known::new(10);
         (0..1000).for_each(|key| known.settle(key, true, known.stamp(key)));
         assert!(known.answers.len() <= 10);
+        (0..1000).for_each(|name| known.gone(name));
+        assert!(known.gone.len() <= 10 && known.has_gone(1), "what was forgotten is taken for gone");
     }
 }

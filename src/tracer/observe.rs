@@ -209,11 +209,15 @@ impl Tracer<'_> {
         }
         let then = match argument.want {
             Want::Enter => Then::Moved,
-            Want::Remove => Then::Renamed {
-                directory: matches!(reached.kind, Some(FileKind::Dir) | None),
-                links: matches!(reached.kind, Some(FileKind::Symlink) | None),
-            },
-            Want::Create if call.name().starts_with("symlink") => Then::Renamed { directory: false, links: true },
+            Want::Remove => {
+                self.known.gone(self.recorder.digest(&reached.path));
+                let is = |kind| reached.kind.is_none_or(|found| found == kind);
+                Then::Renamed { arrived: false, left: is(FileKind::Dir), links: is(FileKind::Symlink) }
+            }
+            Want::Create if call.name().starts_with("symlink") => {
+                let links = self.known.has_gone(self.recorder.digest(&reached.path));
+                Then::Renamed { arrived: false, left: false, links }
+            }
             _ => Then::Nothing,
         };
         if argument.want == Want::Enter {
@@ -253,6 +257,9 @@ impl Tracer<'_> {
         let is = |kind| from.kind.is_none() || [from.kind, to.kind].contains(&Some(kind));
         let directory = operation != PairOperation::Link && is(FileKind::Dir);
         let links = directory || is(FileKind::Symlink);
+        if operation != PairOperation::Link {
+            self.known.gone(self.recorder.digest(&from.path));
+        }
         let touches = vec![self.touch(&from), self.touch(&to)];
         let mut facts: Vec<Fact> = [&from, &to].into_iter().filter_map(|end| way(call, end)).collect();
         facts.push(Fact::Pair(PairFact {
@@ -264,7 +271,11 @@ impl Tracer<'_> {
             kind: from.kind,
             result: Outcome::Unseen,
         }));
-        Some(Pending { touches, then: Then::Renamed { directory, links }, ..pending(facts, None, Stamp::default()) })
+        Some(Pending {
+            touches,
+            then: Then::Renamed { arrived: directory, left: directory, links },
+            ..pending(facts, None, Stamp::default())
+        })
     }
 
     fn touch(&mut self, end: &Reached) -> u64 {

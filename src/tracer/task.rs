@@ -62,9 +62,11 @@ pub(super) enum Then {
     Moved,
     /// A name is another object now: no remembered directory can be trusted.
     Renamed {
-        /// A directory was moved or removed: what was absent beneath it may be there, and who works in it is elsewhere.
-        directory: bool,
-        /// A symlink came or went, or a directory with symlinks in it may have: paths lead elsewhere.
+        /// A directory was moved: what was absent beneath it may be there.
+        arrived: bool,
+        /// A directory was moved or removed: who works in it is elsewhere.
+        left: bool,
+        /// A symlink went, came in the place of something, or moved within a directory: paths lead elsewhere.
         links: bool,
     },
     Exec(Box<Chain>),
