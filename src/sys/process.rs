@@ -138,20 +138,34 @@ pub fn is_terminal(descriptor: RawFd) -> bool {
     unsafe { libc::isatty(descriptor) == 1 }
 }
 
-/// The default action for every signal that a caller may have changed, and no signal blocked.
+/// Signals whose disposition this program or its runtime changes, and SIGCHLD, which a caller may have changed to its harm.
+/// Handlers end with exec; what else the caller ignores stays as it is all the way to the agent.
+const CHANGED: [libc::c_int; 9] = [
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGHUP,
+    libc::SIGTERM,
+    libc::SIGTSTP,
+    libc::SIGTTOU,
+    libc::SIGTTIN,
+    libc::SIGPIPE,
+    libc::SIGCHLD,
+];
+
+/// Of the signals that this program changes, `ignored` are ignored and the others have their default action; none is blocked.
 pub fn reset_signals(ignored: &[libc::c_int]) {
-    for number in 1..=libc::SIGRTMAX() {
+    for number in CHANGED {
         let action = if ignored.contains(&number) { libc::SIG_IGN } else { libc::SIG_DFL };
-        // SAFETY: SIG_DFL and SIG_IGN are dispositions, no code is installed. KILL and STOP fail harmlessly.
+        // SAFETY: SIG_DFL and SIG_IGN are dispositions, no code is installed.
         unsafe { libc::signal(number, action) };
     }
     nix::sys::signal::SigSet::empty().thread_set_mask().ok();
 }
 
-/// The signals that the caller ignores: what an exec'ed program inherits (signal(7)).
+/// Those of the signals that this program changes which its caller ignores: an exec'ed program inherits that (signal(7)).
 pub fn ignored_signals() -> Vec<libc::c_int> {
     let mut ignored = Vec::new();
-    for number in 1..=libc::SIGRTMAX() {
+    for number in CHANGED {
         // SAFETY: `sigaction` is a plain C struct for which all-zero bytes are a value.
         let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
         // SAFETY: a null new action only asks; `action` is writable for one `sigaction`.

@@ -16,29 +16,29 @@ class Sample:
         self.wall, self.cpu = wall, cpu
 
 
-def run(words, cwd, environment):
-    """Runs a command to its end; output is dropped. A failure ends the benchmark: a failed run is quick."""
-    before = time.perf_counter()
-    process = subprocess.Popen(
-        words, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-    said = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - before
+def run(words, cwd, environment, given=os.devnull):
+    """Runs a command with the file `given` as input to its end; output is dropped. A failure ends the benchmark: a failed
+    run is quick."""
+    with open(given, "rb") as stdin:
+        before = time.perf_counter()
+        process = subprocess.Popen(
+            words, cwd=cwd, env=environment, stdin=stdin, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        said = process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - before
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         raise SystemExit(f"bench: {words} ended with {process.returncode}: {said.decode(errors='replace')}")
     return Sample(wall, usage.ru_utime + usage.ru_stime)
 
 
-def rounds(contenders, count, cwd, environment, before_each=None):
-    """{name: [Sample]} for `count` interleaved rounds after one that is thrown away."""
+def rounds(contenders, count, cwd, environment, inputs=None):
+    """{name: [Sample]} for `count` interleaved rounds after one that is thrown away; `inputs` are files by name."""
     samples = {name: [] for name in contenders}
     for index in range(count + 1):
         for name, words in contenders.items():
-            if before_each:
-                before_each()
-            sample = run(words, cwd, environment)
+            sample = run(words, cwd, environment, (inputs or {}).get(name, os.devnull))
             if index:
                 samples[name].append(sample)
     return samples
