@@ -17,7 +17,7 @@ mod common;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use common::scratch::{Scratch, said, text};
 
@@ -316,6 +316,41 @@ fn the_repository_of_a_worktree_cannot_be_given_a_command() {
             || planted(main.join("worktrees/w/commondir"))
             || planted(scratch.project().join(".git"))
     });
+}
+
+/// Learns `script` with the profile at `generated-profiles/x.toml`, a directory that does not exist yet.
+fn learn_into_nowhere(script: &str) -> (Scratch, Output) {
+    let scratch = target();
+    std::fs::remove_dir_all(scratch.project().join("generated-profiles")).unwrap();
+    let words = ["learn", "--even-if-failed", "--accept-learned=all", "--profile", "generated-profiles/x.toml", "--"];
+    let output = scratch.pinfold(&words).args(["sh", "-c", script]).output().unwrap();
+    (scratch, output)
+}
+
+#[test]
+fn the_profile_is_not_written_where_a_symlink_of_the_agent_leads() {
+    need!(UserNamespaces);
+    let (control, output) = learn_into_nowhere("mkdir generated-profiles");
+    assert!(control.project().join("generated-profiles/x.toml").exists(), "the control failed: {}", said(&output));
+    let (scratch, output) =
+        learn_into_nowhere("mkdir ~/.config/elsewhere; ln -s ~/.config/elsewhere generated-profiles");
+    assert!(scratch.home().join(".config/elsewhere").exists(), "{}", said(&output));
+    assert!(!scratch.home().join(".config/elsewhere/x.toml").exists(), "{}", said(&output));
+    assert!(!output.status.success());
+}
+
+#[test]
+fn a_profile_that_the_agent_planted_is_neither_kept_in_part_nor_approved() {
+    need!(UserNamespaces);
+    for plant in ["echo '# looked at and harmless' > generated-profiles/x.toml", "mkfifo generated-profiles/x.toml"] {
+        let (scratch, output) = learn_into_nowhere(&format!("mkdir generated-profiles; {plant}"));
+        assert!(said(&output).contains("nothing was written"), "{}", said(&output));
+        let approvals = scratch.state().join("approvals");
+        let approved = std::fs::read_dir(approvals)
+            .unwrap()
+            .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("x-"));
+        assert_eq!(approved.count(), 0);
+    }
 }
 
 #[test]

@@ -26,6 +26,7 @@ pub(super) fn surroundings(error: &SurroundingsError) -> Option<String> {
 pub(super) fn profile_file(error: &ProfileFileError) -> Option<String> {
     match error {
         ProfileFileError::Parse { problem, .. } => problem.hint(),
+        ProfileFileError::Changed { .. } => Some("look at what stands there, remove it, and run this again".to_owned()),
         _ => None,
     }
 }

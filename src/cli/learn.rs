@@ -218,7 +218,7 @@ fn incomplete_exit(learned: &Learned) -> Exit {
 }
 
 fn save(learned: &Learned, profile: &crate::profile::Profile) -> Result<ProfileFile, Exit> {
-    profile_file::save(&learned.path, profile).map_err(|error| {
+    profile_file::save(&learned.path, profile, learned.previous.as_ref()).map_err(|error| {
         screen::error(&error, hints::profile_file(&error).as_deref());
         Exit::Ours
     })

@@ -115,7 +115,7 @@ pub fn plan(
             if grant.sensitive != Some(Sensitivity::HostExecutes) {
                 furnishing.cover(path, &grants);
             }
-        } else if let Some(why) = furnishing.grant(path, grant) {
+        } else if let Some(why) = furnishing.grant(path, grant, &grants) {
             let line = format!("\"{location}\" = \"{}\"", grant.access);
             withheld.push(Withheld { line, why: why.to_owned() });
         }
@@ -213,12 +213,15 @@ impl Furnishing<'_> {
     }
 
     /// Puts one granted place into the root; says why where that cannot be.
-    fn grant(&mut self, path: &AbsPath, grant: &PathGrant) -> Option<&'static str> {
+    fn grant(&mut self, path: &AbsPath, grant: &PathGrant, grants: &Grants<'_>) -> Option<&'static str> {
         if PRIVATE.iter().any(|top| AbsPath::new(top).is_ok_and(|top| *path == top)) {
             return Some("every run has one of its own");
         }
         if path.is_beneath(&self.host.state_dir) {
             return Some("it is pinfold's own state, which no sandbox sees");
+        }
+        if self.leads_astray(path, grants) {
+            return Some("a symlink stands in its way that the agent may have made");
         }
         let target = self.through_links(path);
         let seen = self.host.look(&target).or_else(|| self.host.look(path));
@@ -287,6 +290,17 @@ impl Furnishing<'_> {
         if visible && self.host.look(path).is_some() {
             self.steps.push(MountStep::Cover { target: path.clone() });
         }
+    }
+
+    /// Whether a symlink above `path` lies where the agent may write. An earlier run can have put it there, so that what a
+    /// person approved by its name would be something else.
+    fn leads_astray(&self, path: &AbsPath, grants: &Grants<'_>) -> bool {
+        let is_link = |place: &AbsPath| self.host.look(place).is_some_and(|seen| seen.kind == FileKind::Symlink);
+        let writable = |place: &AbsPath| {
+            let mut above = place.ancestors().filter_map(|above| grants.get(&above));
+            above.any(|(_, grant)| grant.approved && grant.access == Access::Write)
+        };
+        path.ancestors().any(|place| is_link(&place) && writable(&place))
     }
 
     /// Where `path` really lies: symlinks above it are put into the root, and followed.

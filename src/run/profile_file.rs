@@ -7,6 +7,9 @@ use crate::store::{Store, StoreError};
 
 use super::surroundings::resolve_deepest;
 
+/// More than this is no profile.
+const CAP: u64 = 16 << 20;
+
 /// A profile as read from its file.
 #[derive(Debug, Clone)]
 pub struct ProfileFile {
@@ -40,6 +43,12 @@ pub enum ProfileFileError {
         /// Why.
         source: std::io::Error,
     },
+    /// Something else stands there than what the caller knew.
+    #[error("{} was changed, or a directory above it replaced, since it was read: nothing was written", .path.display())]
+    Changed {
+        /// Which.
+        path: PathBuf,
+    },
     /// It does not say what a profile says.
     #[error("{}:{problem}", .path.display())]
     Parse {
@@ -56,22 +65,40 @@ pub enum ProfileFileError {
 /// Reads a profile; `None` when there is no such file.
 pub fn load(path: &Path) -> Result<Option<ProfileFile>, ProfileFileError> {
     let path = &absolute(path);
-    let text = match std::fs::read_to_string(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(ProfileFileError::Read { path: path.clone(), source }),
-        Ok(text) => text,
-    };
+    let Some(text) = read_text(path)? else { return Ok(None) };
     let profile =
         profile::parse::parse(&text).map_err(|problem| ProfileFileError::Parse { path: path.clone(), problem })?;
     let digest = profile::digest::digest(&profile).to_string();
     Ok(Some(ProfileFile { path: path.clone(), text, profile, digest }))
 }
 
-/// Writes `profile` to `path`, keeping the comments that a person wrote into what stands there.
-pub fn save(path: &Path, profile: &Profile) -> Result<ProfileFile, ProfileFileError> {
-    let path = &absolute(path);
-    let previous = load(path)?.map(|file| file.text);
-    let text = profile::emit::emit(profile, previous.as_deref());
+fn read_text(path: &Path) -> Result<Option<String>, ProfileFileError> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    // A pipe in its place would be waited for, and a device read for ever.
+    let open = std::fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+    let read = open.and_then(|file| {
+        if !file.metadata()?.is_file() {
+            return Err(std::io::Error::other("it is not a regular file"));
+        }
+        std::io::read_to_string(std::io::Read::take(file, CAP))
+    });
+    match read {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(ProfileFileError::Read { path: path.to_path_buf(), source }),
+        Ok(text) => Ok(Some(text)),
+    }
+}
+
+/// Writes `profile` in the place of `previous`, as it was read before the agent ran or a person was asked, keeping the
+/// comments that a person wrote into it. Whatever stands there instead by now is not touched: an agent may have put it
+/// there, to be taken for the person's words or to lead the writer elsewhere.
+pub fn save(path: &Path, profile: &Profile, previous: Option<&ProfileFile>) -> Result<ProfileFile, ProfileFileError> {
+    let path = &path.to_path_buf();
+    let known = previous.map(|file| file.text.as_str());
+    if absolute(path) != *path || !read_text(path).is_ok_and(|now| now.as_deref() == known) {
+        return Err(ProfileFileError::Changed { path: path.clone() });
+    }
+    let text = profile::emit::emit(profile, known);
     crate::store::replace(path, text.as_bytes())
         .map_err(|source| ProfileFileError::Write { path: path.clone(), source })?;
     let digest = profile::digest::digest(profile).to_string();
