@@ -569,3 +569,20 @@ fn every_peer_of_one_call_with_many_messages_is_seen() {
         assert_eq!(run.connects(&local(port)).len(), 1, "{port}");
     }
 }
+
+#[test]
+fn a_socket_named_from_a_removed_directory_is_a_gap() {
+    let scratch = Scratch::new("removed-socket");
+    let run = done(&scratch, "connect-from-removed-directory");
+    let told = |gap: &&Gap| matches!(gap, Gap::Unresolved { path, .. } if path == "../socket");
+    assert!(run.gaps().iter().any(told), "{:?}", run.gaps());
+}
+
+#[test]
+fn a_program_without_a_name_is_a_gap() {
+    let scratch = Scratch::new("memfd");
+    let run = quirk(&scratch, &["exec-without-a-name".as_ref()]);
+    assert_eq!(run.code, Some(0));
+    let told = |gap: &&Gap| matches!(gap, Gap::Unresolved { call, .. } if call.name() == "execveat");
+    assert!(run.gaps().iter().any(told), "{:?}", run.gaps());
+}

@@ -4,6 +4,7 @@ use crate::event::{Fact, Gap, ImageId, Intent, Outcome, Transport};
 use crate::sys::peer;
 use crate::sys::ptrace::Entry;
 use crate::vocab::endpoint::Endpoint;
+use crate::vocab::escape;
 use crate::vocab::syscall::Syscall;
 use crate::vocab::syscall_table::{ioctl_word, socket_word};
 
@@ -112,9 +113,10 @@ impl Tracer<'_> {
     }
 
     fn look_at_socket_file(&mut self, tid: i32, call: Syscall, raw: &[u8], connects: bool) -> Option<Pending> {
-        let cwd = self.working_directory(tid).unwrap_or_else(|| b"/".to_vec());
-        let eyes = self.tasks.get_mut(&tid)?.eyes(tid, false);
-        let reached = self.resolver.resolve(eyes, &cwd, raw, connects)?;
+        let base = if raw.first() == Some(&b'/') { Some(Vec::new()) } else { self.working_directory(tid) };
+        let Some(reached) = base.and_then(|base| self.resolve(tid, raw, &base, connects)) else {
+            return Some(only(Fact::Gap { gap: Gap::Unresolved { call, path: escape::file(raw) } }));
+        };
         let intent = if connects { Intent::Connect } else { Intent::Create };
         let made = Some(crate::vocab::host::FileKind::Socket);
         let endpoint = Endpoint::Unix(reached.path.clone());

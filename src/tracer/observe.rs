@@ -145,7 +145,7 @@ impl Tracer<'_> {
         working_directory(task.eyes(tid, false)).inspect(|cwd| task.cwd = Some((moves, cwd.clone())))
     }
 
-    fn resolve(&mut self, tid: i32, raw: &[u8], base: &[u8], follow: bool) -> Option<Reached> {
+    pub(super) fn resolve(&mut self, tid: i32, raw: &[u8], base: &[u8], follow: bool) -> Option<Reached> {
         let in_proc = contains(raw, b"proc") || base.starts_with(b"/proc");
         let eyes = self.tasks.get_mut(&tid)?.eyes(tid, in_proc);
         self.resolver.resolve(eyes, base, raw, follow)
