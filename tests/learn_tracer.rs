@@ -586,3 +586,16 @@ fn a_program_without_a_name_is_a_gap() {
     let told = |gap: &&Gap| matches!(gap, Gap::Unresolved { call, .. } if call.name() == "execveat");
     assert!(run.gaps().iter().any(told), "{:?}", run.gaps());
 }
+
+#[test]
+fn a_tcp_connect_given_up_by_the_program_goes_on_in_the_kernel() {
+    let scratch = Scratch::new("interrupted-tcp");
+    let run = done(&scratch, "interrupted-tcp-connect");
+    let at = |event: &Event| match &event.fact {
+        Fact::Connect { endpoint: Endpoint::Inet(peer), result, .. } if peer.ip() == std::net::Ipv4Addr::LOCALHOST => {
+            Some(*result)
+        }
+        _ => None,
+    };
+    assert_eq!(run.events.iter().filter_map(at).collect::<Vec<_>>(), [Outcome::Ok]);
+}
