@@ -295,8 +295,12 @@ fn arrange(mut steps: Vec<MountStep>) -> Vec<MountStep> {
     }
     steps.retain(|step| !matches!(step, MountStep::Pin { .. }));
     steps.extend(pins.into_iter().map(|target| MountStep::Pin { target }));
-    // Parents first. Of two at one place a pin is the host's directory as it is, and a cover the last word.
+    // Parents first. Of two at one place a pin is the host's directory as it is, and a cover the last word. A seal comes
+    // after all that lies in what it seals.
     steps.sort_by_key(|step| {
+        if matches!(step, MountStep::Seal { .. }) {
+            return (usize::MAX, 0);
+        }
         let rank = match step {
             MountStep::Pin { .. } => 0u8,
             MountStep::Cover { .. } => 2,
