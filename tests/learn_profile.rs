@@ -279,3 +279,14 @@ fn without_a_terminal_there_is_no_escape_and_standard_output_is_the_agents_alone
     assert!(!output.stderr.contains(&0x1b), "{}", said(&output));
     assert!(said(&output).contains("talk"), "{}", said(&output));
 }
+
+#[test]
+fn the_peak_of_memory_of_a_process_that_lives_briefly_is_seen() {
+    need!(UserNamespaces, Program("/usr/bin/python3"));
+    let scratch = scratch("/usr/bin/python3 -S -c 'x = bytearray(80 << 20)'");
+    learn(&scratch, &["--accept-learned=own"]);
+    let output = scratch.pinfold(&["trace", "show", "sh-agent", "--kind", "peaks"]).output().unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    let megabytes: u64 = shown.split("peaks: ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    assert!((80..400).contains(&megabytes), "{shown}");
+}

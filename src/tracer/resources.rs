@@ -49,6 +49,7 @@ impl Meter {
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         self.peaks.wall_ms = millis(self.started.elapsed());
         self.peaks.cpu_ms = millis(cpu_of_children().saturating_sub(self.cpu_before));
+        self.peaks.memory = self.peaks.memory.max(largest_child());
         self.peaks
     }
 }
@@ -57,6 +58,13 @@ impl Meter {
 fn resident(pid: i32) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
     text.split(' ').nth(1)?.parse().ok()
+}
+
+/// Highest resident memory in bytes of any one descendant that was waited for: what lived too briefly to be sampled has its
+/// part here (getrusage(2): kilobytes).
+fn largest_child() -> u64 {
+    let usage = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_CHILDREN);
+    usage.map_or(0, |usage| u64::try_from(usage.max_rss()).unwrap_or(0).saturating_mul(1024))
 }
 
 /// Processor time of children that were waited for, and theirs.
