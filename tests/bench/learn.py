@@ -17,6 +17,7 @@ import tempfile
 import paired
 
 WORKLOADS = {
+    "one git status": ["git", "status"],
     "git": ["sh", "-c", "for i in 1 2 3 4 5 6; do git status >s; git log -p >l; git grep -n alpha >g; done"],
     "python": ["/usr/bin/python3", "-B", "-c", "import asyncio, decimal, email, http.client, json, unittest, xml.dom.minidom, "
                "pathlib\nfor i in range(60): list(pathlib.Path('.').rglob('*'))"],
