@@ -179,3 +179,18 @@ fn a_file_that_is_no_trace_is_refused_with_its_line() {
     assert_eq!(output.status.code(), Some(2));
     assert!(said(&output).contains("line 3, column"), "{}", said(&output));
 }
+
+#[test]
+fn a_profile_of_somebody_else_cannot_paint_over_the_screen_that_asks_about_it() {
+    let scratch = Scratch::new("paint");
+    scratch.file(
+        "x.toml",
+        "schema = 1\nname = \"x\"\ncommand = [\"a\\u001b[2J\\nb\"]\n\n[syscalls]\nbase = 1\nallow = []\n\n\
+         [environment]\npass = [\"A\\u001b[8m\"]\n\n[secrets]\n\"S\\u202e\" = { from = \"env\" }\n",
+    );
+    for words in [&["show", "x.toml"][..], &["approve", "x.toml"], &["enforce", "-p", "x.toml", "--", "true"]] {
+        let said = said(&scratch.pinfold(words).output().unwrap());
+        assert!(said.contains("\\x1b[2J"), "{words:?}: {said}");
+        assert!(!said.contains('\u{1b}') && !said.contains('\u{202e}') && !said.contains("\nb"), "{words:?}: {said:?}");
+    }
+}

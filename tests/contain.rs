@@ -318,6 +318,23 @@ fn the_repository_of_a_worktree_cannot_be_given_a_command() {
     });
 }
 
+#[test]
+fn the_sockets_that_start_programs_outside_are_not_there() {
+    let login = || {
+        let scratch = target();
+        let runtime = scratch.outside("run");
+        std::fs::create_dir_all(runtime.join("systemd")).unwrap();
+        // The sockets stay when their listeners end.
+        for name in ["bus", "systemd/private"] {
+            std::os::unix::net::UnixListener::bind(runtime.join(name)).unwrap();
+        }
+        scratch.with("XDG_RUNTIME_DIR", text(&runtime))
+    };
+    let script = |name: &str| format!("test -S $XDG_RUNTIME_DIR/{name} && echo PRIVATE KEY > stolen");
+    attack_on(login, &script("bus"), stolen);
+    attack_on(login, &script("systemd/private"), stolen);
+}
+
 /// Learns `script` with the profile at `generated-profiles/x.toml`, a directory that does not exist yet.
 fn learn_into_nowhere(script: &str) -> (Scratch, Output) {
     let scratch = target();

@@ -8,6 +8,7 @@ use crate::run::profile_file::{self, ProfileFile};
 use crate::run::surroundings::Surroundings;
 use crate::store::Store;
 use crate::vocab::access::Access;
+use crate::vocab::escape;
 
 use super::arguments::ShowArguments;
 use super::exit::Exit;
@@ -67,7 +68,7 @@ pub(super) fn open(given: &Path) -> Result<ProfileFile, Exit> {
 /// The profile in words, a line a grant.
 pub(super) fn text(profile: &Profile) -> String {
     let mut out = String::new();
-    let command = profile.command.join(" ");
+    let command = escape::terminal(profile.command.join(" ").as_bytes());
     let _ = writeln!(out, "`{command}` may");
     for (heading, access) in [
         ("change, create and remove below", Access::Write),
@@ -118,10 +119,10 @@ pub(super) fn text(profile: &Profile) -> String {
     }
     for (name, secret) in &profile.secrets {
         let approved = if secret.approved { "" } else { "  [withheld until approved]" };
-        let _ = writeln!(out, "    {name}{approved}");
+        let _ = writeln!(out, "    {}{approved}", escape::terminal(name.as_bytes()));
     }
     if !profile.environment.is_empty() {
-        let names: Vec<_> = profile.environment.iter().map(String::as_str).collect();
+        let names: Vec<_> = profile.environment.iter().map(|name| escape::terminal(name.as_bytes())).collect();
         let _ = writeln!(out, "  see the variables {}", names.join(" "));
     }
     let limits = &profile.limits;

@@ -11,6 +11,7 @@ use crate::store::approvals::Approval;
 use crate::store::{Store, StoreError};
 use crate::vocab::access::Access;
 use crate::vocab::endpoint::NetTarget;
+use crate::vocab::escape;
 use crate::vocab::location::{Base, Location};
 use crate::vocab::sensitivity::Sensitivity;
 use crate::vocab::syscall::Syscall;
@@ -117,7 +118,7 @@ impl Pending {
         match self {
             Self::Path(location, grant) => format!("\"{location}\" = \"{}\"", grant.access),
             Self::Network(target, _) => format!("\"{target}\""),
-            Self::Secret(name) => format!("\"{name}\" = {{ from = \"env\" }}"),
+            Self::Secret(name) => format!("\"{}\" = {{ from = \"env\" }}", escape::terminal(name.as_bytes())),
             Self::Call(call) => format!("allow = \"{call}\""),
         }
     }

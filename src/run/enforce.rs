@@ -144,8 +144,8 @@ pub fn prepare(surroundings: &Surroundings, request: &EnforceRequest) -> Result<
     if file.profile.command != words {
         return Err(EnforceError::OtherCommand {
             path,
-            wanted: file.profile.command.join(" "),
-            given: words.join(" "),
+            wanted: escape::terminal(file.profile.command.join(" ").as_bytes()),
+            given: escape::terminal(words.join(" ").as_bytes()),
         });
     }
     check_approval(surroundings, request, &file)?;

@@ -109,6 +109,13 @@ impl Surroundings {
                 roots.insert(base, AbsPath::try_from(resolve_deepest(&path).as_path())?);
             }
         }
+        // Where a login has it although the variable is not passed on: its sockets are there all the same.
+        let runtime = PathBuf::from(format!("/run/user/{}", nix::unistd::geteuid()));
+        if let Ok(runtime) = AbsPath::try_from(runtime.as_path())
+            && runtime.to_path_buf().is_dir()
+        {
+            roots.entry(Base::XdgRuntime).or_insert(runtime);
+        }
         let tmpdir = absolute("TMPDIR").unwrap_or_else(|| PathBuf::from("/tmp"));
         roots.insert(Base::Tmpdir, AbsPath::try_from(resolve_deepest(&tmpdir).as_path())?);
         let identity = Identity { uid: nix::unistd::geteuid().as_raw(), gid: nix::unistd::getegid().as_raw() };

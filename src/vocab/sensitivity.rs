@@ -209,6 +209,13 @@ pub fn table() -> &'static [Row] {
         row(At(Base::XdgRuntime, "gnupg"), Vault, "a socket that signs with your keys"),
         row(At(Base::XdgRuntime, "keyring"), Vault, "a socket that signs with your keys"),
         row(At(Base::XdgRuntime, "ssh-agent.socket"), Vault, "a socket that signs with your keys"),
+        row(At(Base::XdgRuntime, "bus"), Vault, "a socket that starts programs as you, outside of everything"),
+        row(At(Base::XdgRuntime, "dbus-1"), Vault, "a socket that starts programs as you, outside of everything"),
+        row(At(Base::XdgRuntime, "systemd"), Vault, "a socket that starts programs as you, outside of everything"),
+        row(At(Base::Root, "run/systemd/private"), Vault, "a socket that is as good as root on this machine"),
+        row(At(Base::Root, "run/dbus/system_bus_socket"), Vault, "a socket to the services of this machine"),
+        row(At(Base::Home, ".dbus"), Vault, "where the bus of your session listens"),
+        row(At(Base::Home, ".Xauthority"), Vault, "a key with which a program types into every window"),
         row(At(Base::XdgRuntime, "gcr"), Vault, "a socket that signs with your keys"),
         // Tokens of programs.
         row(At(Base::Home, ".netrc"), Credential, "passwords for hosts"),
