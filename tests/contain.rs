@@ -454,6 +454,18 @@ fn a_descriptor_that_was_left_open_is_not_inherited() {
 }
 
 #[test]
+fn a_look_for_a_key_store_that_this_machine_does_not_have_is_no_attempt() {
+    need!(UserNamespaces);
+    let scratch = target();
+    let missing = "cat ~/.config/gcloud/application_default_credentials.json";
+    let output = learn(&scratch, &format!("{missing}; true")).output().unwrap();
+    assert!(!said(&output).contains("--open-vault"), "{}", said(&output));
+    scratch.home_file(".config/gcloud/application_default_credentials.json", "{}");
+    let output = learn(&scratch, &format!("{missing}; true")).output().unwrap();
+    assert!(said(&output).contains("--open-vault"), "the control: {}", said(&output));
+}
+
+#[test]
 fn an_attempt_on_the_vault_is_reported_with_the_flag_that_would_allow_it() {
     need!(UserNamespaces);
     let scratch = target();

@@ -216,7 +216,7 @@ pub fn learn(
     let before = surroundings.host_executed();
     let started = Instant::now();
     let unwritten = |source| LearnError::Write { path: trace_path.clone(), source };
-    let recorder = Recorder::new(file, &header, observer).map_err(unwritten)?;
+    let recorder = Recorder::new(file, &header, &plan, observer).map_err(unwritten)?;
     let observed = observe(surroundings, request, &plan, recorder, &trace_path)?;
     let elapsed = started.elapsed();
     let planted = planted_between(&before, &surroundings.host_executed());

@@ -5,11 +5,13 @@ use std::fs::File;
 use std::io::BufWriter;
 use std::time::{Duration, Instant};
 
-use crate::event::{Event, Fact, Tally};
+use crate::event::{Event, Fact, Intent, Outcome, PathFact, Tally};
 use crate::plan::permissive::vault_row;
+use crate::plan::{MountStep, Plan};
 use crate::trace::Header;
 use crate::trace::writer::{WriteError, Writer};
 use crate::vocab::location::Roots;
+use crate::vocab::path::AbsPath;
 
 use super::learn::{Attempt, Observer};
 
@@ -20,7 +22,9 @@ const FLUSH_EVERY: Duration = Duration::from_millis(100);
 pub(super) struct Recorder<'a> {
     writer: Writer<BufWriter<File>>,
     roots: Roots,
-    opened: BTreeSet<crate::vocab::path::AbsPath>,
+    opened: BTreeSet<AbsPath>,
+    /// Places of the vault that exist, and that the plan covers.
+    hidden: BTreeSet<AbsPath>,
     observer: &'a mut dyn Observer,
     tally: Tally,
     files: BTreeSet<u64>,
@@ -40,12 +44,22 @@ pub(super) struct Recorded {
 
 impl<'a> Recorder<'a> {
     /// Writes the header.
-    pub(super) fn new(file: File, header: &Header, observer: &'a mut dyn Observer) -> Result<Self, WriteError> {
+    pub(super) fn new(
+        file: File,
+        header: &Header,
+        plan: &Plan,
+        observer: &'a mut dyn Observer,
+    ) -> Result<Self, WriteError> {
         let now = Instant::now();
+        let hidden = plan.mounts.iter().filter_map(|step| match step {
+            MountStep::Cover { target } | MountStep::Seal { target } => Some(target.clone()),
+            _ => None,
+        });
         Ok(Self {
             writer: Writer::new(BufWriter::with_capacity(1 << 16, file), header)?,
             roots: header.roots.clone(),
             opened: header.opened.iter().cloned().collect(),
+            hidden: hidden.collect(),
             observer,
             tally: Tally::default(),
             files: BTreeSet::new(),
@@ -101,11 +115,24 @@ impl<'a> Recorder<'a> {
         }
     }
 
+    fn is_opened(&self, path: &AbsPath) -> bool {
+        self.opened.iter().any(|open| path.is_beneath(open))
+    }
+
+    /// A look for what this machine does not have: many programs try the credentials of every cloud, and nothing was
+    /// hidden from them.
+    fn is_idle_look(&self, fact: &PathFact) -> bool {
+        let looks = matches!(fact.intent, Intent::Look | Intent::Enter | Intent::List | Intent::Read | Intent::Execute);
+        looks
+            && fact.result == Outcome::Errno(libc::ENOENT)
+            && !self.hidden.iter().any(|place| fact.path.is_beneath(place) || place.is_beneath(&fact.path))
+    }
+
     fn notice(&mut self, event: &Event) {
         let attempt = match &event.fact {
             Fact::Denied(denial) => Attempt::Call(denial.clone()),
             Fact::Path(fact) => match vault_row(&fact.path, &self.roots) {
-                Some(row) if !self.opened.iter().any(|open| fact.path.is_beneath(open)) => {
+                Some(row) if !self.is_opened(&fact.path) && !self.is_idle_look(fact) => {
                     Attempt::Vault { path: fact.path.clone(), row }
                 }
                 _ => return,
