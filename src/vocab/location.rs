@@ -232,7 +232,7 @@ mod tests {
     fn roots() -> Roots {
         let path = |p: &str| AbsPath::new(p).unwrap();
         Roots(BTreeMap::from([
-            (Base::Project, path("/home/a/work/calc")),
+            (Base::Project, path("/home/a/src/calc")),
             (Base::Home, path("/home/a")),
             (Base::XdgConfig, path("/home/a/.config")),
             (Base::XdgCache, path("/var/cache/a")),
@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn the_nearest_variable_names_a_place_and_default_xdg_stays_below_home() {
         let show = |p: &str| roots().locate(&AbsPath::new(p).unwrap()).to_string();
-        assert_eq!(show("/home/a/work/calc/src/x*"), "$PROJECT/src/x%2A");
+        assert_eq!(show("/home/a/src/calc/src/x*"), "$PROJECT/src/x%2A");
         assert_eq!(show("/home/a/.config/gh"), "~/.config/gh");
         assert_eq!(show("/var/cache/a/pip"), "$XDG_CACHE_HOME/pip");
         assert_eq!(show("/home/abc"), "/home/abc");
