@@ -1,6 +1,6 @@
 //! Where names of the host really lie: symlinks on the way and within, and repositories that a file points to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 
@@ -18,15 +18,16 @@ const LINK_ENTRIES: usize = 4_000;
 
 /// Where a place of the vault really lies: itself, or what symlinks at its name and within it lead to.
 pub fn aliases(place: &AbsPath, roots: &Roots) -> BTreeSet<AbsPath> {
-    let Some(end) = resolve(place).1 else { return BTreeSet::new() };
+    let mut looks = Looks::default();
+    let Some(end) = looks.resolve(place).1 else { return BTreeSet::new() };
     // A file that everybody may read, outside of the home directory, is no secret, and others may need it.
     let secret = |target: &AbsPath| {
         let meta = target.to_path_buf().symlink_metadata();
         let at_home = roots.get(Base::Home).is_some_and(|home| target.is_beneath(&home));
         at_home || meta.is_ok_and(|meta| meta.is_file() && meta.mode() & 0o004 == 0)
     };
-    let inner = links_within(&end).into_iter().filter_map(|link| resolve(&link).1).filter(secret);
-    inner.chain([end.clone()]).filter(|target| !holds_a_root(target, roots)).collect()
+    let inner: Vec<AbsPath> = links_within(&end).into_iter().filter_map(|link| looks.resolve(&link).1).collect();
+    inner.into_iter().filter(secret).chain([end.clone()]).filter(|target| !holds_a_root(target, roots)).collect()
 }
 
 /// Whether the home directory or the project lies in `place`: nothing could run without.
@@ -34,37 +35,55 @@ pub(super) fn holds_a_root(place: &AbsPath, roots: &Roots) -> bool {
     [Base::Home, Base::Project].into_iter().filter_map(|base| roots.get(base)).any(|root| root.is_beneath(place))
 }
 
-/// The symlinks on the way to `path`, each by its own resolved path, and the end of the way if something is there.
-pub(super) fn resolve(path: &AbsPath) -> (Vec<AbsPath>, Option<AbsPath>) {
-    let mut links = Vec::new();
-    let mut here = AbsPath::root();
-    let mut ahead: Vec<Vec<u8>> = path.components().map(<[u8]>::to_vec).collect();
-    ahead.reverse();
-    while let Some(part) = ahead.pop() {
-        match part.as_slice() {
-            b"" | b"." => continue,
-            b".." => {
-                here = here.parent().unwrap_or(here);
-                continue;
-            }
-            _ => {}
+/// What lies at each place that was looked at, asked once: a hundred names of the table share the directories above them.
+#[derive(Debug, Default)]
+pub(super) struct Looks {
+    /// `None`: nothing. Else the text of the symlink, if it is one.
+    seen: BTreeMap<AbsPath, Option<Option<Vec<u8>>>>,
+}
+
+impl Looks {
+    fn link(&mut self, place: &AbsPath) -> Option<Option<Vec<u8>>> {
+        if let Some(known) = self.seen.get(place) {
+            return known.clone();
         }
-        let Ok(next) = here.join(&part) else { return (links, None) };
-        let Some(seen) = look_at(&next) else { return (links, None) };
-        let Some(text) = seen.link else {
-            here = next;
-            continue;
-        };
-        if links.len() == HOPS {
-            return (links, None);
-        }
-        links.push(next);
-        if text.first() == Some(&b'/') {
-            here = AbsPath::root();
-        }
-        ahead.extend(text.split(|byte| *byte == b'/').rev().map(<[u8]>::to_vec));
+        let link = look_at(place).map(|seen| seen.link);
+        self.seen.insert(place.clone(), link.clone());
+        link
     }
-    (links, Some(here))
+
+    /// The symlinks on the way to `path`, each by its own resolved path, and the end of the way if something is there.
+    pub(super) fn resolve(&mut self, path: &AbsPath) -> (Vec<AbsPath>, Option<AbsPath>) {
+        let mut links = Vec::new();
+        let mut here = AbsPath::root();
+        let mut ahead: Vec<Vec<u8>> = path.components().map(<[u8]>::to_vec).collect();
+        ahead.reverse();
+        while let Some(part) = ahead.pop() {
+            match part.as_slice() {
+                b"" | b"." => continue,
+                b".." => {
+                    here = here.parent().unwrap_or(here);
+                    continue;
+                }
+                _ => {}
+            }
+            let Ok(next) = here.join(&part) else { return (links, None) };
+            let Some(link) = self.link(&next) else { return (links, None) };
+            let Some(text) = link else {
+                here = next;
+                continue;
+            };
+            if links.len() == HOPS {
+                return (links, None);
+            }
+            links.push(next);
+            if text.first() == Some(&b'/') {
+                here = AbsPath::root();
+            }
+            ahead.extend(text.split(|byte| *byte == b'/').rev().map(<[u8]>::to_vec));
+        }
+        (links, Some(here))
+    }
 }
 
 /// Symlinks in a directory of the table, which are often all that lies there (`~/.local/bin`, a home made of dotfiles).

@@ -40,10 +40,40 @@ pub(super) fn look_at(place: &AbsPath) -> Option<Seen> {
     Some(Seen { kind, mode: meta.mode() & 0o7777, size: meta.size(), modified: meta.mtime(), uid: meta.uid(), link })
 }
 
+/// Names that the host executes or obeys, as they were at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HostExecuted {
+    /// By the table, as they are written there: for comparing two moments.
+    pub names: BTreeSet<AbsPath>,
+    /// Where they really lie, and the symlinks on the way: what is to be guarded.
+    pub places: BTreeSet<AbsPath>,
+}
+
+impl HostExecuted {
+    /// As they are now. Where symlinks are on the way to a name, they are places too, and so is where they lead.
+    pub fn read(roots: &Roots) -> Self {
+        let names = host_executed(roots);
+        let mut looks = links::Looks::default();
+        let mut places = BTreeSet::new();
+        for name in &names {
+            let (hops, end) = looks.resolve(name);
+            let Some(end) = end else { continue };
+            places.extend(hops);
+            for link in links::links_within(&end) {
+                let (hops, target) = looks.resolve(&link);
+                places.extend(hops.into_iter().chain(target));
+            }
+            places.insert(end);
+        }
+        places.retain(|place| !links::holds_a_root(place, roots));
+        Self { names, places }
+    }
+}
+
 /// Names that exist and that the host executes or obeys: in the home directory, and anywhere in the project down to a depth
-/// at which a search is still quick. Where symlinks are on the way, they are names too, and so is where they lead.
+/// at which a search is still quick. A symlink that leads nowhere is no name yet.
 pub fn host_executed(roots: &Roots) -> BTreeSet<AbsPath> {
-    let mut found = BTreeSet::new();
+    let mut found: BTreeSet<AbsPath> = BTreeSet::new();
     let mut anywhere: BTreeMap<Base, Vec<&'static str>> = BTreeMap::new();
     let mut tops: BTreeMap<Base, Option<(AbsPath, Names)>> = BTreeMap::new();
     for row in table().iter().filter(|row| row.sensitivity == Sensitivity::HostExecutes) {
@@ -62,19 +92,8 @@ pub fn host_executed(roots: &Roots) -> BTreeSet<AbsPath> {
             search(&top, &sequences, DEPTH, &mut left, &mut found);
         }
     }
-    let mut all = BTreeSet::new();
-    for name in found {
-        let (hops, end) = links::resolve(&name);
-        let Some(end) = end else { continue };
-        all.extend(hops);
-        for link in links::links_within(&end) {
-            let (hops, target) = links::resolve(&link);
-            all.extend(hops.into_iter().chain(target));
-        }
-        all.insert(end);
-    }
-    all.retain(|place| !links::holds_a_root(place, roots));
-    all
+    found.retain(leads_somewhere);
+    found
 }
 
 /// What a directory holds, so that one reading answers for the hundred names that it mostly does not hold.
@@ -117,15 +136,14 @@ impl Names {
     }
 }
 
-/// By lstat(2): a symlink that leads nowhere is a name too.
-fn exists(place: &AbsPath) -> bool {
-    place.to_path_buf().symlink_metadata().is_ok()
+fn leads_somewhere(place: &AbsPath) -> bool {
+    place.to_path_buf().metadata().is_ok()
 }
 
 fn search(dir: &AbsPath, sequences: &[&str], depth: usize, left: &mut usize, found: &mut BTreeSet<AbsPath>) {
     let (names, below) = list(dir, left);
     let here = sequences.iter().filter(|sequence| names.may_hold(sequence));
-    found.extend(here.filter_map(|sequence| dir.join(sequence).ok()).filter(exists));
+    found.extend(here.filter_map(|sequence| dir.join(sequence).ok()).filter(leads_somewhere));
     if names.may_hold(".git") {
         found.extend(links::git_elsewhere(dir));
     }

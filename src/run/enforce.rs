@@ -3,7 +3,6 @@
 //! Nothing starts unless the profile is for this command and its digest was approved on this machine, and nothing starts
 //! with less than the plan says.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -12,13 +11,13 @@ use crate::diff::{self, Change};
 use crate::event::{Denial, ExitStatus};
 use crate::plan::mounts::{self, PlanError};
 use crate::plan::{MountStep, Plan};
+use crate::probe::places::HostExecuted;
 use crate::sandbox::{self, StartError};
 use crate::store::{Store, StoreError};
 use crate::vocab::escape;
 use crate::vocab::path::AbsPath;
 
 use super::identity;
-use super::learn::planted_between;
 use super::profile_file::{self, ProfileFile, ProfileFileError};
 use super::surroundings::Surroundings;
 
@@ -107,7 +106,7 @@ pub struct Prepared {
     /// What it comes to here.
     pub plan: Plan,
     /// Names that the host executes and that existed when the plan was made.
-    pub guarded: BTreeSet<AbsPath>,
+    pub guarded: HostExecuted,
 }
 
 /// What came of a run.
@@ -152,8 +151,8 @@ pub fn prepare(surroundings: &Surroundings, request: &EnforceRequest) -> Result<
     let program = surroundings.find_program(name).ok_or_else(|| EnforceError::NotFound(escape::terminal(name)))?;
     let host = surroundings.host(&mounts::wanted_paths(&file.profile, &surroundings.roots));
     let mut guarded = surroundings.host_executed();
-    guarded.extend(AbsPath::try_from(file.path.as_path()).ok());
-    let plan = mounts::plan(&file.profile, &host, &guarded, program, request.command.clone())?;
+    guarded.places.extend(AbsPath::try_from(file.path.as_path()).ok());
+    let plan = mounts::plan(&file.profile, &host, &guarded.places, program, request.command.clone())?;
     Ok(Prepared { file, plan, guarded })
 }
 
@@ -210,7 +209,7 @@ pub fn enforce(
         denied(&denial);
         denials.push(denial);
     })?;
-    let planted = planted_between(before, &surroundings.host_executed());
+    let planted = surroundings.planted_since(before);
     Ok(Enforced { status: outcome.status, denials, planted, lost: outcome.lost })
 }
 

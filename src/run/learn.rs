@@ -210,16 +210,16 @@ pub fn learn(
     let store = Store::open(&surroundings.state_dir.to_path_buf(), surroundings.identity.uid)?;
     let header = header(surroundings, request, words);
     let (file, trace_path) = store.new_trace(&path, header.started, &header.run)?;
-    let plan = permissive_plan(surroundings, request, program, &path);
+    let before = surroundings.host_executed();
+    let plan = permissive_plan(surroundings, request, program, &path, before.places.clone());
     observer.starting(&plan, &trace_path);
 
-    let before = surroundings.host_executed();
     let started = Instant::now();
     let unwritten = |source| LearnError::Write { path: trace_path.clone(), source };
     let recorder = Recorder::new(file, &header, &plan, observer).map_err(unwritten)?;
     let observed = observe(surroundings, request, &plan, recorder, &trace_path)?;
     let elapsed = started.elapsed();
-    let planted = planted_between(&before, &surroundings.host_executed());
+    let planted = surroundings.planted_since(&before);
 
     let trace = read_trace(&trace_path)?;
     let result = match no_profile(&trace, observed.status, request.failures) {
@@ -301,8 +301,8 @@ fn permissive_plan(
     request: &LearnRequest,
     program: AbsPath,
     profile: &std::path::Path,
+    guarded: BTreeSet<AbsPath>,
 ) -> Plan {
-    let guarded = surroundings.host_executed();
     let vault = plan::permissive::vault_places(&surroundings.roots);
     let mut wanted = plan::permissive::wanted_paths(&surroundings.roots);
     wanted.extend(guarded.iter().cloned());
@@ -395,9 +395,4 @@ fn reduce_runs(
         approve::carry_over(&before, &mut reduction.profile);
     }
     Ok(Reduced { profile: reduction.profile, notes: reduction.notes, runs: traces.len() })
-}
-
-/// The names in `after` that are not in `before`.
-pub(super) fn planted_between(before: &BTreeSet<AbsPath>, after: &BTreeSet<AbsPath>) -> Vec<AbsPath> {
-    after.difference(before).cloned().collect()
 }

@@ -1,12 +1,12 @@
 //! Where a command was typed: who, which project, which home, which variables. Read once; everything later is told.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use crate::probe::features;
-use crate::probe::places;
+use crate::probe::places::{self, HostExecuted};
 use crate::vocab::host::{Host, Identity};
 use crate::vocab::location::{Base, Roots};
 use crate::vocab::path::{AbsPath, PathError};
@@ -147,8 +147,13 @@ impl Surroundings {
     }
 
     /// Names that the host executes and that exist now, in the home directory and (to a bounded depth) in the project.
-    pub fn host_executed(&self) -> BTreeSet<AbsPath> {
-        places::host_executed(&self.roots)
+    pub fn host_executed(&self) -> HostExecuted {
+        HostExecuted::read(&self.roots)
+    }
+
+    /// Those that exist now and were not among `before`.
+    pub fn planted_since(&self, before: &HostExecuted) -> Vec<AbsPath> {
+        places::host_executed(&self.roots).difference(&before.names).cloned().collect()
     }
 
     /// Where `word` leads as an existing file, from the working directory.
