@@ -13,9 +13,8 @@
 
 mod common;
 
-use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::process::{Output, Stdio};
+use std::process::Output;
 
 use common::enforced::{enforced, enforced_with, natively, out, project, run};
 use common::scratch::{Scratch, said, text};
@@ -89,6 +88,61 @@ fn another_program_does_not_fall_under_the_profile_of_the_first() {
     is_refused(&scratch, &output, &["script.sh", "other.sh"]);
     // By its own name it has no profile at all.
     is_refused(&scratch, &scratch.enforce(&["sh", "other.sh"]), &["no profile"]);
+}
+
+#[test]
+fn another_program_behind_the_same_launcher_and_its_options_is_another() {
+    need!(UserNamespaces);
+    let commands = [
+        "npx A",
+        "npx -p package A",
+        "npx --package package A",
+        "python3 A",
+        "python3 -W ignore A",
+        "python3 -X dev -u A",
+        "node -r ./hook.js A",
+        "node --require ./hook.js A",
+        "perl -I lib A",
+        "java -cp lib.jar A",
+        "env -u NAME python3 A",
+        "env -C . --unset NAME python3 A",
+        "timeout -s KILL 5 python3 A",
+        "nice -n 5 python3 A",
+    ];
+    let scratch = Scratch::new("launchers");
+    let path = format!("{}:/usr/bin:/bin", text(&scratch.project().join("bin")));
+    let scratch = scratch.with("PATH", &path);
+    for launcher in ["npx", "python3", "node", "perl", "java"] {
+        let program = scratch.file(&format!("bin/{launcher}"), "#!/bin/sh\necho ran\n");
+        std::fs::set_permissions(program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    for name in ["one", "two"] {
+        scratch.file(name, "");
+    }
+    let mut alike = vec![];
+    for command in commands {
+        let words = |name: &str| command.replace('A', name).split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let (one, two) = (words("one"), words("two"));
+        let (one, two): (Vec<&str>, Vec<&str>) =
+            (one.iter().map(|w| &**w).collect(), two.iter().map(|w| &**w).collect());
+        scratch.learn(&one);
+        let profile = scratch.profile();
+        let under = |words: &[&str]| {
+            run({
+                let mut command = scratch.pinfold(&["enforce", "--profile", text(&profile), "--"]);
+                command.args(words);
+                command
+            })
+        };
+        let first = under(&one);
+        assert_eq!(out(&first), "ran\n", "the control: {command}: {}", said(&first));
+        let second = under(&two);
+        if second.status.code() != Some(125) || !out(&second).is_empty() {
+            alike.push(command);
+        }
+        std::fs::remove_file(profile).unwrap();
+    }
+    assert!(alike.is_empty(), "the second program ran under the profile of the first: {alike:?}");
 }
 
 #[test]
@@ -252,66 +306,4 @@ fn a_pinfold_within_pinfold_is_refused_by_name() {
     assert_eq!(output.status.code(), Some(125), "{}", said(&output));
     let said = said(&output);
     assert!(said.contains("already inside a sandbox of pinfold"), "{said}");
-}
-
-/// A pair of terminal ends, the near one for the test.
-fn terminal() -> (std::fs::File, std::fs::File) {
-    let pty = nix::pty::openpty(Some(&nix::pty::Winsize { ws_row: 33, ws_col: 77, ws_xpixel: 0, ws_ypixel: 0 }), None);
-    let pty = pty.unwrap();
-    (std::fs::File::from(pty.master), std::fs::File::from(pty.slave))
-}
-
-#[test]
-fn the_size_of_the_terminal_is_seen_and_standard_streams_stay_what_they_are() {
-    need!(UserNamespaces);
-    let script = "stty size; for fd in 0 1 2; do test -t $fd && echo tty || echo other; done";
-    let scratch = project(script);
-    for wrap in [enforced(&scratch), natively(&scratch)] {
-        let (mut near, far) = terminal();
-        let mut shell = scratch.command("setsid");
-        shell.args(["--ctty", "--wait"]).arg(wrap.get_program()).args(wrap.get_args());
-        // Standard error is a pipe: the command must not find a terminal there.
-        shell.stdin(far.try_clone().unwrap()).stdout(far).stderr(Stdio::piped());
-        let mut child = shell.spawn().unwrap();
-        drop(shell);
-        let mut seen = Vec::new();
-        let mut bytes = [0; 512];
-        // The last end that closes gives EIO here.
-        while let Ok(count @ 1..) = near.read(&mut bytes) {
-            seen.extend_from_slice(&bytes[..count]);
-        }
-        assert!(child.wait().unwrap().success());
-        let seen = String::from_utf8(seen).unwrap().replace('\r', "");
-        assert!(seen.starts_with("33 77\ntty\ntty\nother\n"), "{seen:?}");
-    }
-}
-
-#[test]
-fn a_command_that_is_suspended_from_the_terminal_gives_it_back_and_goes_on_later() {
-    need!(UserNamespaces);
-    let scratch = project("echo ready; read line; echo \"got $line\"");
-    let inner = enforced(&scratch);
-    let (mut near, far) = terminal();
-    let mut shell = scratch.command("setsid");
-    let script = "set -m; \"$@\"; echo \"suspended $?\"; fg >/dev/null; echo \"ended $?\"";
-    shell.args(["--ctty", "--wait", "bash", "-c", script, "bash"]).arg(inner.get_program()).args(inner.get_args());
-    shell.stdin(far.try_clone().unwrap()).stdout(far.try_clone().unwrap()).stderr(far);
-    let mut child = shell.spawn().unwrap();
-    drop(shell);
-    let mut seen = String::new();
-    let mut wait_for = |near: &mut std::fs::File, word: &str| {
-        let mut bytes = [0; 512];
-        while !seen.contains(word) {
-            let count = near.read(&mut bytes).unwrap_or(0);
-            assert!(count > 0, "the terminal closed before `{word}`: {seen:?}");
-            seen.push_str(&String::from_utf8_lossy(&bytes[..count]));
-        }
-    };
-    wait_for(&mut near, "ready");
-    near.write_all(b"\x1a").unwrap();
-    wait_for(&mut near, "suspended 148");
-    near.write_all(b"words\n").unwrap();
-    wait_for(&mut near, "got words");
-    wait_for(&mut near, "ended 0");
-    assert!(child.wait().unwrap().success());
 }

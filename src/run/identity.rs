@@ -2,7 +2,8 @@
 //!
 //! `claude --resume 3` is `claude`. `python x.py` is `python` *and* its script, `npx A` is `npx` *and* `A`: otherwise a
 //! second program under the same name would fall under the first one's profile. Inline programs (`sh -c TEXT`) are kept as
-//! a digest: their text may hold secrets.
+//! a digest: their text may hold secrets. An option of a launcher that the table does not know makes all that follows it
+//! part of the identity: rather is the same agent learned twice than another one taken for it.
 
 use sha2::{Digest, Sha256};
 
@@ -10,51 +11,7 @@ use crate::vocab::escape;
 use crate::vocab::location::Roots;
 use crate::vocab::path::AbsPath;
 
-/// How a launcher's words are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Launcher {
-    /// Runs the script that its first plain word names.
-    Interpreter,
-    /// Runs the package or task that its first plain word names.
-    Runner,
-    /// Runs the package or task named after one of these sub-commands.
-    SubRunner(&'static [&'static str]),
-    /// Runs the rest of its words, after its options, assignments and this many plain words.
-    Wrapper(usize),
-}
-
-const LAUNCHERS: &[(&str, Launcher)] = &[
-    ("python", Launcher::Interpreter),
-    ("pypy", Launcher::Interpreter),
-    ("node", Launcher::Interpreter),
-    ("bun", Launcher::Interpreter),
-    ("deno", Launcher::SubRunner(&["run"])),
-    ("ruby", Launcher::Interpreter),
-    ("perl", Launcher::Interpreter),
-    ("php", Launcher::Interpreter),
-    ("lua", Launcher::Interpreter),
-    ("sh", Launcher::Interpreter),
-    ("bash", Launcher::Interpreter),
-    ("dash", Launcher::Interpreter),
-    ("zsh", Launcher::Interpreter),
-    ("fish", Launcher::Interpreter),
-    ("ksh", Launcher::Interpreter),
-    ("npx", Launcher::Runner),
-    ("bunx", Launcher::Runner),
-    ("uvx", Launcher::Runner),
-    ("npm", Launcher::SubRunner(&["exec", "run", "run-script", "x"])),
-    ("pnpm", Launcher::SubRunner(&["exec", "run", "dlx"])),
-    ("yarn", Launcher::SubRunner(&["exec", "run", "dlx"])),
-    ("pipx", Launcher::SubRunner(&["run"])),
-    ("uv", Launcher::SubRunner(&["run", "tool"])),
-    ("java", Launcher::Interpreter),
-    ("env", Launcher::Wrapper(0)),
-    ("nice", Launcher::Wrapper(0)),
-    ("nohup", Launcher::Wrapper(0)),
-    ("setsid", Launcher::Wrapper(0)),
-    ("stdbuf", Launcher::Wrapper(0)),
-    ("timeout", Launcher::Wrapper(1)),
-];
+use super::launchers::{Launcher, Options, Reading, launcher};
 
 /// The identity of `argv`, escaped as in files. `scripts` says where a word leads if it is an existing file: scripts are
 /// named by their place, so that it does not matter from which directory they are started.
@@ -67,70 +24,164 @@ pub fn identity(argv: &[Vec<u8>], roots: &Roots, scripts: &dyn Fn(&[u8]) -> Opti
         Some(_) | None => escape::file(base),
     }];
     let named = |word: &[u8]| place(word).unwrap_or_else(|| escape::file(word));
-    match launcher(base) {
-        None => {}
-        Some(Launcher::Wrapper(skip)) => {
-            let start = rest.iter().position(|w| !w.starts_with(b"-") && !w.contains(&b'=')).unwrap_or(rest.len());
-            let inner = rest.get(start + skip..).unwrap_or_default();
-            words.extend(identity(inner, roots, scripts));
+    let Some(launcher) = std::str::from_utf8(base).ok().and_then(launcher) else { return words };
+    let mut line = Line { rest, words: Vec::new(), named: &named };
+    let inner = match launcher {
+        Launcher::Wrapper(options, skip) => line.wrapped(options, skip),
+        Launcher::Script(options) => {
+            line.script(options);
+            None
         }
-        Some(Launcher::SubRunner(verbs)) => {
-            let plain: Vec<_> = rest.iter().filter(|w| !w.starts_with(b"-")).collect();
-            if let Some(verb) = plain.first() {
-                words.push(escape::file(verb));
-                if verbs.iter().any(|known| known.as_bytes() == verb.as_slice()) {
-                    words.extend(plain.get(1).map(|word| named(word)));
-                }
-            }
+        Launcher::Verbs(options, verbs) => {
+            line.verbs(options, verbs, &|word| escape::file(word));
+            None
         }
-        Some(Launcher::Runner | Launcher::Interpreter) => words.extend(script_words(rest, &named)),
-    }
+        Launcher::VerbsOrScript(options, verbs) => {
+            line.verbs(options, verbs, &named);
+            None
+        }
+    };
+    words.append(&mut line.words);
+    words.extend(inner.into_iter().flat_map(|inner| identity(inner, roots, scripts)));
     words
 }
 
-/// What follows an interpreter: `-m NAME`, `-c TEXT` (as a digest), or the first word that is no option.
-fn script_words(rest: &[Vec<u8>], named: &dyn Fn(&[u8]) -> String) -> Vec<String> {
-    let mut words = rest.iter();
-    while let Some(word) = words.next() {
-        match word.as_slice() {
-            b"-m" | b"-jar" => {
-                let module = words.next().map(|w| named(w)).unwrap_or_default();
-                return vec![escape::file(word), module];
+/// The words behind a launcher, and what was made of those that were read.
+struct Line<'a> {
+    rest: &'a [Vec<u8>],
+    words: Vec<String>,
+    named: &'a dyn Fn(&[u8]) -> String,
+}
+
+impl<'a> Line<'a> {
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let (first, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        Some(first)
+    }
+
+    /// To the next plain word; `None` if the program is settled or the line ends.
+    fn plain(&mut self, options: &Options, keep: Keep) -> Option<&'a [u8]> {
+        while let Some(word) = self.next() {
+            match word {
+                b"--" => return self.next(),
+                [b'-', _, ..] => self.option(options, word, keep)?,
+                plain => return Some(plain),
             }
-            b"--" => continue,
-            option if option.starts_with(b"--") => continue,
-            // `-c`, `-e`, `-lc`, `-ec`: the program is the next word.
-            option
-                if option.starts_with(b"-")
-                    && option.len() <= 4
-                    && matches!(option.last(), Some(b'c' | b'e' | b'p')) =>
-            {
-                let text = words.next().map(Vec::as_slice).unwrap_or_default();
-                return vec![escape::file(option), inline_digest(text)];
+        }
+        None
+    }
+
+    /// `None` when nothing that follows names a program.
+    fn option(&mut self, options: &Options, word: &[u8], keep: Keep) -> Option<()> {
+        let reading = options.read(word);
+        match reading {
+            Reading::Flag => return Some(()),
+            Reading::Whole if keep == Keep::Values => self.words.push(text_of(word)),
+            Reading::Value if keep == Keep::Values => {
+                self.words.push(escape::file(word));
+                let value = self.next().unwrap_or_default();
+                self.words.push((self.named)(value));
             }
-            option if option.starts_with(b"-") && option.len() > 1 => continue,
-            script => return vec![named(script)],
+            Reading::Whole => {}
+            Reading::Value => {
+                self.next();
+            }
+            Reading::WholeText => self.words.push(digest(&[word])),
+            Reading::Text => {
+                let value = self.next().unwrap_or_default();
+                self.words.extend([escape::file(word), digest(&[value])]);
+            }
+            Reading::Program => {
+                let value = self.next().unwrap_or_default();
+                self.words.extend([escape::file(word), (self.named)(value)]);
+            }
+            // Which of the words names the program is not known: all of them do.
+            Reading::Unknown => {
+                let rest: Vec<&[u8]> = std::iter::once(word).chain(self.rest.iter().map(Vec::as_slice)).collect();
+                self.words.push(digest(&rest));
+                self.rest = &[];
+            }
+        }
+        matches!(reading, Reading::Whole | Reading::Value).then_some(())
+    }
+
+    fn script(&mut self, options: &Options) {
+        if let Some(script) = self.plain(options, Keep::Values) {
+            let named = (self.named)(script);
+            self.words.push(named);
         }
     }
-    Vec::new()
+
+    fn verbs(&mut self, options: &Options, verbs: &[&str], other: &dyn Fn(&[u8]) -> String) {
+        let mut said = String::new();
+        while let Some(word) = self.plain(options, Keep::Values) {
+            let text = String::from_utf8_lossy(word);
+            said = if said.is_empty() { text.into_owned() } else { format!("{said} {text}") };
+            let is_verb = verbs.contains(&said.as_str());
+            if is_verb || verbs.iter().any(|verb| verb.strip_prefix(&said).is_some_and(|rest| rest.starts_with(' '))) {
+                self.words.push(escape::file(word));
+                if is_verb {
+                    return self.script(options);
+                }
+            } else {
+                return self.words.push(other(word));
+            }
+        }
+    }
+
+    /// The command that a wrapper runs; `None` where it is not known, and was noted.
+    fn wrapped(&mut self, options: &Options, mut skip: usize) -> Option<&'a [Vec<u8>]> {
+        loop {
+            let before = self.rest;
+            let word = self.plain(options, Keep::Nothing)?;
+            if word.contains(&b'=') {
+                continue;
+            }
+            if skip == 0 {
+                // The word itself is the first of the command.
+                let taken = before.len() - self.rest.len();
+                return before.get(taken - 1..);
+            }
+            skip -= 1;
+        }
+    }
 }
 
-fn inline_digest(text: &[u8]) -> String {
-    let hex: String = Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+/// Whether the values of options are part of the identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    /// They may bring code: a module that is loaded first, a package, a path of classes.
+    Values,
+    Nothing,
+}
+
+/// An option with its value behind `=`: the value may be a secret.
+fn text_of(word: &[u8]) -> String {
+    match word.iter().position(|&b| b == b'=') {
+        Some(at) => format!("{}={}", escape::file(word.get(..at).unwrap_or_default()), digest(&[word])),
+        None => escape::file(word),
+    }
+}
+
+fn digest(words: &[&[u8]]) -> String {
+    let mut sha = Sha256::new();
+    for word in words {
+        // With the length, so that no two lists are alike.
+        sha.update(u64::try_from(word.len()).unwrap_or(u64::MAX).to_le_bytes());
+        sha.update(word);
+    }
+    let hex: String = sha.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{hex}")
-}
-
-fn launcher(base: &[u8]) -> Option<Launcher> {
-    let name = std::str::from_utf8(base).ok()?;
-    // `python3.11`, `lua5.4`: the version is no part of the name.
-    let stem = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
-    LAUNCHERS.iter().find(|(known, _)| *known == name || *known == stem).map(|(_, launcher)| *launcher)
 }
 
 /// A program in a system directory goes by its name, so that a profile holds where it lies elsewhere.
 fn is_system(located: &str) -> bool {
     ["/usr/", "/bin/", "/sbin/", "/opt/"].iter().any(|top| located.starts_with(top))
 }
+
+/// Of a profile's file stem, in bytes. Two identities that share a stem are told apart by the profile's own words.
+const LONGEST_NAME: usize = 96;
 
 /// A file stem for a profile of this identity: letters, digits and dashes.
 pub fn profile_name(identity: &[String]) -> String {
@@ -151,6 +202,8 @@ pub fn profile_name(identity: &[String]) -> String {
             name.push('-');
         }
     }
+    // All of it is ASCII.
+    name.truncate(LONGEST_NAME);
     let name = name.trim_matches('-');
     if name.is_empty() { "command".to_owned() } else { name.to_owned() }
 }
@@ -186,6 +239,29 @@ mod tests {
         assert_ne!(words("npx a"), words("npx b"));
         assert_ne!(words("python3 -m aider"), words("python3 -m http.server"));
         assert_eq!(words("env A=1 timeout 5 python3 x.py"), ["env", "timeout", "python3", "$PROJECT/x.py"]);
+    }
+
+    #[test]
+    fn the_value_of_an_option_is_not_taken_for_the_script() {
+        assert_eq!(words("python3 -W ignore x.py 1"), ["python3", "-W", "ignore", "$PROJECT/x.py"]);
+        assert_eq!(
+            words("env -u NAME nice -n 5 timeout -s KILL 5 python3 x.py"),
+            ["env", "nice", "timeout", "python3", "$PROJECT/x.py"]
+        );
+        assert_eq!(words("uv --quiet tool run a b"), ["uv", "tool", "run", "a"]);
+        assert_eq!(words("npm install a"), ["npm", "install"]);
+        assert_eq!(words("bun run a"), ["bun", "run", "a"]);
+        assert_eq!(words("bun x.py"), ["bun", "$PROJECT/x.py"]);
+        assert_ne!(words("npx -p p a"), words("npx -p q a"));
+        assert_eq!(words("java -Xmx1g -cp a.jar Main 1"), ["java", "-Xmx1g", "-cp", "a.jar", "Main"]);
+    }
+
+    #[test]
+    fn behind_an_option_that_is_not_known_every_word_counts() {
+        let found = words("node --brand-new a.js s3cret");
+        assert!(found.len() == 2 && !found.concat().contains("s3cret"), "{found:?}");
+        assert_ne!(found, words("node --brand-new a.js other"));
+        assert_ne!(words("node --brand-new ab c"), words("node --brand-new a bc"));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 pub mod approve;
 pub mod enforce;
 pub mod identity;
+mod launchers;
 pub mod learn;
 pub mod profile_file;
 mod recorder;

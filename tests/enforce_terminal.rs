@@ -1,0 +1,136 @@
+//! An enforced run at a terminal: the command sees it as it is without pinfold, and cannot use it against the caller.
+
+#![allow(
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says why"
+)]
+
+mod common;
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::process::{Child, Command, Stdio};
+
+use common::enforced::{enforced, natively, project};
+use common::scratch::Scratch;
+
+/// A pair of terminal ends, the near one for the test.
+fn terminal() -> (File, File) {
+    let pty = nix::pty::openpty(Some(&nix::pty::Winsize { ws_row: 33, ws_col: 77, ws_xpixel: 0, ws_ypixel: 0 }), None);
+    let pty = pty.unwrap();
+    (File::from(pty.master), File::from(pty.slave))
+}
+
+#[test]
+fn the_size_of_the_terminal_is_seen_and_standard_streams_stay_what_they_are() {
+    need!(UserNamespaces);
+    let script = "stty size; for fd in 0 1 2; do test -t $fd && echo tty || echo other; done";
+    let scratch = project(script);
+    for wrap in [enforced(&scratch), natively(&scratch)] {
+        let (mut near, far) = terminal();
+        let mut shell = scratch.command("setsid");
+        shell.args(["--ctty", "--wait"]).arg(wrap.get_program()).args(wrap.get_args());
+        // Standard error is a pipe: the command must not find a terminal there.
+        shell.stdin(far.try_clone().unwrap()).stdout(far).stderr(Stdio::piped());
+        let mut child = shell.spawn().unwrap();
+        drop(shell);
+        let mut seen = Vec::new();
+        let mut bytes = [0; 512];
+        // The last end that closes gives EIO here.
+        while let Ok(count @ 1..) = near.read(&mut bytes) {
+            seen.extend_from_slice(&bytes[..count]);
+        }
+        assert!(child.wait().unwrap().success());
+        let seen = String::from_utf8(seen).unwrap().replace('\r', "");
+        assert!(seen.starts_with("33 77\ntty\ntty\nother\n"), "{seen:?}");
+    }
+}
+
+#[test]
+fn a_command_that_is_suspended_from_the_terminal_gives_it_back_and_goes_on_later() {
+    need!(UserNamespaces);
+    let scratch = project("echo ready; read line; echo \"got $line\"");
+    let inner = enforced(&scratch);
+    let (mut near, far) = terminal();
+    let mut shell = scratch.command("setsid");
+    let script = "set -m; \"$@\"; echo \"suspended $?\"; fg >/dev/null; echo \"ended $?\"";
+    shell.args(["--ctty", "--wait", "bash", "-c", script, "bash"]).arg(inner.get_program()).args(inner.get_args());
+    shell.stdin(far.try_clone().unwrap()).stdout(far.try_clone().unwrap()).stderr(far);
+    let mut child = shell.spawn().unwrap();
+    drop(shell);
+    let mut seen = String::new();
+    let mut wait_for = |near: &mut File, word: &str| {
+        let mut bytes = [0; 512];
+        while !seen.contains(word) {
+            let count = near.read(&mut bytes).unwrap_or(0);
+            assert!(count > 0, "the terminal closed before `{word}`: {seen:?}");
+            seen.push_str(&String::from_utf8_lossy(&bytes[..count]));
+        }
+    };
+    wait_for(&mut near, "ready");
+    near.write_all(b"\x1a").unwrap();
+    wait_for(&mut near, "suspended 148");
+    near.write_all(b"words\n").unwrap();
+    wait_for(&mut near, "got words");
+    wait_for(&mut near, "ended 0");
+    assert!(child.wait().unwrap().success());
+}
+
+/// `command` in a session of its own on a new terminal; the near end.
+fn at_a_terminal(scratch: &Scratch, command: &Command) -> (Child, File) {
+    let (near, far) = terminal();
+    let mut shell = scratch.command("setsid");
+    shell.args(["--ctty", "--wait"]).arg(command.get_program()).args(command.get_args());
+    shell.stdin(far.try_clone().unwrap()).stdout(far.try_clone().unwrap()).stderr(far);
+    (shell.spawn().unwrap(), near)
+}
+
+/// Reads until `word` was there.
+fn read_until(near: &mut File, seen: &mut String, word: &str) {
+    let mut bytes = [0; 512];
+    while !seen.contains(word) {
+        let count = near.read(&mut bytes).unwrap_or(0);
+        assert!(count > 0, "the terminal closed before `{word}`: {seen:?}");
+        seen.push_str(&String::from_utf8_lossy(&bytes[..count]));
+    }
+}
+
+#[test]
+fn a_real_terminal_cannot_be_typed_into() {
+    need!(UserNamespaces, Program("setsid"));
+    let scratch = project("./tracee type-in; echo \"type-in $?.\"");
+    let ask = |command: &Command| {
+        let (mut child, mut near) = at_a_terminal(&scratch, command);
+        let mut seen = String::new();
+        read_until(&mut near, &mut seen, ".");
+        assert!(child.wait().unwrap().success(), "{seen}");
+        seen
+    };
+    // Without pinfold the letter is typed, or the kernel itself says EIO (dev.tty.legacy_tiocsti).
+    let native = ask(&natively(&scratch));
+    assert!(native.contains("type-in 0.") || native.contains("type-in 5."), "{native:?}");
+    let inside = ask(&enforced(&scratch));
+    assert!(inside.contains("type-in 1.") && !inside.contains('x'), "{inside:?}");
+}
+
+#[test]
+fn a_terminal_that_changes_its_size_tells_the_command_and_it_sees_the_new_one() {
+    need!(UserNamespaces, Program("setsid"));
+    let script = "trap 'echo \"now $(stty size).\"; exit 3' WINCH; echo ready; while :; do sleep 0.1; done";
+    let scratch = project(script);
+    for command in [natively(&scratch), enforced(&scratch)] {
+        let (mut child, mut near) = at_a_terminal(&scratch, &command);
+        let mut seen = String::new();
+        read_until(&mut near, &mut seen, "ready");
+        let size = ["rows", "44", "cols", "99"];
+        let resized = scratch.command("stty").args(size).stdin(near.try_clone().unwrap()).status().unwrap();
+        assert!(resized.success());
+        read_until(&mut near, &mut seen, "now 44 99.");
+        assert_eq!(child.wait().unwrap().code(), Some(3), "{seen}");
+    }
+}
