@@ -97,6 +97,16 @@ pub enum Fact {
     },
 }
 
+impl Fact {
+    /// What was lost, if that is the fact.
+    pub fn gap(&self) -> Option<&Gap> {
+        match self {
+            Self::Gap { gap } => Some(gap),
+            _ => None,
+        }
+    }
+}
+
 /// A program that was started.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -294,6 +304,84 @@ pub enum Gap {
     },
     /// The run reached a time limit.
     Timeout,
+}
+
+impl Gap {
+    /// Its kind, as in profiles.
+    pub fn kind(&self) -> GapKind {
+        match self {
+            Self::UnreadablePath { .. } => GapKind::UnreadablePath,
+            Self::Unresolved { .. } => GapKind::Unresolved,
+            Self::Flood { .. } => GapKind::Flood,
+            Self::LostTask => GapKind::LostTask,
+            Self::Environment => GapKind::Environment,
+            Self::Interrupted { .. } => GapKind::Interrupted,
+            Self::Timeout => GapKind::Timeout,
+        }
+    }
+}
+
+/// What a profile says of the gaps in its evidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum GapKind {
+    /// The trace has no end: whoever wrote it was cut off.
+    CutShort,
+    /// [`Gap::Environment`]
+    Environment,
+    /// [`Gap::Flood`]
+    Flood,
+    /// [`Gap::Interrupted`]
+    Interrupted,
+    /// [`Gap::LostTask`]
+    LostTask,
+    /// [`Gap::Timeout`]
+    Timeout,
+    /// [`Gap::UnreadablePath`]
+    UnreadablePath,
+    /// [`Gap::Unresolved`]
+    Unresolved,
+}
+
+impl GapKind {
+    /// All, in the order of files.
+    pub const ALL: [Self; 8] = [
+        Self::CutShort,
+        Self::Environment,
+        Self::Flood,
+        Self::Interrupted,
+        Self::LostTask,
+        Self::Timeout,
+        Self::UnreadablePath,
+        Self::Unresolved,
+    ];
+
+    /// The word in files.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CutShort => "cut-short",
+            Self::Environment => "environment",
+            Self::Flood => "flood",
+            Self::Interrupted => "interrupted",
+            Self::LostTask => "lost-task",
+            Self::Timeout => "timeout",
+            Self::UnreadablePath => "unreadable-path",
+            Self::Unresolved => "unresolved",
+        }
+    }
+
+    /// What it means, behind "its evidence is incomplete:".
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::CutShort => "the recording broke off",
+            Self::Environment => "the names of the variables of a program could not be read",
+            Self::Flood => "there were more facts than are recorded",
+            Self::Interrupted => "the run was interrupted",
+            Self::LostTask => "a process could not be followed",
+            Self::Timeout => "the run was ended at its time limit",
+            Self::UnreadablePath => "a path that was passed to a system call could not be read",
+            Self::Unresolved => "where a path leads could not be told",
+        }
+    }
 }
 
 /// What lies in one directory, counted while learning.

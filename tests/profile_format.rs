@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use pinfold::diff::diff;
+use pinfold::event::GapKind;
 use pinfold::profile::digest::{digest, meaning};
 use pinfold::profile::emit::{emit, quote};
 use pinfold::profile::parse::parse;
-use pinfold::profile::{Limits, NetAccess, NetGrant, PathGrant, Profile, Secret, SecretSource, Syscalls};
+use pinfold::profile::{Incomplete, Limits, NetAccess, NetGrant, PathGrant, Profile, Secret, SecretSource, Syscalls};
 use pinfold::vocab::access::Access;
 use pinfold::vocab::endpoint::{HostPort, NetTarget};
 use pinfold::vocab::escape;
@@ -92,17 +93,26 @@ fn profiles() -> impl Strategy<Value = Profile> {
         prop::collection::btree_set(variables(), 0..4),
         prop::collection::btree_map(variables(), secret, 0..3),
         limits(),
+        prop::option::of(incomplete()),
     )
-        .prop_map(|(name, command, filesystem, network, syscalls, environment, secrets, limits)| Profile {
-            name,
-            command,
-            filesystem,
-            network: network.into_iter().collect(),
-            syscalls,
-            environment,
-            secrets,
-            limits,
+        .prop_map(|(name, command, filesystem, network, syscalls, environment, secrets, limits, incomplete)| {
+            Profile {
+                name,
+                command,
+                incomplete,
+                filesystem,
+                network: network.into_iter().collect(),
+                syscalls,
+                environment,
+                secrets,
+                limits,
+            }
         })
+}
+
+fn incomplete() -> impl Strategy<Value = Incomplete> {
+    let gaps = prop::collection::btree_set(prop::sample::select(GapKind::ALL.to_vec()), 1..4);
+    (gaps, any::<bool>()).prop_map(|(gaps, approved)| Incomplete { gaps, approved })
 }
 
 /// `text` with a comment wherever one may stand, each unlike the others.

@@ -338,7 +338,22 @@ fn any_fact(passing: bool) -> impl Strategy<Value = Fact> {
     let peaks = any::<u32>()
         .prop_map(|n| Fact::Peaks(Peaks { memory: n.into(), threads: n % 999, ..Peaks::default() }))
         .boxed();
-    prop_oneof![6 => one.clone(), 2 => if passing { pair } else { one }, 1 => called, 1 => peaks]
+    let census = (any_place(), 0..9u32, any::<bool>(), prop::collection::btree_set("[ab]|pyvenv.cfg", 0..2))
+        .prop_map(|(dir, entries, world_readable, names)| {
+            let dir = AbsPath::new(dir).unwrap();
+            let (markers, sensitive) = (names.clone(), names);
+            Fact::Census(Census {
+                dir,
+                entries,
+                capped: false,
+                owner: if world_readable { Owner::Root } else { Owner::Caller },
+                world_readable,
+                markers,
+                sensitive,
+            })
+        })
+        .boxed();
+    prop_oneof![6 => one.clone(), 2 => if passing { pair } else { one }, 1 => called, 1 => peaks, 1 => census]
 }
 
 /// What `profile` gives on `place`; sensitive grants are their own.

@@ -7,7 +7,7 @@ use crate::store::Store;
 
 use super::arguments::{Accept, ApproveArguments};
 use super::exit::Exit;
-use super::{hints, learn, screen, show};
+use super::{conclude, hints, screen, show};
 
 pub(super) fn run(arguments: &ApproveArguments) -> Exit {
     let file = match show::open(&arguments.profile) {
@@ -35,7 +35,7 @@ pub(super) fn run(arguments: &ApproveArguments) -> Exit {
             "--accept=own"
         }
         None if screen::can_ask() => {
-            if !learn::ask(&mut profile, &waiting) {
+            if !conclude::ask(&mut profile, &waiting) {
                 screen::say("pinfold: nothing was approved");
                 return Exit::Differs;
             }

@@ -95,6 +95,13 @@ pub struct LearnOptions {
     /// Learn also from a command that ends with an error
     #[arg(long)]
     pub even_if_failed: bool,
+    /// Make a profile also of a run that was not observed to its end, or not completely; it says so, and asks before it is
+    /// used
+    #[arg(long)]
+    pub even_if_incomplete: bool,
+    /// Complete what is recorded so often that no more than these seconds are lost when pinfold or the machine is killed
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    pub checkpoint: u64,
     /// End the command after this many seconds
     #[arg(long, value_name = "SECONDS")]
     pub timeout: Option<u64>,
@@ -138,6 +145,8 @@ pub struct RunArguments {
 Examples:
   pinfold learn -- make test
   pinfold learn --append -- make docs
+  pinfold learn --timeout 600 --even-if-incomplete -- server    a command that never ends by itself
+  pinfold learn --from-trace server --even-if-incomplete        the same of a run that was killed
   pinfold learn --open-vault ~/.ssh/known_hosts -- git fetch
 
 Exit code: the command's own; 125 pinfold failed or refused, 126 cannot execute, 127 not found, 128+N signal N")]
@@ -148,8 +157,11 @@ pub struct LearnArguments {
     /// Learning.
     #[command(flatten)]
     pub learn: LearnOptions,
+    /// Run nothing: make the profile from a kept trace, by its file or by the name of its profile
+    #[arg(long, value_name = "TRACE", conflicts_with_all = ["open_vault", "no_network", "exact", "timeout", "report", "command"])]
+    pub from_trace: Option<PathBuf>,
     /// The command and its arguments
-    #[arg(last = true, required = true, value_name = "COMMAND")]
+    #[arg(last = true, required_unless_present = "from_trace", value_name = "COMMAND")]
     pub command: Vec<OsString>,
 }
 

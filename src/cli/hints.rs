@@ -1,6 +1,7 @@
 //! The remedy for each error, and the exit code it ends in.
 
 use crate::event::Denial;
+use crate::run::derive::DeriveError;
 use crate::run::enforce::EnforceError;
 use crate::run::learn::LearnError;
 use crate::run::profile_file::ProfileFileError;
@@ -39,6 +40,14 @@ pub(super) fn learn(error: &LearnError) -> Option<String> {
         LearnError::NotFound(_) => Some("is it installed, and on the PATH?".to_owned()),
         LearnError::Start(error) => start(error),
         LearnError::Profile(error) => profile_file(error),
+        LearnError::Derive(error) => derive(error),
+        _ => None,
+    }
+}
+
+pub(super) fn derive(error: &DeriveError) -> Option<String> {
+    match error {
+        DeriveError::Profile(error) => profile_file(error),
         _ => None,
     }
 }
@@ -59,6 +68,9 @@ pub(super) fn enforce(error: &EnforceError) -> Option<String> {
             Some(_) => format!("look at the changes; `pinfold approve {}` approves them", path.display()),
             None => format!("`pinfold approve {}` looks at it and approves it", path.display()),
         }),
+        EnforceError::Incomplete { path, .. } => {
+            Some(format!("learn it again; or `pinfold approve {}` asks whether it will do as it is", path.display()))
+        }
         EnforceError::OtherDigest { .. } => {
             Some("the profile was changed since that digest was taken: review it again".to_owned())
         }

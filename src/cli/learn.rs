@@ -6,28 +6,27 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::event::{Gap, Tally};
+use crate::event::Tally;
 use crate::plan::{Network, Plan};
-use crate::run::approve::{self, Pending, Scope};
-use crate::run::learn::{
-    Attempt, Detail, EvidenceScope, Failures, LearnRequest, Learned, NoProfile, Observer, Reduced, learn,
-};
-use crate::run::profile_file::{self, ProfileFile};
+use crate::run::derive::{EvidenceScope, Failures, Gaps, Terms, from_trace};
+use crate::run::learn::{Attempt, Detail, LearnRequest, Learned, Observer, learn};
 use crate::run::surroundings::Surroundings;
-use crate::store::Store;
-use crate::vocab::escape;
 use crate::vocab::path::AbsPath;
 
-use super::arguments::{Accept, LearnArguments, Places};
+use super::arguments::{LearnArguments, LearnOptions, Places};
+use super::conclude::{Manner, NotWritten, Run, conclude};
 use super::exit::Exit;
 use super::screen::{self, Colour, paint};
-use super::{hints, report, show};
+use super::{hints, report, trace};
 
 pub(super) fn run(arguments: &LearnArguments) -> Exit {
     let surroundings = match surroundings(&arguments.places) {
         Ok(surroundings) => surroundings,
         Err(exit) => return exit,
     };
+    if let Some(given) = &arguments.from_trace {
+        return from_kept(&surroundings, arguments, given);
+    }
     let request = match request(arguments, &surroundings) {
         Ok(request) => request,
         Err(exit) => return exit,
@@ -42,16 +41,56 @@ pub(super) fn run(arguments: &LearnArguments) -> Exit {
         }
     };
     watcher.done();
-    let file = conclude(&surroundings, arguments, &learned);
+    for attempt in &learned.attempts {
+        screen::say(format!("{} {}", paint("attempt:", Colour::Yellow), attempt_text(attempt)));
+    }
+    for path in &learned.planted {
+        screen::warn(format!("`{path}` is new, and your machine runs or obeys it outside the sandbox: look at it"));
+    }
+    let run = Run { tally: &learned.tally, elapsed: learned.elapsed, status: learned.status };
+    let written = conclude(&surroundings, manner(arguments), &learned.derived, Some(&run));
     if let Some(path) = &arguments.places.report
         && let Err(error) = report::learned(path, &learned)
     {
         screen::error(&error, None);
         return Exit::Ours;
     }
-    match file {
-        Ok(()) => Exit::Command(learned.status.shell_code()),
-        Err(exit) => exit,
+    exit(&learned, written)
+}
+
+/// The command's own code, unless it says that all is well and it is not.
+fn exit(learned: &Learned, written: Result<(), NotWritten>) -> Exit {
+    match (written, learned.status.shell_code()) {
+        (Err(NotWritten::Trouble), 0) => Exit::Ours,
+        (_, code) => Exit::Command(code),
+    }
+}
+
+fn manner(arguments: &LearnArguments) -> Manner {
+    Manner { quiet: arguments.places.quiet, accept: arguments.learn.accept_learned }
+}
+
+/// A profile from a trace that was kept: nothing runs.
+fn from_kept(surroundings: &Surroundings, arguments: &LearnArguments, given: &Path) -> Exit {
+    let Some(path) = trace::find(given) else { return Exit::Ours };
+    let terms = terms(&arguments.learn);
+    match from_trace(surroundings, &path, arguments.places.profile.as_deref(), terms) {
+        Ok(derived) => match conclude(surroundings, manner(arguments), &derived, None) {
+            Ok(()) => Exit::Success,
+            Err(_) => Exit::Ours,
+        },
+        Err(error) => {
+            screen::error(&error, hints::derive(&error).as_deref());
+            Exit::Ours
+        }
+    }
+}
+
+fn terms(options: &LearnOptions) -> Terms {
+    Terms {
+        evidence: if options.append { EvidenceScope::AllRuns } else { EvidenceScope::ThisRun },
+        failures: if options.even_if_failed { Failures::Accept } else { Failures::Refuse },
+        gaps: if options.even_if_incomplete { Gaps::Accept } else { Gaps::Refuse },
     }
 }
 
@@ -88,8 +127,8 @@ fn request(arguments: &LearnArguments, surroundings: &Surroundings) -> Result<Le
         opened,
         network: if options.no_network { Network::None } else { Network::Host },
         detail: if options.exact { Detail::Exact } else { Detail::BeyondBase },
-        evidence: if options.append { EvidenceScope::AllRuns } else { EvidenceScope::ThisRun },
-        failures: if options.even_if_failed { Failures::Accept } else { Failures::Refuse },
+        terms: terms(options),
+        checkpoint: Duration::from_secs(options.checkpoint),
         timeout: options.timeout.map(Duration::from_secs),
     })
 }
@@ -158,157 +197,5 @@ fn attempt_text(attempt: &Attempt) -> String {
             format!("hidden from the agent: `{path}` ({}); to allow it: --open-vault {path}", row.why)
         }
         Attempt::Call(denial) => format!("refused to {}", hints::denial(denial)),
-    }
-}
-
-/// The screen at the end, the question, and what follows from the answer.
-fn conclude(surroundings: &Surroundings, arguments: &LearnArguments, learned: &Learned) -> Result<(), Exit> {
-    for attempt in &learned.attempts {
-        screen::say(format!("{} {}", paint("attempt:", Colour::Yellow), attempt_text(attempt)));
-    }
-    for path in &learned.planted {
-        screen::warn(format!("`{path}` is new, and your machine runs or obeys it outside the sandbox: look at it"));
-    }
-    let reduced = match &learned.result {
-        Ok(reduced) => reduced,
-        Err(why) => {
-            say_no_profile(why, learned);
-            return if matches!(why, NoProfile::Failed(_)) { Ok(()) } else { Err(incomplete_exit(learned)) };
-        }
-    };
-    let mut profile = reduced.profile.clone();
-    if !arguments.places.quiet {
-        summary(learned, reduced);
-    }
-    let how = settle(&mut profile, arguments.learn.accept_learned);
-    let file = save(learned, &profile)?;
-    let Some(how) = how else {
-        screen::say(format!(
-            "pinfold: wrote {}; nothing is approved\n{} `pinfold approve {}` looks at it and approves it; until then enforcing stops",
-            file.path.display(),
-            paint("hint:", Colour::Cyan),
-            file.path.display()
-        ));
-        return Ok(());
-    };
-    let store = Store::open(&surroundings.state_dir.to_path_buf(), surroundings.identity.uid);
-    match store.and_then(|store| approve::record(&store, &file, how)) {
-        Ok(()) => {
-            let waiting = approve::pending(&profile).len();
-            screen::say(format!(
-                "pinfold: wrote and approved {} ({}){}",
-                file.path.display(),
-                file.digest,
-                if waiting == 0 { String::new() } else { format!("; {waiting} grants stay withheld") }
-            ));
-            Ok(())
-        }
-        Err(error) => {
-            screen::error(&error, None);
-            Err(Exit::Ours)
-        }
-    }
-}
-
-fn incomplete_exit(learned: &Learned) -> Exit {
-    match learned.status.shell_code() {
-        0 => Exit::Ours,
-        code => Exit::Command(code),
-    }
-}
-
-fn save(learned: &Learned, profile: &crate::profile::Profile) -> Result<ProfileFile, Exit> {
-    profile_file::save(&learned.path, profile, learned.previous.as_ref()).map_err(|error| {
-        screen::error(&error, hints::profile_file(&error).as_deref());
-        Exit::Ours
-    })
-}
-
-/// Asks, or takes what the flag says. `None`: not approved; else how it was.
-fn settle(profile: &mut crate::profile::Profile, accept: Option<Accept>) -> Option<&'static str> {
-    let waiting = approve::pending(profile);
-    match accept {
-        Some(Accept::All) => {
-            waiting.iter().for_each(|item| item.grant(profile));
-            Some("--accept-learned=all")
-        }
-        Some(Accept::Own) => {
-            let own: Vec<&Pending> = waiting.iter().filter(|item| item.scope(profile) == Scope::Own).collect();
-            own.into_iter().for_each(|item| item.grant(profile));
-            Some("--accept-learned=own")
-        }
-        None if screen::can_ask() => ask(profile, &waiting).then_some("asked"),
-        None => None,
-    }
-}
-
-/// One question for the whole, and one for each grant that the whole does not cover.
-pub(super) fn ask(profile: &mut crate::profile::Profile, waiting: &[Pending]) -> bool {
-    let (own, asked): (Vec<_>, Vec<_>) = waiting.iter().partition(|item| item.scope(profile) == Scope::Own);
-    for item in &own {
-        screen::say(format!("  with it: {}: {}", item.line(), item.meaning()));
-    }
-    if !screen::ask("Approve this profile on this machine?") {
-        return false;
-    }
-    own.into_iter().for_each(|item| item.grant(profile));
-    for item in asked {
-        screen::say(format!("  {}: {}", paint(&item.line(), Colour::Yellow), item.meaning()));
-        if screen::ask("  Grant this too?") {
-            item.grant(profile);
-        }
-    }
-    true
-}
-
-fn summary(learned: &Learned, reduced: &Reduced) {
-    screen::say(format!(
-        "\n{} {} events, {} files, {} programs in {:.1} s; exit {}",
-        paint("learned:", Colour::Bold),
-        learned.tally.events,
-        learned.tally.files,
-        learned.tally.images,
-        learned.elapsed.as_secs_f64(),
-        learned.status.shell_code()
-    ));
-    screen::say(show::text(&reduced.profile));
-    for note in &reduced.notes {
-        screen::say(format!("{} {note}", paint("note:", Colour::Cyan)));
-    }
-    screen::say(format!(
-        "Made from {} run{}. How likely the next run needs more is not known.\n",
-        reduced.runs,
-        if reduced.runs == 1 { "" } else { "s" }
-    ));
-}
-
-fn say_no_profile(why: &NoProfile, learned: &Learned) {
-    let trace = learned.trace.display();
-    match why {
-        NoProfile::Failed(status) => screen::say(format!(
-            "pinfold: no profile was written: the command ended with {}; its trace is {trace}\n{} mend the command and run it again, or learn from the failure with `pinfold learn --even-if-failed`",
-            status.shell_code(),
-            paint("hint:", Colour::Cyan)
-        )),
-        NoProfile::Incomplete(gaps) => {
-            screen::say(format!("pinfold: no profile was written: the run is incomplete; its trace is {trace}"));
-            for gap in gaps.iter().take(8) {
-                screen::say(format!("  {}", gap_text(gap)));
-            }
-        }
-    }
-}
-
-pub(super) fn gap_text(gap: &Gap) -> String {
-    match gap {
-        Gap::UnreadablePath { call } => format!("a path that was passed to {call} could not be read"),
-        Gap::Unresolved { call, path } => {
-            format!("where {call} went with `{}` could not be told", escape::terminal(path.as_bytes()))
-        }
-        Gap::Flood { cap } => format!("more than {cap} facts: what came after was not recorded"),
-        Gap::LostTask => "a process could not be followed".to_owned(),
-        Gap::Environment => "the names of the variables of a program could not be read".to_owned(),
-        Gap::Interrupted { signal } => format!("it was interrupted by signal {signal}"),
-        Gap::Timeout => "it was ended at its time limit".to_owned(),
     }
 }

@@ -2,6 +2,7 @@
 
 mod approve;
 pub mod arguments;
+mod conclude;
 pub mod demo;
 mod diff;
 pub mod doctor;

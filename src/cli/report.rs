@@ -6,22 +6,27 @@ use serde_json::{Value, json};
 
 use crate::diff::Change;
 use crate::run::approve;
+use crate::run::derive::NoProfile;
 use crate::run::enforce::{Enforced, Prepared};
-use crate::run::learn::{Attempt, Learned, NoProfile};
+use crate::run::learn::{Attempt, Learned};
 use crate::run::profile_file::ProfileFile;
 use crate::store::{StoreError, replace};
 use crate::vocab::path::AbsPath;
 
 pub(super) fn learned(path: &Path, learned: &Learned) -> Result<(), StoreError> {
     let attempts: Vec<Value> = learned.attempts.iter().map(attempt).collect();
+    let derived = &learned.derived;
     write(
         path,
         &json!({
             "mode": "learn",
             "exit": learned.status.shell_code(),
-            "complete": !matches!(&learned.result, Err(NoProfile::Incomplete(_))),
-            "profile": learned.result.as_ref().ok().map(|_| learned.path.display().to_string()),
-            "trace": learned.trace.display().to_string(),
+            "complete": match &derived.result {
+                Ok(reduced) => reduced.profile.incomplete.is_none(),
+                Err(why) => matches!(why, NoProfile::Failed(_)),
+            },
+            "profile": derived.result.as_ref().ok().map(|_| derived.path.display().to_string()),
+            "trace": derived.trace.display().to_string(),
             "events": learned.tally.events,
             "attempts": attempts,
             "planted": paths(&learned.planted),
@@ -86,6 +91,10 @@ pub(super) fn profile(file: &ProfileFile, approved: Option<bool>) -> String {
         "approved": approved,
         "name": profile.name,
         "command": profile.command,
+        "incomplete": profile.incomplete.as_ref().map(|lack| json!({
+            "gaps": lack.gaps.iter().map(|gap| gap.as_str()).collect::<Vec<_>>(),
+            "approved": lack.approved,
+        })),
         "filesystem": filesystem,
         "network": network,
         "syscalls": { "base": profile.syscalls.base, "allow": profile.syscalls.allow },

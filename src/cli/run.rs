@@ -37,6 +37,7 @@ pub(super) fn run(arguments: &RunArguments) -> Exit {
             learn::run(&LearnArguments {
                 places: arguments.places.clone(),
                 learn: arguments.learn.clone(),
+                from_trace: None,
                 command: arguments.command.clone(),
             })
         }

@@ -17,8 +17,8 @@ use crate::vocab::endpoint::Endpoint;
 use crate::vocab::escape;
 
 use super::arguments::{TraceCommand, TraceShowArguments, TraceStatsArguments};
+use super::conclude::gap_text;
 use super::exit::Exit;
-use super::learn::gap_text;
 use super::screen::{self, Colour, paint};
 
 pub(super) fn run(command: &TraceCommand) -> Exit {
@@ -33,21 +33,26 @@ pub(super) fn run(command: &TraceCommand) -> Exit {
 }
 
 /// A trace by file, or the last one of a profile by the profile's name; `None` when an error was said.
-fn open(given: &Path) -> Option<(PathBuf, Trace)> {
+pub(super) fn find(given: &Path) -> Option<PathBuf> {
     let path = if given.is_file() && given.extension().is_some_and(|extension| extension == "trace") {
         Some(given.to_path_buf())
     } else {
         last_of_profile(given)
     };
-    let Some(path) = path else {
+    if path.is_none() {
         screen::say(format!(
             "{} there is no trace `{}`, neither as a file nor of a profile of that name\n{} `pinfold learn -- COMMAND` makes one",
             paint("error:", Colour::Red),
             escape::terminal(given.as_os_str().as_encoded_bytes()),
             paint("hint:", Colour::Cyan)
         ));
-        return None;
-    };
+    }
+    path
+}
+
+/// A trace and where it lies; `None` when an error was said.
+fn open(given: &Path) -> Option<(PathBuf, Trace)> {
+    let path = find(given)?;
     let read = File::open(&path).map_err(reader::ReadError::Io).and_then(|file| reader::read(BufReader::new(file)));
     match read {
         Ok(trace) => Some((path, trace)),

@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 
 use crate::profile::Profile;
 use crate::profile::digest::meaning;
-use crate::profile::emit::{command, net_grant, path_grant, quote, secret};
+use crate::profile::emit::{command, incomplete, net_grant, path_grant, quote, secret};
 
 /// One grant that differs. Its texts are escaped as in files, so they are harmless on a terminal.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -113,6 +113,9 @@ fn lines(profile: &Profile) -> BTreeMap<(Section, String), String> {
     let mut lines = BTreeMap::new();
     let mut line = |section, key: String, value: String| drop(lines.insert((section, key), value));
     line(Section::Top, "command".to_owned(), command(&profile.command));
+    if let Some(lack) = &profile.incomplete {
+        line(Section::Top, "incomplete".to_owned(), incomplete(lack));
+    }
     for (location, grant) in &profile.filesystem {
         line(Section::Filesystem, quote(&location.to_string()), path_grant(grant));
     }

@@ -408,6 +408,7 @@ pub(super) mod tests {
             environment: BTreeSet::new(),
             secrets: BTreeMap::new(),
             limits: Limits::default(),
+            incomplete: None,
         }
     }
 

@@ -10,7 +10,7 @@ use crate::vocab::endpoint::NetTarget;
 use crate::vocab::escape;
 
 use super::comments::{Anchor, Comments, Part};
-use super::{NetAccess, NetGrant, PathGrant, Profile, SCHEMA, Secret, SecretSource};
+use super::{Incomplete, NetAccess, NetGrant, PathGrant, Profile, SCHEMA, Secret, SecretSource};
 
 /// The text of `profile`, with the comments of `previous_text`.
 pub fn emit(profile: &Profile, previous_text: Option<&str>) -> String {
@@ -69,6 +69,9 @@ fn head(page: &mut Page, profile: &Profile) {
     page.entry("schema", &SCHEMA.to_string());
     page.entry("name", &quote(&profile.name));
     page.entry("command", &command(&profile.command));
+    if let Some(lack) = &profile.incomplete {
+        page.entry("incomplete", &incomplete(lack));
+    }
 }
 
 fn grants(page: &mut Page, profile: &Profile) {
@@ -135,6 +138,12 @@ fn environment_and_limits(page: &mut Page, profile: &Profile) {
 pub fn command(words: &[String]) -> String {
     let words: Vec<_> = words.iter().map(|word| quote(word)).collect();
     format!("[{}]", words.join(", "))
+}
+
+/// What stands behind `incomplete`.
+pub fn incomplete(lack: &Incomplete) -> String {
+    let gaps: Vec<_> = lack.gaps.iter().map(|gap| quote(gap.as_str())).collect();
+    format!("{{ gaps = [{}], approved = {} }}", gaps.join(", "), lack.approved)
 }
 
 /// What stands behind a place: `"read"`, or a table where there is more to say.

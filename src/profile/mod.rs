@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::event::GapKind;
 use crate::vocab::access::Access;
 use crate::vocab::endpoint::NetTarget;
 use crate::vocab::limits::{Bytes, Percent};
@@ -30,6 +31,8 @@ pub struct Profile {
     /// The words that a command must begin with to fall under this profile, escaped as in files: see
     /// [`Header::command`](crate::trace::Header::command).
     pub command: Vec<String>,
+    /// Set when not all that the command did was observed: then a person must say yes before anything runs under it.
+    pub incomplete: Option<Incomplete>,
     /// Places.
     pub filesystem: BTreeMap<Location, PathGrant>,
     /// Peers. Empty: no network.
@@ -42,6 +45,15 @@ pub struct Profile {
     pub secrets: BTreeMap<String, Secret>,
     /// Limits; absent ones are not set.
     pub limits: Limits,
+}
+
+/// What the evidence of a profile lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Incomplete {
+    /// Why; never empty.
+    pub gaps: BTreeSet<GapKind>,
+    /// A person said that it will do.
+    pub approved: bool,
 }
 
 /// An allowance on a place.

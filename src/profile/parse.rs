@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use toml_edit::{Document, Item, Key, TableLike};
 
+use crate::event::GapKind;
 use crate::vocab::access::Access;
 use crate::vocab::endpoint::NetTarget;
 use crate::vocab::escape;
@@ -18,7 +19,7 @@ use crate::vocab::sensitivity::Sensitivity;
 use crate::vocab::syscall::Syscall;
 use crate::vocab::syscall_table::BASE_VERSION;
 
-use super::{Limits, NetAccess, NetGrant, PathGrant, Profile, SCHEMA, Secret, SecretSource, Syscalls};
+use super::{Incomplete, Limits, NetAccess, NetGrant, PathGrant, Profile, SCHEMA, Secret, SecretSource, Syscalls};
 
 /// Why a text is no profile, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -127,10 +128,23 @@ impl ParseError {
 }
 
 /// Keys of the top level, in the order of files.
-const TOP: &[&str] =
-    &["schema", "name", "command", "filesystem", "network", "syscalls", "environment", "secrets", "limits"];
+const TOP: &[&str] = &[
+    "schema",
+    "name",
+    "command",
+    "incomplete",
+    "filesystem",
+    "network",
+    "syscalls",
+    "environment",
+    "secrets",
+    "limits",
+];
 const PATH_KEYS: &[&str] = &["access", "sensitive", "approved", "reason"];
 const NET_KEYS: &[&str] = &["access", "approved", "reason"];
+/// For a hint: the words of [`GapKind::ALL`].
+const GAPS: &[&str] =
+    &["cut-short", "environment", "flood", "interrupted", "lost-task", "timeout", "unreadable-path", "unresolved"];
 const RESERVED: &[&str] = &["program", "audit", "on_violation", "tolerate", "nested_sandbox"];
 
 /// Longest part of a text that an error repeats, in characters.
@@ -155,6 +169,7 @@ pub fn parse(text: &str) -> Result<Profile, ParseError> {
     Ok(Profile {
         name: name(&root.required("name")?)?,
         command: command(&root.required("command")?)?,
+        incomplete: root.get("incomplete").map(|field| incomplete(&field)).transpose()?,
         filesystem: entries(root.get("filesystem"), location, path_grant)?,
         network: entries(root.get("network"), target, net_grant)?,
         syscalls: syscalls(&root.required("syscalls")?.table()?)?,
@@ -348,6 +363,22 @@ fn command(field: &Field<'_>) -> Result<Vec<String>, ParseError> {
         Err(error) => Err(word.error(value(&error))),
     };
     words.iter().map(check).collect()
+}
+
+fn incomplete(field: &Field<'_>) -> Result<Incomplete, ParseError> {
+    let table = field.table()?;
+    table.only(&["gaps", "approved"])?;
+    let gaps = table.required("gaps")?;
+    let gap = |word: &Word<'_>| {
+        let known = GapKind::ALL.into_iter().find(|kind| kind.as_str() == word.text);
+        known.ok_or_else(|| Problem::UnknownWord { what: "gap", word: shown(word.text), known: GAPS })
+    };
+    let set = gaps.set(gap)?;
+    if set.is_empty() {
+        return Err(gaps.error(Problem::Expected("at least one gap: without one the line has no meaning")));
+    }
+    let approved = table.get("approved").map_or(Ok(false), |field| field.truth())?;
+    Ok(Incomplete { gaps: set, approved })
 }
 
 /// The entries of a section: `key` reads the key, `grant` the value.

@@ -13,8 +13,8 @@ pub mod places;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::event::Fact;
-use crate::profile::{Limits, PathGrant, Profile};
+use crate::event::{Fact, GapKind};
+use crate::profile::{Incomplete, Limits, PathGrant, Profile};
 use crate::trace::Trace;
 use crate::vocab::access::Access;
 use crate::vocab::location::Location;
@@ -123,7 +123,7 @@ struct Grant {
     sensitive: Option<Sensitivity>,
 }
 
-/// Reduces complete runs of one command to one profile.
+/// Reduces runs of one command to one profile, which says so where they are not complete.
 pub fn reduce(traces: &[Trace], settings: &Settings) -> Reduction {
     let mut notes = BTreeSet::new();
     let mut evidence = Evidence::default();
@@ -167,6 +167,7 @@ pub fn reduce(traces: &[Trace], settings: &Settings) -> Reduction {
     let profile = Profile {
         name: name(&command),
         command,
+        incomplete: incomplete(traces),
         filesystem: filesystem.collect(),
         network: network::reduce(traces, &mut notes),
         syscalls: calls::reduce(&facts, &mut notes),
@@ -176,6 +177,11 @@ pub fn reduce(traces: &[Trace], settings: &Settings) -> Reduction {
         limits: Limits::default(),
     };
     Reduction { profile, notes: notes.into_iter().collect(), evidence }
+}
+
+fn incomplete(traces: &[Trace]) -> Option<Incomplete> {
+    let gaps: BTreeSet<GapKind> = traces.iter().flat_map(Trace::gaps).collect();
+    (!gaps.is_empty()).then_some(Incomplete { gaps, approved: false })
 }
 
 fn join(into: &mut Grant, other: Grant) {

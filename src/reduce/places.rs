@@ -67,7 +67,7 @@ const UNITS_IN: [&str; 8] = [
 #[derive(Debug)]
 pub struct Places<'a> {
     roots: &'a Roots,
-    census: BTreeMap<&'a AbsPath, &'a Census>,
+    census: BTreeMap<&'a AbsPath, Census>,
     home: Option<AbsPath>,
     project: Option<AbsPath>,
 }
@@ -77,15 +77,17 @@ impl<'a> Places<'a> {
     pub fn of(trace: &'a Trace) -> Self {
         let roots = &trace.header.roots;
         let home = roots.get(Base::Home);
-        let census = trace.events.iter().filter_map(|event| match &event.fact {
-            Fact::Census(census) => Some((&census.dir, census)),
-            _ => None,
-        });
+        let mut census: BTreeMap<&AbsPath, Census> = BTreeMap::new();
+        for event in &trace.events {
+            if let Fact::Census(taken) = &event.fact {
+                census.entry(&taken.dir).and_modify(|known| add(known, taken)).or_insert_with(|| taken.clone());
+            }
+        }
         // A project that holds the home directory is no project: granting it would grant everything.
         let project = roots
             .get(Base::Project)
             .filter(|project| !project.is_root() && !home.as_ref().is_some_and(|home| home.is_beneath(project)));
-        Self { roots, census: census.collect(), home, project }
+        Self { roots, census, home, project }
     }
 
     /// What is granted for the need of `path`.
@@ -294,7 +296,7 @@ impl<'a> Places<'a> {
     }
 
     fn holds_sensitive(&self, dir: &AbsPath) -> bool {
-        let known = |census: &&Census| {
+        let known = |census: &Census| {
             census
                 .sensitive
                 .iter()
@@ -304,6 +306,16 @@ impl<'a> Places<'a> {
         classify(dir, self.roots).is_some_and(|row| row.sensitivity <= Sensitivity::Credential)
             || self.census.values().filter(|census| census.dir.is_beneath(dir)).any(known)
     }
+}
+
+/// A long run takes a census more than once. What was there at any time counts, and whoever trusts a directory less.
+fn add(known: &mut Census, taken: &Census) {
+    known.entries = known.entries.max(taken.entries);
+    known.capped |= taken.capped;
+    known.owner = known.owner.max(taken.owner);
+    known.world_readable &= taken.world_readable;
+    known.markers.extend(taken.markers.iter().cloned());
+    known.sensitive.extend(taken.sensitive.iter().cloned());
 }
 
 /// The directory of the system that is granted whole for `path`.

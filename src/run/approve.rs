@@ -4,8 +4,10 @@
 //! stands in the store. *Own* is what one yes to the whole profile covers: the network as it was used, and the credentials
 //! that belong to the agent itself. Everything else is asked one by one.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
+use crate::event::GapKind;
 use crate::profile::{NetGrant, PathGrant, Profile};
 use crate::store::approvals::Approval;
 use crate::store::{Store, StoreError};
@@ -57,6 +59,8 @@ pub enum Pending {
     Secret(String),
     /// A system call of risk 4.
     Call(Syscall),
+    /// Evidence with gaps.
+    Incomplete(BTreeSet<GapKind>),
 }
 
 /// Everything in `profile` that is not approved, most dangerous first.
@@ -68,7 +72,10 @@ pub fn pending(profile: &Profile) -> Vec<Pending> {
     let paths = paths.into_iter().map(|(location, grant)| Pending::Path(location.clone(), grant.clone()));
     let secrets = profile.secrets.iter().filter(|(_, secret)| !secret.approved);
     let network = profile.network.iter().filter(|(_, grant)| !grant.approved);
-    risky
+    let lacking = profile.incomplete.iter().filter(|lack| !lack.approved);
+    lacking
+        .map(|lack| Pending::Incomplete(lack.gaps.clone()))
+        .chain(risky)
         .chain(paths)
         .chain(secrets.map(|(name, _)| Pending::Secret(name.clone())))
         .chain(network.map(|(target, grant)| Pending::Network(target.clone(), grant.clone())))
@@ -81,7 +88,7 @@ impl Pending {
         let own = match self {
             Self::Network(..) => true,
             Self::Secret(name) => PROVIDER_KEYS.contains(&name.as_str()),
-            Self::Call(_) => false,
+            Self::Call(_) | Self::Incomplete(_) => false,
             Self::Path(location, grant) => {
                 grant.sensitive == Some(Sensitivity::Credential) && in_own_state(location, profile)
             }
@@ -110,6 +117,11 @@ impl Pending {
             Self::Call(call) => {
                 profile.syscalls.approved.insert(*call);
             }
+            Self::Incomplete(_) => {
+                if let Some(lack) = &mut profile.incomplete {
+                    lack.approved = true;
+                }
+            }
         }
     }
 
@@ -120,6 +132,7 @@ impl Pending {
             Self::Network(target, _) => format!("\"{target}\""),
             Self::Secret(name) => format!("\"{}\" = {{ from = \"env\" }}", escape::terminal(name.as_bytes())),
             Self::Call(call) => format!("allow = \"{call}\""),
+            Self::Incomplete(_) => "incomplete".to_owned(),
         }
     }
 
@@ -141,6 +154,10 @@ impl Pending {
             }
             Self::Network(..) => "the agent may connect there".to_owned(),
             Self::Secret(_) => "the agent is given this secret from your environment".to_owned(),
+            Self::Incomplete(gaps) => {
+                let gaps: Vec<_> = gaps.iter().map(|gap| gap.meaning()).collect();
+                format!("not all was observed ({}): what the agent needs beyond it is refused", gaps.join("; "))
+            }
             Self::Call(call) => {
                 format!("the agent may call {call}, which can weaken the sandbox or reach other processes")
             }

@@ -3,12 +3,13 @@
 //! Nothing starts unless the profile is for this command and its digest was approved on this machine, and nothing starts
 //! with less than the plan says.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use crate::diff::{self, Change};
-use crate::event::{Denial, ExitStatus};
+use crate::event::{Denial, ExitStatus, GapKind};
 use crate::plan::mounts::{self, PlanError};
 use crate::plan::{MountStep, Plan};
 use crate::probe::places::HostExecuted;
@@ -68,6 +69,14 @@ pub enum EnforceError {
         /// What changed since it was approved last; `None` when it never was.
         changes: Option<Vec<Change>>,
     },
+    /// Not all was observed, and nobody said that it will do.
+    #[error("the profile {} was made from a run that was not observed completely ({})", .path.display(), meanings(.gaps))]
+    Incomplete {
+        /// The profile.
+        path: PathBuf,
+        /// Why.
+        gaps: BTreeSet<GapKind>,
+    },
     /// The digest that was accepted is another.
     #[error("the profile {} has the digest {digest}, not the accepted one", .path.display())]
     OtherDigest {
@@ -98,6 +107,10 @@ pub enum EnforceError {
     Profile(#[from] ProfileFileError),
 }
 
+fn meanings(gaps: &BTreeSet<GapKind>) -> String {
+    gaps.iter().map(|gap| gap.meaning()).collect::<Vec<_>>().join("; ")
+}
+
 /// A run that may start.
 #[derive(Debug)]
 pub struct Prepared {
@@ -125,13 +138,7 @@ pub struct Enforced {
 /// Where the profile of `command` is, and which agent it is for.
 pub fn locate(surroundings: &Surroundings, command: &[Vec<u8>], profile: Option<&Path>) -> (Vec<String>, PathBuf) {
     let words = identity::identity(command, &surroundings.roots, &|word| surroundings.existing(word));
-    let path = profile.map_or_else(
-        || {
-            let file = format!("{}.toml", identity::profile_name(&words));
-            surroundings.project().to_path_buf().join("generated-profiles").join(file)
-        },
-        Path::to_path_buf,
-    );
+    let path = profile.map_or_else(|| identity::profile_of(&surroundings.project(), &words), Path::to_path_buf);
     (words, profile_file::absolute(&path))
 }
 
@@ -146,6 +153,9 @@ pub fn prepare(surroundings: &Surroundings, request: &EnforceRequest) -> Result<
             wanted: escape::terminal(file.profile.command.join(" ").as_bytes()),
             given: escape::terminal(words.join(" ").as_bytes()),
         });
+    }
+    if let Some(lack) = file.profile.incomplete.as_ref().filter(|lack| !lack.approved) {
+        return Err(EnforceError::Incomplete { path, gaps: lack.gaps.clone() });
     }
     check_approval(surroundings, request, &file)?;
     let program = surroundings.find_program(name).ok_or_else(|| EnforceError::NotFound(escape::terminal(name)))?;

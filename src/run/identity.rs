@@ -5,6 +5,8 @@
 //! a digest: their text may hold secrets. An option of a launcher that the table does not know makes all that follows it
 //! part of the identity: rather is the same agent learned twice than another one taken for it.
 
+use std::path::PathBuf;
+
 use sha2::{Digest, Sha256};
 
 use crate::vocab::escape;
@@ -206,6 +208,11 @@ pub fn profile_name(identity: &[String]) -> String {
     name.truncate(LONGEST_NAME);
     let name = name.trim_matches('-');
     if name.is_empty() { "command".to_owned() } else { name.to_owned() }
+}
+
+/// Where the profile of this identity lies in `project`, if nobody says otherwise.
+pub fn profile_of(project: &AbsPath, identity: &[String]) -> PathBuf {
+    project.to_path_buf().join("generated-profiles").join(format!("{}.toml", profile_name(identity)))
 }
 
 #[cfg(test)]

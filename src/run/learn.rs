@@ -11,19 +11,16 @@ use std::time::{Duration, Instant};
 use crate::event::{Denial, Event, ExitStatus, Fact, Gap, ImageId, Tally};
 use crate::plan::{self, Network, Plan};
 use crate::probe::links;
-use crate::profile::Profile;
-use crate::reduce::{self, Note};
 use crate::sandbox::{self, StartError};
 use crate::store::{Store, StoreError};
-use crate::trace::reader::{ReadError, read};
 use crate::trace::writer::WriteError;
-use crate::trace::{Header, Trace, VERSION};
+use crate::trace::{Header, VERSION};
 use crate::tracer;
 use crate::vocab::path::AbsPath;
 use crate::vocab::sensitivity::Row;
 
-use super::approve;
-use super::profile_file::{self, ProfileFile, ProfileFileError};
+use super::derive::{self, DeriveError, Derived, Terms};
+use super::profile_file::{self, ProfileFileError};
 use super::recorder::{Recorded, Recorder};
 use super::surroundings::Surroundings;
 
@@ -40,10 +37,10 @@ pub struct LearnRequest {
     pub network: Network,
     /// Which calls are observed.
     pub detail: Detail,
-    /// Which runs the profile is made from.
-    pub evidence: EvidenceScope,
-    /// Whether a run that ended with an error still gives a profile.
-    pub failures: Failures,
+    /// What is made of it.
+    pub terms: Terms,
+    /// How often the trace is brought to a state from which a profile can be made.
+    pub checkpoint: Duration,
     /// After this time the agent is ended.
     pub timeout: Option<Duration>,
 }
@@ -55,24 +52,6 @@ pub enum Detail {
     BeyondBase,
     /// All.
     Exact,
-}
-
-/// Which runs a profile is made from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EvidenceScope {
-    /// This one.
-    ThisRun,
-    /// This one and every complete run that is kept for this profile.
-    AllRuns,
-}
-
-/// What a non-zero exit means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Failures {
-    /// The run failed: no profile.
-    Refuse,
-    /// The program just ends so: learn from it.
-    Accept,
 }
 
 /// Told of a run while it goes on.
@@ -102,44 +81,18 @@ pub enum Attempt {
 /// The outcome of a learning run.
 #[derive(Debug)]
 pub struct Learned {
-    /// The trace.
-    pub trace: PathBuf,
-    /// Where the profile belongs.
-    pub path: PathBuf,
-    /// What stands there now.
-    pub previous: Option<ProfileFile>,
+    /// Its trace, and the profile.
+    pub derived: Derived,
     /// How the command ended.
     pub status: ExitStatus,
     /// What was counted.
     pub tally: Tally,
     /// Wall time.
     pub elapsed: Duration,
-    /// The profile, or why there is none.
-    pub result: Result<Reduced, NoProfile>,
     /// Tries at the floor.
     pub attempts: Vec<Attempt>,
     /// Names that the host executes which exist now and did not before.
     pub planted: Vec<AbsPath>,
-}
-
-/// What reduction gave.
-#[derive(Debug)]
-pub struct Reduced {
-    /// The profile; approvals of the last approved one are carried over.
-    pub profile: Profile,
-    /// What a person should know about it.
-    pub notes: Vec<Note>,
-    /// Runs that it was made from.
-    pub runs: usize,
-}
-
-/// Why a run gave no profile.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NoProfile {
-    /// The command failed.
-    Failed(ExitStatus),
-    /// Not everything was observed.
-    Incomplete(Vec<Gap>),
 }
 
 /// Why a run could not be learned.
@@ -169,14 +122,9 @@ pub enum LearnError {
         /// Why.
         source: WriteError,
     },
-    /// The trace cannot be read again.
-    #[error("cannot read the trace {}", .path.display())]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: ReadError,
-    },
+    /// The trace gives no profile, by no fault of the run.
+    #[error(transparent)]
+    Derive(#[from] DeriveError),
     /// The machine cannot be looked at.
     #[error("cannot look at `{path}`")]
     Look {
@@ -221,22 +169,9 @@ pub fn learn(
     let elapsed = started.elapsed();
     let planted = surroundings.planted_since(&before);
 
-    let trace = read_trace(&trace_path)?;
-    let result = match no_profile(&trace, observed.status, request.failures) {
-        Some(why) => Err(why),
-        None => Ok(reduce_runs(&store, request, &path, trace, previous.as_ref())?),
-    };
-    Ok(Learned {
-        trace: trace_path,
-        path,
-        previous,
-        status: observed.status,
-        tally: observed.recorded.tally,
-        elapsed,
-        result,
-        attempts: observed.recorded.attempts,
-        planted,
-    })
+    let derived = derive::derive(&store, request.terms, trace_path, path, previous, Some(observed.status))?;
+    let Recorded { tally, attempts } = observed.recorded;
+    Ok(Learned { derived, status: observed.status, tally, elapsed, attempts, planted })
 }
 
 /// What a run left behind, besides its trace.
@@ -262,6 +197,7 @@ fn observe(
         init: Some(sandbox.init()),
         exact: request.detail == Detail::Exact,
         cap: tracer::DEFAULT_CAP,
+        checkpoint: request.checkpoint,
         roots: surroundings.roots.clone(),
     };
     // Two callbacks share the recorder: the tracer calls one at a time.
@@ -343,56 +279,4 @@ fn header(surroundings: &Surroundings, request: &LearnRequest, words: Vec<String
         },
         opened: request.opened.clone(),
     }
-}
-
-fn read_trace(path: &std::path::Path) -> Result<Trace, LearnError> {
-    let wrong = |source| LearnError::Read { path: path.to_path_buf(), source };
-    let file = std::fs::File::open(path).map_err(|error| wrong(error.into()))?;
-    read(io::BufReader::new(file)).map_err(wrong)
-}
-
-fn no_profile(trace: &Trace, status: ExitStatus, failures: Failures) -> Option<NoProfile> {
-    if !trace.is_complete() {
-        let gaps = trace.events.iter().filter_map(|event| match &event.fact {
-            Fact::Gap { gap } => Some(gap.clone()),
-            _ => None,
-        });
-        return Some(NoProfile::Incomplete(gaps.collect()));
-    }
-    (status != ExitStatus::Code(0) && failures == Failures::Refuse).then_some(NoProfile::Failed(status))
-}
-
-/// Reduces this run, or all complete runs of the profile, and carries approvals over from the last *approved* text: what
-/// stands in the profile file now may have been written by anybody.
-fn reduce_runs(
-    store: &Store,
-    request: &LearnRequest,
-    path: &std::path::Path,
-    trace: Trace,
-    previous: Option<&ProfileFile>,
-) -> Result<Reduced, LearnError> {
-    let mut traces = vec![trace];
-    if request.evidence == EvidenceScope::AllRuns {
-        for kept in store.traces(path)? {
-            // A kept trace that cannot be read or is incomplete is no evidence; the run itself was read already.
-            match read_trace(&kept) {
-                Ok(old) if old.is_complete() && traces.iter().all(|known| known.header.run != old.header.run) => {
-                    traces.push(old);
-                }
-                Ok(_) | Err(_) => {}
-            }
-        }
-    }
-    let mut reduction = reduce::reduce(&traces, &reduce::Settings::default());
-    if let Some(file) = previous {
-        reduction.profile.name.clone_from(&file.profile.name);
-    } else if let Some(stem) = path.file_stem().and_then(std::ffi::OsStr::to_str) {
-        stem.clone_into(&mut reduction.profile.name);
-    }
-    if let Some(approved) = store.last_approval(path)?
-        && let Ok(before) = crate::profile::parse::parse(&approved.text)
-    {
-        approve::carry_over(&before, &mut reduction.profile);
-    }
-    Ok(Reduced { profile: reduction.profile, notes: reduction.notes, runs: traces.len() })
 }

@@ -7,9 +7,11 @@
 pub mod reader;
 pub mod writer;
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Event, ExitStatus};
+use crate::event::{Event, ExitStatus, Fact, Gap, GapKind};
 use crate::vocab::location::Roots;
 use crate::vocab::path::AbsPath;
 
@@ -81,6 +83,17 @@ pub struct Trace {
 impl Trace {
     /// Whether everything of the run was observed: a footer, and no gap.
     pub fn is_complete(&self) -> bool {
-        self.footer.is_some() && !self.events.iter().any(|event| matches!(event.fact, crate::event::Fact::Gap { .. }))
+        self.footer.is_some() && !self.events.iter().any(|event| matches!(event.fact, Fact::Gap { .. }))
+    }
+
+    /// Why it is not complete; empty if it is.
+    pub fn gaps(&self) -> BTreeSet<GapKind> {
+        let mut gaps: BTreeSet<GapKind> =
+            self.events.iter().filter_map(|event| event.fact.gap()).map(Gap::kind).collect();
+        // Where somebody ended the run on purpose, that is why there is no footer.
+        if self.footer.is_none() && !gaps.contains(&GapKind::Interrupted) && !gaps.contains(&GapKind::Timeout) {
+            gaps.insert(GapKind::CutShort);
+        }
+        gaps
     }
 }

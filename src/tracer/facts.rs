@@ -67,8 +67,9 @@ impl<'a> Recorder<'a> {
 
     /// As [`Self::emit`], and past the cap: what a run ends with is never left out.
     pub(super) fn conclude(&mut self, image: ImageId, fact: Fact) {
-        if !self.ended && self.broken.is_none() {
-            self.write(Event { image, fact });
+        let event = Event { image, fact };
+        if !self.ended && self.broken.is_none() && self.seen.insert(self.digest(&event)) {
+            self.write(event);
         }
     }
 

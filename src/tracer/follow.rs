@@ -68,6 +68,7 @@ impl<'a> Tracer<'a> {
 
     pub(super) fn run(mut self, progress: &mut Progress<'_>) -> Result<Ended, TraceError> {
         let mut shown = Instant::now();
+        let mut noted = Instant::now();
         let mut failed = None;
         while !self.is_over() {
             match wait::any(true) {
@@ -86,6 +87,11 @@ impl<'a> Tracer<'a> {
             if shown.elapsed() >= super::BEAT {
                 shown = Instant::now();
                 self.meter.sample(&processes(self.tasks.values()));
+                if noted.elapsed() >= self.settings.checkpoint {
+                    self.note_surroundings();
+                    // Measured from its end: however long it takes, the program gets on.
+                    noted = Instant::now();
+                }
                 if let Err(error) = progress(&self.recorder.tally) {
                     failed = Some(error);
                 }
@@ -107,15 +113,21 @@ impl<'a> Tracer<'a> {
         if !self.tasks.is_empty() || self.status.is_none() {
             self.recorder.conclude(first, Fact::Gap { gap: Gap::LostTask });
         }
-        for census in census::take(&self.recorder.used, &self.settings.roots) {
-            self.recorder.conclude(first, Fact::Census(census));
-        }
-        let peaks = self.meter.finish();
-        self.recorder.conclude(first, Fact::Peaks(peaks.clone()));
+        self.note_surroundings();
+        let peaks = self.meter.peaks();
         match self.recorder.take_error() {
             Some(error) => Err(TraceError::Sink(error)),
             None => Ok(Ended { status: self.status, init: self.init, tally: self.recorder.tally, peaks }),
         }
+    }
+
+    /// What a trace ends with, and what one that breaks off has at least up to its last checkpoint.
+    fn note_surroundings(&mut self) {
+        let first = ImageId(0);
+        for census in census::take(&self.recorder.used, &self.settings.roots) {
+            self.recorder.conclude(first, Fact::Census(census));
+        }
+        self.recorder.conclude(first, Fact::Peaks(self.meter.peaks()));
     }
 
     fn kill_all(&self) {

@@ -51,6 +51,8 @@ pub struct Settings {
     pub exact: bool,
     /// Most events to record.
     pub cap: u64,
+    /// Between two notes of what a trace ends with, so that one that breaks off has it too.
+    pub checkpoint: Duration,
     /// Where the variables lead: for the names in the census.
     pub roots: Roots,
 }

@@ -45,12 +45,13 @@ impl Meter {
         self.peaks.memory = self.peaks.memory.max(pages.saturating_mul(self.page));
     }
 
-    pub(super) fn finish(mut self) -> Peaks {
+    /// The peaks so far.
+    pub(super) fn peaks(&mut self) -> Peaks {
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         self.peaks.wall_ms = millis(self.started.elapsed());
         self.peaks.cpu_ms = millis(cpu_of_children().saturating_sub(self.cpu_before));
         self.peaks.memory = self.peaks.memory.max(largest_child());
-        self.peaks
+        self.peaks.clone()
     }
 }
 
