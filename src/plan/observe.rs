@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::vocab::argument_words::{FCNTL, WRITE_EXECUTE};
 use crate::vocab::syscall::Syscall;
 use crate::vocab::syscall_table::{CLONE_NAMESPACES, Class, IOCTLS, IOCTLS_REFUSED, rows};
 
@@ -43,6 +44,11 @@ pub fn filter(exact: bool) -> FilterSpec {
 fn rules(exact: bool) -> BTreeMap<Syscall, Vec<Rule>> {
     let mut rules = refusals(Action::TraceRefuse);
     if !exact {
+        for (name, condition) in worth_a_stop() {
+            if let Some(call) = Syscall::from_name(name) {
+                rules.entry(call).or_default().push(Rule { conditions: vec![condition], action: Action::Trace });
+            }
+        }
         let mut allow = |name: &str, conditions: Vec<Condition>| {
             if let Some(call) = Syscall::from_name(name) {
                 rules.entry(call).or_default().push(Rule { conditions, action: Action::Allow });
@@ -55,6 +61,15 @@ fn rules(exact: bool) -> BTreeMap<Syscall, Vec<Rule>> {
         allow("sendto", vec![double(4, Test::Equal, 0)]);
     }
     rules
+}
+
+/// Values of arguments at which a call that passes unseen is stopped.
+fn worth_a_stop() -> impl Iterator<Item = (&'static str, Condition)> {
+    let memory = ["mmap", "mprotect", "pkey_mprotect"];
+    let memory = memory.map(|name| (name, word(2, WRITE_EXECUTE, Test::Equal, WRITE_EXECUTE)));
+    let commands =
+        FCNTL.iter().map(|(command, _)| ("fcntl", word(1, u64::from(u32::MAX), Test::Equal, u64::from(*command))));
+    memory.into_iter().chain(commands)
 }
 
 /// What is refused by its arguments, in learning and enforcement alike; `refuse` makes the action of an errno.

@@ -23,6 +23,10 @@ pub(super) fn reduce(facts: &[&Fact], notes: &mut BTreeSet<Note>) -> Syscalls {
             Fact::Argument { call, value } if call.name() == "socket" => {
                 arguments.entry(*call).or_default().insert(value.clone());
             }
+            Fact::Denied(denial) => match denial.call.as_str() {
+                "clone" | "unshare" => drop(notes.insert(Note::OwnSandbox)),
+                call => drop(notes.insert(Note::Refused { call: call.to_owned() })),
+            },
             Fact::UnknownCall { arch, number } => drop(unknown.insert((*arch, *number))),
             _ => {}
         }

@@ -75,6 +75,12 @@ pub enum Note {
         /// Which.
         call: String,
     },
+    /// A program that makes namespaces: mostly to confine what it runs.
+    #[error(
+        "it tried to make namespaces of its own, which is refused inside: if it brings a sandbox of its own \
+         (bwrap, Chromium, codex), turn that off (`--no-sandbox`, `--sandbox danger-full-access`)"
+    )]
+    OwnSandbox,
     /// A call without a name.
     #[error("it made {count} system calls of another machine type, or too new to have a name; they are never allowed")]
     Unknown {

@@ -3,6 +3,7 @@
 use crate::event::{Fact, Gap, ImageId, Intent, Outcome, Transport};
 use crate::sys::peer;
 use crate::sys::ptrace::Entry;
+use crate::vocab::argument_words as words;
 use crate::vocab::endpoint::Endpoint;
 use crate::vocab::escape;
 use crate::vocab::syscall::Syscall;
@@ -18,7 +19,8 @@ pub(super) fn refused(call: Syscall, arguments: &[u64; 6]) -> String {
     let [first, second, ..] = *arguments;
     match call.name() {
         "ioctl" => format!("ioctl {}", ioctl_word(low(second))),
-        "clone" => "a namespace of its own".to_owned(),
+        "clone" => format!("namespaces of its own: {}", words::namespaces(first & !0xff)),
+        "unshare" => format!("namespaces of its own: {}", words::namespaces(first)),
         "chmod" | "fchmod" | "fchmodat" | "fchmodat2" | "creat" | "mknod" | "mknodat" | "open" | "openat" => {
             "a set-user-id or set-group-id file".to_owned()
         }
@@ -45,7 +47,20 @@ impl Tracer<'_> {
                 return self.argument(image, call, socket_word(int(first), int(second), int(third)));
             }
             libc::SYS_ioctl => return self.argument(image, call, ioctl_word(low(second))),
-            libc::SYS_prctl => return self.argument(image, call, int(first).to_string()),
+            libc::SYS_prctl => return self.argument(image, call, words::prctl(low(first))),
+            libc::SYS_seccomp => return self.argument(image, call, words::seccomp(low(first))),
+            libc::SYS_fcntl => {
+                return words::fcntl(low(second))
+                    .into_iter()
+                    .for_each(|word| self.argument(image, call, word.to_owned()));
+            }
+            libc::SYS_mmap | libc::SYS_mprotect | libc::SYS_pkey_mprotect => {
+                if third & words::WRITE_EXECUTE == words::WRITE_EXECUTE {
+                    self.argument(image, call, "write execute".to_owned());
+                }
+                return;
+            }
+            libc::SYS_kill => return self.look_at_signal(image, call, int(first), int(second)),
             libc::SYS_personality => return self.argument(image, call, format!("{:#x}", low(first))),
             libc::SYS_fchdir => {
                 self.moves += 1;
@@ -65,6 +80,24 @@ impl Tracer<'_> {
 
     fn argument(&mut self, image: ImageId, call: Syscall, value: String) {
         self.recorder.emit(image, Fact::Argument { call, value });
+    }
+
+    /// Signals within the tree are its own affair.
+    fn look_at_signal(&mut self, image: ImageId, call: Syscall, target: i32, signal: i32) {
+        let whom = match target {
+            -1 => "all",
+            1 => "init",
+            ..=0 => "group",
+            process if self.is_within(process) => return,
+            _ => "other",
+        };
+        let name = nix::sys::signal::Signal::try_from(signal).map_or_else(|_| signal.to_string(), |s| s.to_string());
+        self.argument(image, call, format!("{whom} {name}"));
+    }
+
+    /// Whether `number`, as the program counts, is a process of the tree.
+    fn is_within(&mut self, number: i32) -> bool {
+        self.tasks.iter_mut().any(|(tid, task)| task.pid == *tid && task.eyes(*tid, true).inside == number)
     }
 
     fn look_at_address(&mut self, tid: i32, entry: &Entry, call: Syscall) -> Option<Pending> {

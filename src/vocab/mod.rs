@@ -1,6 +1,7 @@
 //! Values that every room speaks in. Nothing here does I/O, reads the clock or the environment, or is unsafe.
 
 pub mod access;
+pub mod argument_words;
 pub mod bpf;
 pub mod endpoint;
 pub mod escape;

@@ -506,7 +506,7 @@ const TABLE: &[Row] = &[
     base("rt_tgsigqueueinfo"),
     base("rt_sigsuspend"),
     base("sigaltstack"),
-    base("kill"),
+    base_watched("kill"),
     base("tkill"),
     base("tgkill"),
     base("pause"),

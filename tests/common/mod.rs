@@ -17,6 +17,7 @@
 
 pub mod enforced;
 pub mod scratch;
+pub mod traced;
 
 use std::process::Command;
 
