@@ -1,7 +1,5 @@
 //! Arguments that are worth a rule are recorded as sets of values, whatever else passes unseen.
 
-#![expect(clippy::unwrap_used, reason = "a test program: a panic in a helper is a failed test")]
-
 mod common;
 
 use std::collections::BTreeSet;
