@@ -1,6 +1,5 @@
 //! Quirks of the kernel and of programs that the tracer must get right. Each runs a real program under the learning filter
 //! through a launcher without a sandbox (`tracee trace`), and reads the events that came of it.
-#![expect(clippy::unwrap_used, reason = "a test program: a panic in a helper is a failed test")]
 
 mod common;
 
