@@ -79,6 +79,14 @@ pub enum Fact {
         /// Those whose name or shape of value looks like a credential.
         credentials: BTreeSet<String>,
     },
+    /// Variables that the caller gave to the first program and that can be shown to matter: the name stands in a file that
+    /// was executed, mapped or read, or in the arguments of a program. The last one of a trace counts.
+    Mentioned {
+        /// The names.
+        names: BTreeSet<String>,
+        /// Not everything was looked through: names that are missing may matter.
+        capped: bool,
+    },
     /// Something that the floor of the sandbox refused while learning, or that enforcement denied.
     Denied(Denial),
     /// Something could not be observed: the run is incomplete.
@@ -428,6 +436,12 @@ pub struct Peaks {
     pub processes: u32,
     /// Threads at one time.
     pub threads: u32,
+    /// Highest number of a descriptor that any process had open, plus one: what RLIMIT_NOFILE must allow.
+    #[serde(default)]
+    pub descriptors: u32,
+    /// Size in bytes of the largest file that was written, at its removal or at the end: what RLIMIT_FSIZE must allow.
+    #[serde(default)]
+    pub file_size: u64,
     /// Processor time of the tree in milliseconds.
     pub cpu_ms: u64,
     /// Wall time in milliseconds.

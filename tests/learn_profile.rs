@@ -18,6 +18,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::process::Output;
 
+use common::enforced::out;
 use common::scratch::{Scratch, said, text};
 
 fn scratch(script: &str) -> Scratch {
@@ -289,4 +290,36 @@ fn the_peak_of_memory_of_a_process_that_lives_briefly_is_seen() {
     let shown = String::from_utf8(output.stdout).unwrap();
     let megabytes: u64 = shown.split("peaks: ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
     assert!((80..400).contains(&megabytes), "{shown}");
+}
+
+#[test]
+fn the_peaks_of_descriptors_and_of_the_size_of_a_file_that_is_removed_again_are_seen() {
+    need!(UserNamespaces, Program("/usr/bin/python3"));
+    let script = "/usr/bin/python3 -S -c 'kept = [open(str(n), \"w\") for n in range(60)]'\nrm [0-9]*\n\
+                  head -c 3000000 /dev/zero > big\nrm big\nhead -c 4000 /dev/zero > small\n";
+    let scratch = scratch(script);
+    learn(&scratch, &["--accept-learned=own"]);
+    let shown = out(&scratch.pinfold(&["trace", "show", "sh-agent", "--kind", "peaks"]).output().unwrap());
+    let number = |before: &str, after: &str| -> u64 {
+        shown.split(after).next().unwrap().rsplit(before).next().unwrap().parse().unwrap()
+    };
+    assert!((63..100).contains(&number(" ", " descriptors")), "{shown}");
+    assert_eq!(number("file ", " KiB"), 3_000_000 >> 10, "{shown}");
+}
+
+#[test]
+fn variables_that_a_file_or_an_argument_names_are_told_and_others_are_not() {
+    need!(UserNamespaces);
+    let script = "echo \"$IN_A_SCRIPT\" >/dev/null\ncat data >/dev/null\nname=IN_AN\nsh -c \": \\$${name}_ARGUMENT\"\n";
+    let mut scratch = scratch(script);
+    for name in ["IN_A_SCRIPT", "IN_DATA", "IN_AN_ARGUMENT", "IN_NOTHING", "IN_DAT"] {
+        scratch = scratch.with(name, "value");
+    }
+    scratch.file("data", "{ IN_DATA }\n");
+    learn(&scratch, &["--accept-learned=own"]);
+    let shown = out(&scratch.pinfold(&["trace", "show", "sh-agent", "--kind", "mentioned"]).output().unwrap());
+    let told: Vec<&str> =
+        shown.lines().flat_map(str::split_whitespace).filter(|word| word.starts_with("IN_")).collect();
+    assert_eq!(told, ["IN_AN_ARGUMENT", "IN_A_SCRIPT", "IN_DATA"], "{shown}");
+    assert!(shown.contains("PATH"), "the shell itself names it: {shown}");
 }

@@ -5,6 +5,7 @@ mod common;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -143,6 +144,38 @@ fn a_script_brings_its_interpreter_and_loader() {
     assert_eq!(images[0].exe.to_path_buf(), Path::new("/bin/sh").canonicalize().unwrap());
     let executed = run.events.iter().filter_map(|e| path_of(&e.fact)).filter(|path| path.intent == Intent::Execute);
     assert_eq!(executed.count(), 3, "script, interpreter, loader");
+}
+
+#[test]
+fn a_file_whose_interpreter_the_kernel_was_told_of_brings_that_interpreter_and_its_loader() {
+    common::need(&[common::Need::Program("unshare"), common::Need::UserNamespaces]).then(|| {
+        let scratch = Scratch::new("binfmt");
+        std::fs::copy("/bin/echo", scratch.at("interpreter")).unwrap();
+        std::fs::write(scratch.at("program.pinfold"), "no format of its own").unwrap();
+        std::fs::set_permissions(scratch.at("program.pinfold"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        // Since Linux 6.7 each user namespace has a table of its own.
+        let script = format!(
+            "mount -t binfmt_misc none /proc/sys/fs/binfmt_misc || exit 77
+             echo ':pinfold:E::pinfold::{}:' > /proc/sys/fs/binfmt_misc/register
+             {TRACEE} trace .trace ./program.pinfold",
+            scratch.at("interpreter").display()
+        );
+        let mut command = Command::new("unshare");
+        let status = command.args(["-Urm", "sh", "-c", &script]).current_dir(&scratch.0).output().unwrap().status;
+        if status.code() == Some(77) {
+            assert!(std::env::var_os("PINFOLD_TEST_REQUIRE").is_none(), "no binfmt_misc in a user namespace");
+            return println!("skip: no binfmt_misc in a user namespace here");
+        }
+        let text = std::fs::read_to_string(scratch.at(".trace")).unwrap();
+        let run = Run { code: status.code(), events: text.lines().map(|l| serde_json::from_str(l).unwrap()).collect() };
+        assert_eq!(run.code, Some(0));
+        let image = run.images()[0];
+        assert_eq!(image.exe.to_path_buf(), scratch.at("interpreter"));
+        assert_eq!(image.script.as_ref().map(AbsPath::to_path_buf), Some(scratch.at("program.pinfold")));
+        assert!(run.has(&scratch.at("interpreter"), Intent::Execute, Outcome::Ok));
+        let loads = |path: &PathFact| path.intent == Intent::Execute && path.path.to_string().contains("ld-linux");
+        assert!(run.events.iter().filter_map(|event| path_of(&event.fact)).any(loads), "{:?}", run.events);
+    });
 }
 
 #[test]

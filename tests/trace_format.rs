@@ -126,6 +126,7 @@ fn other_facts() -> impl Strategy<Value = Fact> {
         }),
         endpoints().prop_map(|endpoint| Fact::Listen { endpoint }),
         (names(), names()).prop_map(|(names, credentials)| Fact::Environment { names, credentials }),
+        (names(), any::<bool>()).prop_map(|(names, capped)| Fact::Mentioned { names, capped }),
         (any::<String>(), texts(), any::<i32>(), any::<Option<String>>(), any::<u64>()).prop_map(
             |(program, thing, errno, remedy, count)| {
                 Fact::Denied(Denial { program, call: "ioctl".into(), thing, errno, remedy, count })
@@ -136,9 +137,11 @@ fn other_facts() -> impl Strategy<Value = Fact> {
             let owner = Owner::Caller;
             Fact::Census(Census { dir, entries, capped: false, owner, world_readable: true, markers, sensitive })
         }),
-        any::<(u64, u32, u32, u64, u64)>().prop_map(|(memory, processes, threads, cpu_ms, wall_ms)| {
-            Fact::Peaks(Peaks { memory, processes, threads, cpu_ms, wall_ms })
-        }),
+        any::<(u64, u32, u32, u32, u64, u64, u64)>().prop_map(
+            |(memory, processes, threads, descriptors, file_size, cpu_ms, wall_ms)| {
+                Fact::Peaks(Peaks { memory, processes, threads, descriptors, file_size, cpu_ms, wall_ms })
+            }
+        ),
         statuses().prop_map(|status| Fact::Exit { status }),
     ]
 }

@@ -255,7 +255,7 @@ pub struct TraceShowArguments {
     pub trace: PathBuf,
     /// Only facts of these kinds
     #[arg(long, value_delimiter = ',', value_name = "KIND", value_parser = [
-        "image", "path", "pair", "call", "argument", "unknown-call", "connect", "listen", "environment", "denied", "gap",
+        "image", "path", "pair", "call", "argument", "unknown-call", "connect", "listen", "environment", "mentioned", "denied", "gap",
         "census", "peaks", "exit",
     ])]
     pub kind: Vec<String>,

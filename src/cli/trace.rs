@@ -129,6 +129,7 @@ fn kind(fact: &Fact) -> &'static str {
         Fact::Connect { .. } => "connect",
         Fact::Listen { .. } => "listen",
         Fact::Environment { .. } => "environment",
+        Fact::Mentioned { .. } => "mentioned",
         Fact::Denied(_) => "denied",
         Fact::Gap { .. } => "gap",
         Fact::Census(_) => "census",
@@ -159,6 +160,11 @@ fn line(event: &Event) -> String {
         Fact::Environment { names, credentials } => {
             format!("is passed {}; credentials: {}", words(names), words(credentials))
         }
+        Fact::Mentioned { names, capped } => format!(
+            "variables whose name stands in what was executed or read{}: {}",
+            if *capped { ", as far as it was looked through" } else { "" },
+            words(names)
+        ),
         Fact::Denied(denial) => format!(
             "was refused {} {} for `{}`",
             escape::terminal(denial.call.as_bytes()),
@@ -170,10 +176,12 @@ fn line(event: &Event) -> String {
             format!("{} holds {}{} entries", census.dir, census.entries, if census.capped { " or more" } else { "" })
         }
         Fact::Peaks(peaks) => format!(
-            "peaks: {} MiB, {} processes, {} threads, {} ms of processor, {} ms",
+            "peaks: {} MiB, {} processes, {} threads, {} descriptors, largest file {} KiB, {} ms of processor, {} ms",
             peaks.memory >> 20,
             peaks.processes,
             peaks.threads,
+            peaks.descriptors,
+            peaks.file_size >> 10,
             peaks.cpu_ms,
             peaks.wall_ms
         ),

@@ -33,6 +33,9 @@ impl Tracer<'_> {
             Ok(errno @ 1..=4095) => Outcome::Errno(errno),
             Ok(_) | Err(_) => Outcome::Ok,
         };
+        if outcome == Outcome::Ok && pending.facts.first().is_some_and(opens) {
+            self.meter.descriptor(u32::try_from(result).unwrap_or(0));
+        }
         if let Some(key) = pending.key {
             self.known.settle(key, outcome == Outcome::Ok, pending.asked);
         }
@@ -114,6 +117,11 @@ impl Tracer<'_> {
         }
         self.abandon_probes(task);
     }
+}
+
+/// Whether the call of `fact` answers with a descriptor.
+fn opens(fact: &Fact) -> bool {
+    matches!(fact, Fact::Path(path) if matches!(path.call.name(), "open" | "openat" | "creat"))
 }
 
 /// The fact, now that the result is known; `None` if there is nothing to it.

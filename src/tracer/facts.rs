@@ -3,12 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hash, RandomState};
 
-use crate::event::{Event, Fact, Gap, ImageId, Tally};
+use crate::event::{Event, Fact, Gap, ImageId, Intent, Tally};
+use crate::vocab::host::FileKind;
 use crate::vocab::path::AbsPath;
 use crate::vocab::syscall::Syscall;
 
+use super::mentions::Mentions;
+
 /// Where events go. An error (a full disk) ends the run.
 pub type Sink<'a> = &'a mut dyn FnMut(Event) -> std::io::Result<()>;
+
+/// Files of which the size is looked at.
+const MOST_WRITTEN: usize = 20_000;
 
 /// Deduplicates, counts and hands on.
 pub(super) struct Recorder<'a> {
@@ -18,6 +24,10 @@ pub(super) struct Recorder<'a> {
     seen: BTreeSet<u64>,
     called: BTreeSet<(ImageId, u32)>,
     files: BTreeSet<u64>,
+    /// What the variables of the caller are looked for in.
+    pub(super) mentions: Mentions,
+    /// Files that were written, for their sizes.
+    pub(super) written: BTreeSet<AbsPath>,
     /// Directories of paths that were reached.
     pub(super) used: BTreeSet<AbsPath>,
     pub(super) tally: Tally,
@@ -35,6 +45,8 @@ impl<'a> Recorder<'a> {
             seen: BTreeSet::new(),
             called: BTreeSet::new(),
             files: BTreeSet::new(),
+            mentions: Mentions::default(),
+            written: BTreeSet::new(),
             used: BTreeSet::new(),
             tally: Tally { events: 0, files: 0, calls: BTreeMap::new(), images: 0 },
             cap,
@@ -95,6 +107,11 @@ impl<'a> Recorder<'a> {
     fn count(&mut self, fact: &Fact) {
         match fact {
             Fact::Path(path) => {
+                self.mentions.note(path);
+                let writes = matches!(path.intent, Intent::Write | Intent::Create);
+                if writes && path.kind == Some(FileKind::File) && self.written.len() < MOST_WRITTEN {
+                    self.written.insert(path.path.clone());
+                }
                 if self.files.insert(self.digest(&path.path)) {
                     self.tally.files += 1;
                 }

@@ -19,7 +19,7 @@ use crate::vocab::path::AbsPath;
 use super::facts::{Recorder, Sink};
 use super::image::{self, Chain};
 use super::known::Known;
-use super::resolve::{Resolver, is_set_id};
+use super::resolve::{Resolver, is_set_id, size_of};
 use super::resources::Meter;
 use super::task::{Pending, Task, Then, origin, processes};
 use super::{Ended, Progress, Settings, TraceError, census};
@@ -39,7 +39,7 @@ pub(super) struct Tracer<'a> {
     images: BTreeMap<u64, ImageId>,
     /// Threads that ended before the event of their parent came: it announces nobody.
     ended_early: BTreeSet<i32>,
-    meter: Meter,
+    pub(super) meter: Meter,
     payload: i32,
     status: Option<ExitStatus>,
     init: Option<ExitStatus>,
@@ -126,6 +126,12 @@ impl<'a> Tracer<'a> {
         let first = ImageId(0);
         for census in census::take(&self.recorder.used, &self.settings.roots) {
             self.recorder.conclude(first, Fact::Census(census));
+        }
+        if let Some(mentioned) = self.recorder.mentions.take() {
+            self.recorder.conclude(first, mentioned);
+        }
+        for path in &self.recorder.written {
+            self.meter.file(size_of(&path.to_path_buf()));
         }
         self.recorder.conclude(first, Fact::Peaks(self.meter.peaks()));
     }
@@ -261,7 +267,9 @@ impl<'a> Tracer<'a> {
     fn image(&mut self, pid: i32, parent: Option<ImageId>, chain: Option<Chain>) -> ImageId {
         let mut task = Task { pid, ..Task::default() };
         let eyes = task.eyes(pid, false);
-        let argv = image::arguments(pid);
+        let chain = chain.map(|chain| image::close(chain, &mut self.resolver, eyes));
+        let command_line = image::command_line(pid);
+        let argv = image::shapes(&command_line);
         let exe = match &chain {
             Some(chain) => chain.exe.clone(),
             None => std::fs::read_link(format!("/proc/{pid}/exe"))
@@ -292,7 +300,14 @@ impl<'a> Tracer<'a> {
             }
             self.recorder.emit(id, Fact::Path(file));
         }
-        self.recorder.emit(id, image::environment(pid).unwrap_or(Fact::Gap { gap: Gap::Environment }));
+        let environment = image::environment(pid).unwrap_or(Fact::Gap { gap: Gap::Environment });
+        if let Fact::Environment { names, .. } = &environment
+            && parent.is_none()
+        {
+            self.recorder.mentions.want(names.iter().filter_map(|name| crate::vocab::escape::unfile(name).ok()));
+        }
+        self.recorder.mentions.arguments(&command_line);
+        self.recorder.emit(id, environment);
         id
     }
 }

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read as _;
+use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::FileExt as _;
 
 use crate::event::{Fact, Hop, Intent, Outcome, PathFact};
@@ -28,13 +29,15 @@ pub(super) struct Chain {
     pub(super) script: Option<AbsPath>,
     /// Every file of the chain, in order.
     pub(super) files: Vec<PathFact>,
+    /// What runs may be another program than the last one of the files: binfmt_misc has an interpreter for it, or not.
+    pub(super) open: bool,
     /// A file of it could not be read, so what follows is not known.
     pub(super) unread: Option<AbsPath>,
 }
 
 /// Follows `first` through its interpreters to its loader.
 pub(super) fn chain(resolver: &mut Resolver, eyes: Eyes, cwd: &[u8], call: Syscall, first: Reached) -> Chain {
-    let mut chain = Chain { exe: first.path.clone(), script: None, files: Vec::new(), unread: None };
+    let mut chain = Chain { exe: first.path.clone(), script: None, files: Vec::new(), open: false, unread: None };
     let mut next = first;
     for _ in 0..MOST_INTERPRETERS {
         let (path, kind) = (next.path.clone(), next.kind);
@@ -45,7 +48,10 @@ pub(super) fn chain(resolver: &mut Resolver, eyes: Eyes, cwd: &[u8], call: Sysca
         }
         let (interpreter, is_script) = match beneath(eyes, &path) {
             Ok(Some(found)) => found,
-            Ok(None) => return chain,
+            Ok(None) => {
+                chain.open = true;
+                return chain;
+            }
             Err(_) => {
                 chain.unread = Some(path);
                 return chain;
@@ -61,6 +67,22 @@ pub(super) fn chain(resolver: &mut Resolver, eyes: Eyes, cwd: &[u8], call: Sysca
         next = reached;
     }
     chain
+}
+
+/// Goes on from what really runs: an interpreter that the kernel was told of (binfmt_misc), for a file that names none.
+pub(super) fn close(chain: Chain, resolver: &mut Resolver, eyes: Eyes) -> Chain {
+    let running = std::fs::read_link(format!("/proc/{}/exe", eyes.pid));
+    let running = running.ok().map(|path| path.into_os_string().into_vec()).unwrap_or_default();
+    let last = chain.files.last();
+    if !chain.open || running.first() != Some(&b'/') || running == chain.exe.as_bytes() {
+        return chain;
+    }
+    let (Some(call), Some(reached)) = (last.map(|file| file.call), resolver.resolve(eyes, b"", &running, true)) else {
+        return chain;
+    };
+    let interpreter = self::chain(resolver, eyes, b"", call, reached);
+    let script = chain.script.or(Some(chain.exe));
+    Chain { script, files: chain.files.into_iter().chain(interpreter.files.clone()).collect(), ..interpreter }
 }
 
 fn fact(call: Syscall, path: AbsPath, hops: Vec<Hop>, kind: Option<FileKind>) -> PathFact {
@@ -110,10 +132,14 @@ fn loader(file: &File, head: &[u8]) -> std::io::Result<Option<Vec<u8>>> {
     Ok(None)
 }
 
-/// The arguments of a process in shape: options by name, everything else by kind.
-pub(super) fn arguments(pid: i32) -> Vec<String> {
-    let raw = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let raw = raw.strip_suffix(b"\0").unwrap_or(&raw);
+/// The arguments of a process as they are. They may hold secrets.
+pub(super) fn command_line(pid: i32) -> Vec<u8> {
+    std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()
+}
+
+/// A command line in shape: options by name, everything else by kind.
+pub(super) fn shapes(raw: &[u8]) -> Vec<String> {
+    let raw = raw.strip_suffix(b"\0").unwrap_or(raw);
     let mut words = raw.split(|&b| b == 0);
     let program = words.next().unwrap_or_default();
     let program = program.rsplit(|&b| b == b'/').next().unwrap_or_default();

@@ -16,6 +16,7 @@ mod facts;
 mod follow;
 mod image;
 mod known;
+mod mentions;
 mod network;
 mod observe;
 mod probes;

@@ -16,7 +16,7 @@ use super::arguments;
 use super::follow::Tracer;
 use super::image;
 use super::known::Stamp;
-use super::resolve::{Reached, descriptor, working_directory};
+use super::resolve::{Reached, descriptor, outside, size_of, working_directory};
 use super::task::{Pending, Then};
 
 const O_CREAT: u64 = 0o100;
@@ -210,6 +210,10 @@ impl Tracer<'_> {
         let then = match argument.want {
             Want::Enter => Then::Moved,
             Want::Remove => {
+                if reached.kind == Some(FileKind::File) {
+                    let eyes = self.tasks.get_mut(&tid)?.eyes(tid, false);
+                    self.meter.file(size_of(outside(eyes, reached.path.as_bytes()).as_ref()));
+                }
                 self.known.gone(self.recorder.digest(&reached.path));
                 let is = |kind| reached.kind.is_none_or(|found| found == kind);
                 Then::Renamed { arrived: false, left: is(FileKind::Dir), links: is(FileKind::Symlink) }

@@ -240,6 +240,11 @@ pub(super) fn kind_of(kind: std::fs::FileType) -> FileKind {
     }
 }
 
+/// Size in bytes of a regular file; of anything else 0.
+pub(super) fn size_of(path: &Path) -> u64 {
+    std::fs::symlink_metadata(path).map_or(0, |meta| if meta.is_file() { meta.len() } else { 0 })
+}
+
 /// Whether the file has a set-user-id or set-group-id bit.
 pub(super) fn is_set_id(eyes: Eyes, path: &AbsPath) -> bool {
     std::fs::metadata(outside(eyes, path.as_bytes())).is_ok_and(|meta| meta.mode() & 0o6000 != 0)

@@ -1,0 +1,188 @@
+//! Which of the caller's variables can be shown to matter: their names stand in a program, library, script or file that
+//! the run executed or read, or in its arguments.
+//!
+//! Only names are looked for, as whole words, and only the names that were found are kept: nothing of the files. A name
+//! that is not found may still matter (it was put together while running); a name that is found may not.
+
+use std::collections::BTreeSet;
+use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+
+use aho_corasick::AhoCorasick;
+
+use crate::event::{Fact, Intent, Outcome, PathFact};
+use crate::vocab::escape;
+use crate::vocab::host::FileKind;
+use crate::vocab::path::AbsPath;
+
+/// Made up by the kernel.
+const KERNEL: [&[u8]; 3] = [b"/proc/", b"/sys/", b"/dev/"];
+/// Files that are remembered to be looked into.
+const MOST_FILES: usize = 50_000;
+/// Bytes that are looked through in one run.
+const MOST_BYTES: u64 = 2 << 30;
+/// Read at a time; a name that lies across two reads is found by the overlap.
+const CHUNK: usize = 1 << 18;
+/// Longest name that is looked for.
+const LONGEST: usize = 256;
+
+#[derive(Debug, Default)]
+pub(super) struct Mentions {
+    /// The names that are still to be found, as bytes.
+    wanted: Vec<Vec<u8>>,
+    found: BTreeSet<Vec<u8>>,
+    /// Files to look into, executed ones and others.
+    files: BTreeSet<AbsPath>,
+    searched: BTreeSet<AbsPath>,
+    bytes: u64,
+    capped: bool,
+    finder: Option<AhoCorasick>,
+}
+
+impl Mentions {
+    /// The variables that the caller gave to the first program.
+    pub(super) fn want(&mut self, names: impl Iterator<Item = Vec<u8>>) {
+        for name in names.filter(|name| !name.is_empty() && name.len() < LONGEST) {
+            if !self.wanted.contains(&name) {
+                self.wanted.push(name);
+            }
+        }
+        self.finder = None;
+    }
+
+    /// Remembers what a fact says was executed, mapped or read.
+    pub(super) fn note(&mut self, fact: &PathFact) {
+        let read = matches!(fact.intent, Intent::Execute | Intent::Map | Intent::Read);
+        if self.wanted.is_empty()
+            || !read
+            || fact.result != Outcome::Ok
+            || fact.kind != Some(FileKind::File)
+            || self.searched.contains(&fact.path)
+        {
+            return;
+        }
+        // Reading there may wait, or take away what is read.
+        if KERNEL.iter().any(|top| fact.path.as_bytes().starts_with(top)) {
+            return;
+        }
+        if self.files.len() + self.searched.len() < MOST_FILES {
+            self.files.insert(fact.path.clone());
+        } else {
+            self.capped = true;
+        }
+    }
+
+    /// Looks through the arguments of a program.
+    pub(super) fn arguments(&mut self, bytes: &[u8]) {
+        self.look(bytes);
+    }
+
+    /// What was found up to now; `None` where nothing was wanted.
+    pub(super) fn take(&mut self) -> Option<Fact> {
+        if self.wanted.is_empty() {
+            return None;
+        }
+        for path in std::mem::take(&mut self.files) {
+            if self.found.len() == self.wanted.len() {
+                break;
+            }
+            self.look_into(&path);
+            self.searched.insert(path);
+        }
+        let names = self.found.iter().map(|name| escape::file(name)).collect();
+        Some(Fact::Mentioned { names, capped: self.capped })
+    }
+
+    fn look_into(&mut self, path: &AbsPath) {
+        // From outside: a name may lead elsewhere by now, even to a pipe that nobody writes to.
+        let open = std::fs::OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC)
+            .open(path.to_path_buf());
+        let Ok(mut file) = open else { return };
+        if !file.metadata().is_ok_and(|meta| meta.is_file()) {
+            return;
+        }
+        let mut buffer = vec![0; CHUNK + LONGEST];
+        let mut kept = 0;
+        loop {
+            let Some(free) = buffer.get_mut(kept..) else { return };
+            let Ok(count @ 1..) = file.read(free) else { return };
+            self.bytes += u64::try_from(count).unwrap_or(0);
+            if self.bytes > MOST_BYTES {
+                self.capped = true;
+                return;
+            }
+            let filled = kept + count;
+            self.look(buffer.get(..filled).unwrap_or_default());
+            let overlap = filled.min(LONGEST);
+            buffer.copy_within(filled - overlap..filled, 0);
+            kept = overlap;
+        }
+    }
+
+    fn look(&mut self, bytes: &[u8]) {
+        let Self { wanted, found, finder, .. } = self;
+        if found.len() == wanted.len() {
+            return;
+        }
+        let finder = match finder {
+            Some(finder) => finder,
+            None => match AhoCorasick::new(&*wanted) {
+                Ok(made) => finder.insert(made),
+                // Too many or too long names for one automaton.
+                Err(_) => {
+                    self.capped = true;
+                    return;
+                }
+            },
+        };
+        for hit in finder.find_overlapping_iter(bytes) {
+            let part_of_a_word = |byte: Option<&u8>| byte.is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_');
+            let before = hit.start().checked_sub(1).and_then(|at| bytes.get(at));
+            if part_of_a_word(before) || part_of_a_word(bytes.get(hit.end())) {
+                continue;
+            }
+            if let Some(name) = wanted.get(hit.pattern().as_usize()) {
+                if !found.contains(name) {
+                    found.insert(name.clone());
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(names: &[&str], text: &str) -> Vec<String> {
+        let mut mentions = Mentions::default();
+        mentions.want(names.iter().map(|name| name.as_bytes().to_vec()));
+        mentions.arguments(text.as_bytes());
+        mentions.found.iter().map(|name| String::from_utf8(name.clone()).unwrap()).collect()
+    }
+
+    #[test]
+    fn names_are_found_as_whole_words_also_where_one_holds_another() {
+        assert_eq!(found(&["HOME", "HOME_DIR", "DIR"], "x=$HOME_DIR;"), ["HOME_DIR"]);
+        assert_eq!(found(&["HOME", "HOME_DIR"], "HOME\0HOME_DIR"), ["HOME", "HOME_DIR"]);
+        assert!(found(&["A"], "BANANA A_B").is_empty());
+        assert_eq!(found(&["A"], "A"), ["A"]);
+    }
+
+    #[test]
+    fn a_name_across_two_reads_is_found() {
+        let file = std::env::temp_dir().join(format!("pinfold-mentions-{}", std::process::id()));
+        for shift in 0..8 {
+            let mut text = vec![b'.'; CHUNK + LONGEST - shift];
+            text.extend_from_slice(b" VARIABLE ");
+            std::fs::write(&file, &text).unwrap();
+            let mut mentions = Mentions::default();
+            mentions.want(std::iter::once(b"VARIABLE".to_vec()));
+            mentions.look_into(&AbsPath::try_from(file.canonicalize().unwrap().as_path()).unwrap());
+            assert_eq!(mentions.found.len(), 1, "{shift}");
+        }
+        std::fs::remove_file(file).unwrap();
+    }
+}
