@@ -143,10 +143,8 @@ impl Mentions {
             if part_of_a_word(before) || part_of_a_word(bytes.get(hit.end())) {
                 continue;
             }
-            if let Some(name) = wanted.get(hit.pattern().as_usize()) {
-                if !found.contains(name) {
-                    found.insert(name.clone());
-                }
+            if let Some(name) = wanted.get(hit.pattern().as_usize()).filter(|name| !found.contains(*name)) {
+                found.insert(name.clone());
             }
         }
     }
