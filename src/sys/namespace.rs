@@ -48,7 +48,7 @@ pub fn loopback_up() -> Result<(), Errno> {
     // SAFETY: `ifreq` is a plain C struct for which all-zero bytes are a value.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
-        *to = from.cast_signed();
+        *to = libc::c_char::from_ne_bytes([*from]);
     }
     request.ifr_ifru.ifru_flags = i16::try_from(libc::IFF_UP | libc::IFF_RUNNING).map_err(|_| Errno::EINVAL)?;
     // SAFETY: SIOCSIFFLAGS reads one `ifreq`, which outlives the call.

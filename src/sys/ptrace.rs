@@ -109,6 +109,25 @@ pub fn refuse(tid: i32, errno: i32) -> Result<(), Errno> {
     nix::sys::ptrace::setregs(pid, registers)
 }
 
+/// At the stop that the filter asked for: the call is not made, and returns `-errno`.
+#[cfg(target_arch = "aarch64")]
+pub fn refuse(tid: i32, errno: i32) -> Result<(), Errno> {
+    const GENERAL: u64 = 1; // NT_PRSTATUS (linux/elf.h)
+    const SYSTEM_CALL: u64 = 0x404; // NT_ARM_SYSTEM_CALL
+    // SAFETY: all bytes zero is a valid value of this plain structure.
+    let mut registers: libc::user_regs_struct = unsafe { std::mem::zeroed() };
+    let mut piece = libc::iovec { iov_base: (&raw mut registers).cast(), iov_len: size_of_val(&registers) };
+    request(libc::PTRACE_GETREGSET, tid, GENERAL, (&raw mut piece).addr() as u64)?;
+    // Number -1 is the kernel's word for "skip it"; what the first register holds then is the answer.
+    let mut number: i32 = -1;
+    let mut skip = libc::iovec { iov_base: (&raw mut number).cast(), iov_len: size_of_val(&number) };
+    request(libc::PTRACE_SETREGSET, tid, SYSTEM_CALL, (&raw mut skip).addr() as u64)?;
+    if let Some(answer) = registers.regs.first_mut() {
+        *answer = i64::from(-errno).cast_unsigned();
+    }
+    request(libc::PTRACE_SETREGSET, tid, GENERAL, (&raw mut piece).addr() as u64)
+}
+
 fn request(which: libc::c_uint, tid: i32, address: u64, data: u64) -> Result<(), Errno> {
     // SAFETY: the callers pass either plain numbers or the address of a live variable of the size that the request
     // writes; a tid that is no stopped tracee of ours gives ESRCH.

@@ -47,16 +47,26 @@ impl Probe {
             }
             libc::SYS_splice if is(third) => Use::Sent,
             // The copy is not looked at.
-            libc::SYS_dup | libc::SYS_dup2 | libc::SYS_dup3 if is(first) => Use::Sent,
+            libc::SYS_dup if is(first) => Use::Sent,
+            number if copies_over(number) && is(first) => Use::Sent,
             libc::SYS_fcntl if is(first) && COPIES.contains(&second) => Use::Sent,
             number if shares_descriptors(number) => Use::Sent,
             libc::SYS_close if is(first) => Use::Closed,
-            libc::SYS_dup2 | libc::SYS_dup3 if is(second) => Use::Closed,
+            number if copies_over(number) && is(second) => Use::Closed,
             libc::SYS_close_range if third == 0 && (first..=second).contains(&self.fd) => Use::Closed,
             libc::SYS_exit_group => Use::Closed,
             _ => Use::Nothing,
         }
     }
+}
+
+/// Whether a call copies a descriptor in the place of another.
+fn copies_over(number: i64) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    if number == libc::SYS_dup2 {
+        return true;
+    }
+    number == libc::SYS_dup3
 }
 
 /// Whether a call makes somebody who has the descriptors too, and is not looked at for them.
