@@ -323,3 +323,38 @@ fn variables_that_a_file_or_an_argument_names_are_told_and_others_are_not() {
     assert_eq!(told, ["IN_AN_ARGUMENT", "IN_A_SCRIPT", "IN_DATA"], "{shown}");
     assert!(shown.contains("PATH"), "the shell itself names it: {shown}");
 }
+
+#[test]
+fn a_program_that_hid_itself_from_tracers_is_seen_from_outside_its_namespace() {
+    need!(UserNamespaces);
+    let scratch = scratch("exec ./tracee hide data");
+    std::fs::copy(env!("CARGO_BIN_EXE_tracee"), scratch.project().join("tracee")).unwrap();
+    scratch.file("data", "x");
+    let output = learn(&scratch, &["--accept-learned=own"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let shown = out(&scratch.pinfold(&["trace", "show", "sh-agent", "--kind", "path,gap"]).output().unwrap());
+    assert!(
+        shown.lines().any(|line| line.contains("tracee") && line.contains("read ") && line.contains("/data")),
+        "{shown}"
+    );
+    assert!(!shown.contains("GAP"), "{shown}");
+}
+
+#[test]
+fn a_program_that_traces_or_brings_its_own_sandbox_is_refused_by_name_with_what_to_do() {
+    need!(UserNamespaces, Program("strace"), Program("bwrap"));
+    for (script, hint) in [("strace true", "hint: a program that traces"), ("bwrap --ro-bind / / true", "--no-sandbox")]
+    {
+        let scratch = scratch(script);
+        let output = learn(&scratch, &["--even-if-failed", "--accept-learned=own"]);
+        let said = said(&output);
+        assert!(said.contains("attempt: refused to `/usr/bin/") && said.contains(hint), "{said}");
+    }
+}
+
+#[test]
+fn a_program_with_a_set_user_id_bit_is_told() {
+    need!(UserNamespaces, Program("/usr/bin/su"));
+    let output = learn(&scratch("su --version >/dev/null; true"), &["--accept-learned=own"]);
+    assert!(said(&output).contains("/usr/bin/su has a set-user-id"), "{}", said(&output));
+}

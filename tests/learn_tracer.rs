@@ -179,6 +179,19 @@ fn a_file_whose_interpreter_the_kernel_was_told_of_brings_that_interpreter_and_i
 }
 
 #[test]
+fn what_a_program_that_hid_itself_from_tracers_does_is_seen_or_told() {
+    let scratch = Scratch::new("hide");
+    std::fs::write(scratch.at("file"), "x").unwrap();
+    let run = quirk(&scratch, &["hide".as_ref(), "file".as_ref()]);
+    assert_eq!(run.code, Some(0));
+    // An ordinary user without a namespace of its own may not look into it.
+    let seen = run.has(&scratch.at("file"), Intent::Read, Outcome::Ok);
+    let told = run.gaps().iter().any(|gap| matches!(gap, Gap::UnreadablePath { .. }));
+    assert_eq!(seen, !told, "{:?}", run.gaps());
+    assert!(seen || !nix::unistd::geteuid().is_root());
+}
+
+#[test]
 fn a_stopped_process_stays_stopped_until_it_is_continued() {
     let scratch = Scratch::new("stop");
     assert_eq!(quirk(&scratch, &["stop-and-continue".as_ref()]).code, Some(0));

@@ -116,3 +116,15 @@ pub(super) fn denial(denial: &Denial) -> String {
     };
     format!("`{}`: {} ({times}){remedy}", escape::terminal(denial.program.as_bytes()), what.join(" "))
 }
+
+/// What to do about a call that is refused even while learning, where that is known.
+pub(super) fn instead(denial: &Denial) -> String {
+    let text = match denial.call.as_str() {
+        "ptrace" => "a program that traces others cannot be learned, and `pinfold trace show` tells what it would",
+        "clone" | "unshare" => {
+            "if it brings a sandbox of its own (bwrap, Chromium, codex), turn that off: --no-sandbox, --sandbox danger-full-access"
+        }
+        _ => return String::new(),
+    };
+    format!("\n{} {text}", paint("hint:", Colour::Cyan))
+}

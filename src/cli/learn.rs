@@ -196,6 +196,6 @@ fn attempt_text(attempt: &Attempt) -> String {
         Attempt::Vault { path, row } => {
             format!("hidden from the agent: `{path}` ({}); to allow it: --open-vault {path}", row.why)
         }
-        Attempt::Call(denial) => format!("refused to {}", hints::denial(denial)),
+        Attempt::Call(denial) => format!("refused to {}{}", hints::denial(denial), hints::instead(denial)),
     }
 }

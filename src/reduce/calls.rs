@@ -23,6 +23,7 @@ pub(super) fn reduce(facts: &[&Fact], notes: &mut BTreeSet<Note>) -> Syscalls {
             Fact::Argument { call, value } if call.name() == "socket" => {
                 arguments.entry(*call).or_default().insert(value.clone());
             }
+            Fact::Argument { call, value } if is_filter(call.name(), value) => drop(notes.insert(Note::OwnFilter)),
             Fact::Denied(denial) => match denial.call.as_str() {
                 "clone" | "unshare" => drop(notes.insert(Note::OwnSandbox)),
                 call => drop(notes.insert(Note::Refused { call: call.to_owned() })),
@@ -35,4 +36,8 @@ pub(super) fn reduce(facts: &[&Fact], notes: &mut BTreeSet<Note>) -> Syscalls {
         notes.insert(Note::Unknown { count: unknown.len() });
     }
     Syscalls { base: BASE_VERSION, allow, arguments, approved: BTreeSet::new() }
+}
+
+fn is_filter(call: &str, value: &str) -> bool {
+    matches!((call, value), ("seccomp", "filter" | "strict") | ("prctl", "PR_SET_SECCOMP"))
 }

@@ -81,6 +81,15 @@ pub enum Note {
          (bwrap, Chromium, codex), turn that off (`--no-sandbox`, `--sandbox danger-full-access`)"
     )]
     OwnSandbox,
+    /// A program with a bit that has no effect.
+    #[error("{program} has a set-user-id or set-group-id bit, which has no effect inside")]
+    SetId {
+        /// Which.
+        program: Location,
+    },
+    /// A program that installs a filter.
+    #[error("it confines itself with a filter of its own: what that refuses was not seen, and is refused again")]
+    OwnFilter,
     /// A call without a name.
     #[error("it made {count} system calls of another machine type, or too new to have a name; they are never allowed")]
     Unknown {
@@ -163,6 +172,15 @@ pub fn reduce(traces: &[Trace], settings: &Settings) -> Reduction {
     }
     evidence.chains.retain(|place, _| grants.contains_key(place));
     many(&grants, &mut notes);
+    for trace in traces {
+        for event in &trace.events {
+            if let Fact::Image(image) = &event.fact
+                && image.set_id
+            {
+                notes.insert(Note::SetId { program: trace.header.roots.locate(&image.exe) });
+            }
+        }
+    }
     let facts: Vec<&Fact> = traces.iter().flat_map(|trace| &trace.events).map(|event| &event.fact).collect();
     let command = command(traces, &mut notes);
     let (environment, secrets) = environment::reduce(traces, &mut notes);

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use crate::event::Denial;
 use crate::plan::{Action, Condition, FilterSpec, Test, Width};
 use crate::sys::seccomp::Notification;
+use crate::vocab::argument_words::asked_for;
 use crate::vocab::escape;
 use crate::vocab::syscall::Syscall;
-use crate::vocab::syscall_table::{IOCTLS, row, socket_word};
+use crate::vocab::syscall_table::row;
 
 /// Distinct denials that are kept: a hostile program could make any number.
 const CAP: usize = 4096;
@@ -73,46 +74,30 @@ fn describe(call: &Notification) -> (String, String, Option<String>) {
     let Some(name) = name(call) else {
         return (format!("system call {}", call.number), "newer than this pinfold".to_owned(), None);
     };
-    let argument = |index: usize| call.arguments.get(index).copied().unwrap_or(0);
-    let text = name.name().to_owned();
-    match name.name() {
-        "ioctl" => match argument(1) & 0xffff_ffff {
-            0x5412 => (text, "TIOCSTI (type into your terminal)".to_owned(), None),
-            0x541C => (text, "TIOCLINUX (the console)".to_owned(), None),
-            other => {
-                let name =
-                    u32::try_from(other).ok().and_then(ioctl_name).map_or_else(|| format!("{other:#x}"), str::to_owned);
-                let line = format!("[syscalls.arguments] ioctl += \"{name}\"");
-                (text, format!("command {name}"), Some(line))
-            }
-        },
+    let (text, thing) = (name.name().to_owned(), asked_for(name.name(), &call.arguments));
+    let line = match name.name() {
+        "ioctl" => thing.strip_prefix("command ").map(|name| format!("[syscalls.arguments] ioctl += \"{name}\"")),
         "socket" | "socketpair" => {
-            let word = |index: usize| u32::try_from(argument(index) & 0xffff_ffff).unwrap_or(0).cast_signed();
-            let value = socket_word(word(0), word(1), word(2));
-            let mut line = format!("[syscalls] allow += \"{text}\"; [syscalls.arguments] {text} += \"{value}\"");
-            if value.starts_with("inet") {
+            let mut line = format!("[syscalls] allow += \"{text}\"; [syscalls.arguments] {text} += \"{thing}\"");
+            if thing.starts_with("inet") {
                 line.push_str(
                     "; to reach anybody with it [network] \"@host\" = { access = \"unconfined\", approved = true }",
                 );
             }
-            (text, value, Some(line))
+            Some(line)
         }
-        "clone" => (text, format!("new namespaces (flags {:#x})", argument(0)), None),
-        "chmod" | "fchmod" | "fchmodat" | "creat" | "open" | "openat" | "mknod" | "mknodat" => {
-            (text, "a set-user-id or set-group-id bit".to_owned(), None)
+        "clone" | "chmod" | "fchmod" | "fchmodat" | "fchmodat2" | "creat" | "open" | "openat" | "mknod" | "mknodat" => {
+            None
         }
         _ => {
             let mut line = format!("[syscalls] allow += \"{text}\"");
             if row(name).risk >= 4 {
                 line.push_str(&format!("; approved += \"{text}\""));
             }
-            (text, String::new(), Some(line))
+            Some(line)
         }
-    }
-}
-
-fn ioctl_name(command: u32) -> Option<&'static str> {
-    IOCTLS.iter().find(|(number, _)| *number == command).map(|(_, name)| *name)
+    };
+    (text, thing, line)
 }
 
 fn program(pid: u32) -> String {

@@ -14,22 +14,6 @@ use super::network::{self, Address, Addresses};
 use super::observe::{identity, nothing, only, path_fact};
 use super::task::{Pending, Probe, Then};
 
-/// What a refused call asked for, in words.
-pub(super) fn refused(call: Syscall, arguments: &[u64; 6]) -> String {
-    let [first, second, ..] = *arguments;
-    match call.name() {
-        "ioctl" => format!("ioctl {}", ioctl_word(low(second))),
-        "clone" => format!("namespaces of its own: {}", words::namespaces(first & !0xff)),
-        "unshare" => format!("namespaces of its own: {}", words::namespaces(first)),
-        "chmod" | "fchmod" | "fchmodat" | "fchmodat2" | "creat" | "mknod" | "mknodat" | "open" | "openat" => {
-            "a set-user-id or set-group-id file".to_owned()
-        }
-        "seccomp" => "a listener of its own".to_owned(),
-        "ptrace" => format!("ptrace request {first}"),
-        name => name.to_owned(),
-    }
-}
-
 fn low(register: u64) -> u32 {
     u32::try_from(register & 0xffff_ffff).unwrap_or(0)
 }

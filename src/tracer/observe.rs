@@ -6,13 +6,13 @@ use crate::event::{Denial, Fact, Gap, ImageId, Intent, Outcome, PairFact, PairOp
 use crate::plan::compile::{NATIVE_ARCH, TRACE_REFUSE, X32_BIT};
 use crate::sys::memory;
 use crate::sys::ptrace::{self, Entry, Resume};
+use crate::vocab::argument_words::asked_for;
 use crate::vocab::escape;
 use crate::vocab::host::FileKind;
 use crate::vocab::path::AbsPath;
 use crate::vocab::syscall::Syscall;
 use crate::vocab::syscall_table::{Class, Last, Pair, PathArgument, Row, Want, row};
 
-use super::arguments;
 use super::follow::Tracer;
 use super::image;
 use super::known::Stamp;
@@ -68,7 +68,7 @@ impl Tracer<'_> {
             return;
         }
         let program = self.programs.get(image.0 as usize).map_or_else(String::new, |p| escape::file(p.as_bytes()));
-        let thing = arguments::refused(call, &entry.arguments);
+        let thing = asked_for(call.name(), &entry.arguments);
         let denial = Denial { program, call: call.name().to_owned(), thing, errno, remedy: None, count: 1 };
         self.recorder.emit(image, Fact::Denied(denial));
     }

@@ -3,6 +3,8 @@
 //! Numbers are those of the kernel's headers, which are the same on every machine that this crate is for. What is not in
 //! a table is written as its number; no word is ever guessed.
 
+use super::syscall_table::{ioctl_word, socket_word};
+
 /// Operations of prctl(2) (linux/prctl.h).
 const PRCTL: &[(u32, &str)] = &[
     (1, "PR_SET_PDEATHSIG"),
@@ -76,6 +78,12 @@ pub const FCNTL: &[(u32, &str)] = &[
 /// Operations of seccomp(2) (linux/seccomp.h).
 const SECCOMP: &[(u32, &str)] = &[(0, "strict"), (1, "filter"), (2, "action-available"), (3, "notification-sizes")];
 
+/// SECCOMP_FILTER_FLAG_NEW_LISTENER (linux/seccomp.h).
+const NEW_LISTENER: u64 = 8;
+
+/// Requests of ptrace(2) with which tracing begins (sys/ptrace.h).
+const PTRACE: &[(u32, &str)] = &[(0, "PTRACE_TRACEME"), (16, "PTRACE_ATTACH"), (0x4206, "PTRACE_SEIZE")];
+
 /// PROT_WRITE and PROT_EXEC: memory that is both holds code that was made while running.
 pub const WRITE_EXECUTE: u64 = 2 | 4;
 
@@ -100,6 +108,30 @@ pub fn namespaces(flags: u64) -> String {
     names.join(" ")
 }
 
+/// What a call that was refused asked for, beyond its name, in words; empty where the name says it all.
+pub fn asked_for(call: &str, arguments: &[u64; 6]) -> String {
+    let [first, second, third, ..] = *arguments;
+    let low = |register: u64| u32::try_from(register & 0xffff_ffff).unwrap_or(0);
+    match call {
+        "ioctl" => match low(second) {
+            0x5412 => "TIOCSTI (type into your terminal)".to_owned(),
+            0x541c => "TIOCLINUX (the console)".to_owned(),
+            command => format!("command {}", ioctl_word(command)),
+        },
+        "socket" | "socketpair" => {
+            socket_word(low(first).cast_signed(), low(second).cast_signed(), low(third).cast_signed())
+        }
+        "clone" => format!("namespaces of its own: {}", namespaces(first & !0xff)),
+        "unshare" => format!("namespaces of its own: {}", namespaces(first)),
+        "chmod" | "fchmod" | "fchmodat" | "fchmodat2" | "creat" | "mknod" | "mknodat" | "open" | "openat" => {
+            "a set-user-id or set-group-id bit".to_owned()
+        }
+        "seccomp" if low(first) == 1 && second & NEW_LISTENER != 0 => "a listener of its own".to_owned(),
+        "ptrace" => word(PTRACE, low(first)),
+        _ => String::new(),
+    }
+}
+
 fn word(table: &[(u32, &str)], value: u32) -> String {
     table.iter().find(|(number, _)| *number == value).map_or_else(|| value.to_string(), |(_, name)| (*name).to_owned())
 }
@@ -119,7 +151,7 @@ mod tests {
 
     #[test]
     fn no_number_stands_twice() {
-        for table in [PRCTL, FCNTL, SECCOMP] {
+        for table in [PRCTL, FCNTL, SECCOMP, PTRACE] {
             assert!(table.is_sorted_by_key(|(number, _)| *number));
             let distinct: std::collections::BTreeSet<_> = table.iter().map(|(number, _)| number).collect();
             assert_eq!(distinct.len(), table.len());
