@@ -1,5 +1,6 @@
-//! Nothing that strace sees of a program's files is missing from what pinfold saw of it: twenty programs, each run twice
-//! from the same state, once under each.
+//! Nothing that strace sees of a program is missing from what pinfold saw of it: twenty programs, each run twice from the
+//! same state, once under each. Compared are the paths, what was wanted with them, what came of it, and the names of all
+//! calls.
 
 #![allow(
     clippy::allow_attributes,
@@ -19,7 +20,10 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use common::scratch::{Scratch, said, text};
-use pinfold::event::{Fact, Outcome};
+use pinfold::event::{Fact, Intent, Outcome};
+use pinfold::vocab::path::AbsPath;
+use pinfold::vocab::syscall::Syscall;
+use pinfold::vocab::syscall_table::{Class, Row, row};
 
 /// Name, programs that it needs, script.
 const PROGRAMS: &[(&str, &[&str], &str)] = &[
@@ -85,12 +89,68 @@ const PROGRAMS: &[(&str, &[&str], &str)] = &[
     ),
 ];
 
-/// A call of strace's log on one path: where it led, and whether it succeeded.
+/// A call of strace's log on one path: where it led, what it wanted, and the name of its error.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Seen {
     path: PathBuf,
     call: String,
-    succeeded: bool,
+    wanted: Wanted,
+    error: Option<String>,
+}
+
+/// What a call does with a path, as far as its name and flags tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Wanted {
+    Look,
+    Open,
+    Change,
+    Remove,
+    Move,
+    Execute,
+}
+
+impl Wanted {
+    fn of(call: &str, arguments: &str) -> Self {
+        let writes = ["O_WRONLY", "O_RDWR", "O_CREAT", "O_TRUNC"].iter().any(|flag| arguments.contains(flag));
+        match call {
+            "open" | "openat" if arguments.contains("O_PATH") => Self::Look,
+            "open" | "openat" if !writes => Self::Open,
+            "open" | "openat" | "creat" | "mkdir" | "mkdirat" | "symlink" | "symlinkat" | "truncate" => Self::Change,
+            "unlink" | "unlinkat" | "rmdir" => Self::Remove,
+            "rename" | "renameat" | "renameat2" | "link" | "linkat" => Self::Move,
+            "execve" => Self::Execute,
+            call if call.starts_with("chmod") || call.starts_with("fchmodat") || call.starts_with("ut") => Self::Change,
+            _ => Self::Look,
+        }
+    }
+
+    /// Whether a fact with this intent says so. To look at something is part of everything else.
+    fn is_said_by(self, intent: Option<Intent>) -> bool {
+        use Intent::{Attributes, Create, Execute, List, Map, Read, Remove, Truncate, Write};
+        match self {
+            Self::Look => true,
+            Self::Open => matches!(intent, Some(Read | List | Map | Execute | Write | Create)),
+            Self::Change => matches!(intent, Some(Write | Create | Truncate | Attributes)),
+            Self::Remove => intent == Some(Remove),
+            Self::Move => intent.is_none(),
+            Self::Execute => intent == Some(Execute),
+        }
+    }
+}
+
+/// What was seen of a program by either.
+#[derive(Debug, Default)]
+struct Theirs {
+    seen: BTreeSet<Seen>,
+    calls: BTreeSet<String>,
+}
+
+/// What pinfold saw: for each path every intent (`None`: an end of a rename or link) with its result; and the calls beyond
+/// the base set.
+#[derive(Debug, Default)]
+struct Ours {
+    paths: BTreeMap<PathBuf, BTreeSet<(Option<Intent>, Outcome)>>,
+    calls: BTreeSet<String>,
 }
 
 /// The whole lines of a log: a call that was interrupted by another task's is put together again.
@@ -160,20 +220,29 @@ fn led(path: &Path, follow: bool) -> PathBuf {
 
 /// What strace saw. `/proc`, `/dev`, the temporary directories and the place among control groups are another thing for each
 /// observer.
-fn strace(scratch: &Scratch, script: &str) -> BTreeSet<Seen> {
+fn strace(scratch: &Scratch, script: &str) -> Theirs {
     let log = scratch.outside("strace.log");
     let mut command = scratch.command("strace");
-    command.args(["-f", "-y", "-s", "4096", "-qq", "-e", "trace=%file", "-o", text(&log), "bash", "-c", script]);
+    command.args(["-f", "-y", "-s", "4096", "-qq", "-o", text(&log), "bash", "-c", script]);
     let output = command.output().unwrap();
     assert!(log.exists(), "{}", said(&output));
-    let mut seen = BTreeSet::new();
+    let mut theirs = Theirs::default();
     for line in calls(&String::from_utf8_lossy(&std::fs::read(&log).unwrap())) {
         let Some((call, rest)) = line.split_once('(') else { continue };
         let Some((arguments, result)) = rest.rsplit_once(") = ").or_else(|| rest.rsplit_once(")  = ")) else {
             continue;
         };
+        theirs.calls.insert(call.to_owned());
         let result = result.trim();
         let succeeded = result.starts_with(|first: char| first.is_ascii_digit());
+        let error = result.strip_prefix("-1 ").and_then(|rest| rest.split(' ').next()).map(str::to_owned);
+        // What strace itself kept from being told: an exit in the middle of a call.
+        if !succeeded && error.is_none() {
+            continue;
+        }
+        if row_of(call).is_none_or(|row| row.paths.is_empty()) {
+            continue;
+        }
         // A program that was not there is a probe of each directory in PATH: no fact of an image, by design.
         if call == "execve" && !succeeded {
             continue;
@@ -197,20 +266,26 @@ fn strace(scratch: &Scratch, script: &str) -> BTreeSet<Seen> {
         for path in paths(call, arguments) {
             let path = match opened {
                 Some(opened) if succeeded => PathBuf::from(opened.trim_end_matches(" (deleted)")),
+                // It came to be since: then it was the name itself that was not there.
+                _ if error.as_deref() == Some("ENOENT") && path.exists() => led(&path, false),
                 _ => led(&path, follows),
             };
             let left_out =
                 ["/proc", "/dev", "/tmp", "/var/tmp", "/sys/fs/cgroup"].iter().any(|top| path.starts_with(top));
             if path.is_absolute() && (!left_out || path.starts_with(scratch.project())) {
-                seen.insert(Seen { path, call: call.to_owned(), succeeded });
+                let (call, wanted) = (call.to_owned(), Wanted::of(call, arguments));
+                theirs.seen.insert(Seen { path, call, wanted, error: error.clone() });
             }
         }
     }
-    seen
+    theirs
 }
 
-/// What pinfold saw: for each path whether any call on it succeeded.
-fn pinfold(scratch: &Scratch, script: &str) -> BTreeMap<PathBuf, bool> {
+fn row_of(call: &str) -> Option<&'static Row> {
+    Syscall::from_name(call).map(row)
+}
+
+fn pinfold(scratch: &Scratch, script: &str) -> Ours {
     let mut command =
         scratch.pinfold(&["learn", "--even-if-failed", "--accept-learned=all", "--", "bash", "-c", script]);
     let output = command.output().unwrap();
@@ -219,21 +294,60 @@ fn pinfold(scratch: &Scratch, script: &str) -> BTreeMap<PathBuf, bool> {
         files(scratch.state().join("traces")).flat_map(files).next().unwrap_or_else(|| panic!("{}", said(&output)));
     let trace = pinfold::trace::reader::read(BufReader::new(std::fs::File::open(trace).unwrap())).unwrap();
     assert!(trace.is_complete(), "{}", said(&output));
-    let mut seen = BTreeMap::new();
-    let mut add = |path: &pinfold::vocab::path::AbsPath, result: Outcome| {
-        *seen.entry(path.to_path_buf()).or_insert(false) |= result.may_have_succeeded();
-    };
+    let mut ours = Ours::default();
     for event in &trace.events {
+        let mut add = |path: &AbsPath, intent, result| {
+            ours.paths.entry(path.to_path_buf()).or_default().insert((intent, result));
+        };
         match &event.fact {
             Fact::Path(path) => {
-                add(&path.path, path.result);
-                path.hops.iter().for_each(|hop| add(&hop.link, Outcome::Ok));
+                add(&path.path, Some(path.intent), path.result);
+                path.hops.iter().for_each(|hop| add(&hop.link, Some(Intent::Look), Outcome::Ok));
             }
-            Fact::Pair(pair) => [&pair.from, &pair.to].into_iter().for_each(|path| add(path, pair.result)),
+            Fact::Pair(pair) => [&pair.from, &pair.to].into_iter().for_each(|path| add(path, None, pair.result)),
+            Fact::Call { call } => drop(ours.calls.insert(call.name().to_owned())),
             _ => {}
         }
     }
-    seen
+    ours
+}
+
+/// What strace saw and pinfold did not, in words.
+fn missing(theirs: &Theirs, ours: &Ours, scratch: &Scratch) -> Vec<String> {
+    let mut missing = Vec::new();
+    for seen in theirs.seen.iter().filter(|seen| !is_made_up(&seen.path, scratch)) {
+        let Some(facts) = ours.paths.get(&seen.path) else {
+            missing.push(format!("unseen: {seen:?}"));
+            continue;
+        };
+        let is_said = |intent: &Option<Intent>| seen.wanted.is_said_by(*intent);
+        let same = facts.iter().any(|(intent, result)| match &seen.error {
+            None => result.may_have_succeeded() && is_said(intent),
+            // Made again, it is there already: what was learned is that it is there.
+            Some(error) if error == "EEXIST" => result.may_have_succeeded() || *result == Outcome::Errno(libc::EEXIST),
+            Some(error) => matches!(result, Outcome::Errno(errno) if *error == name_of(*errno)) && is_said(intent),
+        });
+        // Inside, even root has no power over what others keep to themselves.
+        let closed = facts.iter().any(|(_, result)| *result == Outcome::Errno(libc::EACCES));
+        let explained = seen.error.is_none() && closed && belongs_to_another(&seen.path);
+        if !same && !explained {
+            missing.push(format!("not as it was: {seen:?}, but {facts:?}"));
+        }
+    }
+    let beyond_base = |call: &&String| row_of(call).is_none_or(|row| row.class == Class::Learned);
+    for call in theirs.calls.iter().filter(beyond_base).filter(|call| !ours.calls.contains(*call)) {
+        missing.push(format!("unseen call: {call}"));
+    }
+    missing
+}
+
+fn belongs_to_another(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::symlink_metadata(path).is_ok_and(|meta| meta.uid() != nix::unistd::getuid().as_raw())
+}
+
+fn name_of(errno: i32) -> String {
+    format!("{:?}", nix::errno::Errno::from_raw(errno))
 }
 
 /// The project before either run.
@@ -275,14 +389,13 @@ fn what_strace_sees_of_twenty_programs_pinfold_has_seen() {
         let theirs = strace(&scratch, script);
         fresh(&scratch);
         let ours = pinfold(&scratch, script);
-        println!("{name}: {} facts of strace, {} paths of pinfold", theirs.len(), ours.len());
-        for seen in theirs.iter().filter(|seen| !is_made_up(&seen.path, &scratch)) {
-            match ours.get(&seen.path) {
-                None => differences.push(format!("{name}: unseen: {seen:?}")),
-                Some(false) if seen.succeeded => differences.push(format!("{name}: its success unseen: {seen:?}")),
-                Some(_) => {}
-            }
-        }
+        println!(
+            "{name}: {} facts and {} calls of strace, {} paths of pinfold",
+            theirs.seen.len(),
+            theirs.calls.len(),
+            ours.paths.len()
+        );
+        differences.extend(missing(&theirs, &ours, &scratch).into_iter().map(|what| format!("{name}: {what}")));
     }
     assert!(differences.is_empty(), "{differences:#?}");
 }
