@@ -312,6 +312,11 @@ pub enum Gap {
     },
     /// The run reached a time limit.
     Timeout,
+    /// The facts are from the log of another tool, which does not tell everything.
+    Imported {
+        /// Lines, calls and paths of it that were not understood.
+        unread: u64,
+    },
 }
 
 impl Gap {
@@ -325,6 +330,7 @@ impl Gap {
             Self::Environment => GapKind::Environment,
             Self::Interrupted { .. } => GapKind::Interrupted,
             Self::Timeout => GapKind::Timeout,
+            Self::Imported { .. } => GapKind::Imported,
         }
     }
 }
@@ -338,6 +344,8 @@ pub enum GapKind {
     Environment,
     /// [`Gap::Flood`]
     Flood,
+    /// [`Gap::Imported`]
+    Imported,
     /// [`Gap::Interrupted`]
     Interrupted,
     /// [`Gap::LostTask`]
@@ -352,10 +360,11 @@ pub enum GapKind {
 
 impl GapKind {
     /// All, in the order of files.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::CutShort,
         Self::Environment,
         Self::Flood,
+        Self::Imported,
         Self::Interrupted,
         Self::LostTask,
         Self::Timeout,
@@ -369,6 +378,7 @@ impl GapKind {
             Self::CutShort => "cut-short",
             Self::Environment => "environment",
             Self::Flood => "flood",
+            Self::Imported => "imported",
             Self::Interrupted => "interrupted",
             Self::LostTask => "lost-task",
             Self::Timeout => "timeout",
@@ -383,6 +393,7 @@ impl GapKind {
             Self::CutShort => "the recording broke off",
             Self::Environment => "the names of the variables of a program could not be read",
             Self::Flood => "there were more facts than are recorded",
+            Self::Imported => "it is from the log of another tool, which does not tell everything",
             Self::Interrupted => "the run was interrupted",
             Self::LostTask => "a process could not be followed",
             Self::Timeout => "the run was ended at its time limit",

@@ -297,5 +297,5 @@ fn every_example_in_the_specification_is_a_trace() {
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
         .filter_map(|value| Some(value.get("fact")?.as_object()?.keys().next()?.clone()))
         .collect();
-    assert_eq!(facts.len(), 14, "each kind of event has an example: {facts:?}");
+    assert_eq!(facts.len(), 15, "each kind of event has an example: {facts:?}");
 }

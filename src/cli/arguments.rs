@@ -147,6 +147,7 @@ Examples:
   pinfold learn --append -- make docs
   pinfold learn --timeout 600 --even-if-incomplete -- server    a command that never ends by itself
   pinfold learn --from-trace server --even-if-incomplete        the same of a run that was killed
+  strace -f -y -s 4096 -o log make && pinfold learn --from-strace log
   pinfold learn --open-vault ~/.ssh/known_hosts -- git fetch
 
 Exit code: the command's own; 125 pinfold failed or refused, 126 cannot execute, 127 not found, 128+N signal N")]
@@ -160,8 +161,12 @@ pub struct LearnArguments {
     /// Run nothing: make the profile from a kept trace, by its file or by the name of its profile
     #[arg(long, value_name = "TRACE", conflicts_with_all = ["open_vault", "no_network", "exact", "timeout", "report", "command"])]
     pub from_trace: Option<PathBuf>,
+    /// Run nothing: make the profile from what `strace -f -y -s 4096 -o FILE` wrote, or `-ff` into several files; the
+    /// command is as there, or the one that is given. It is never complete, says so, and asks before it is used
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["from_trace", "open_vault", "no_network", "exact", "timeout", "report"])]
+    pub from_strace: Vec<PathBuf>,
     /// The command and its arguments
-    #[arg(last = true, required_unless_present = "from_trace", value_name = "COMMAND")]
+    #[arg(last = true, required_unless_present_any = ["from_trace", "from_strace"], value_name = "COMMAND")]
     pub command: Vec<OsString>,
 }
 

@@ -190,6 +190,10 @@ pub(super) fn gap_text(gap: &Gap) -> String {
         Gap::LostTask => "a process could not be followed".to_owned(),
         Gap::Environment => "the names of the variables of a program could not be read".to_owned(),
         Gap::Interrupted { signal } => format!("it was interrupted by signal {signal}"),
+        Gap::Imported { unread: 0 } => "it is from the log of another tool, which does not tell everything".to_owned(),
+        Gap::Imported { unread } => {
+            format!("it is from the log of another tool, of which {unread} lines or calls were not understood")
+        }
         Gap::Timeout => "it was ended at its time limit".to_owned(),
     }
 }

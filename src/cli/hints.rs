@@ -3,6 +3,7 @@
 use crate::event::Denial;
 use crate::run::derive::DeriveError;
 use crate::run::enforce::EnforceError;
+use crate::run::from_strace::ImportError;
 use crate::run::learn::LearnError;
 use crate::run::profile_file::ProfileFileError;
 use crate::run::surroundings::SurroundingsError;
@@ -41,6 +42,18 @@ pub(super) fn learn(error: &LearnError) -> Option<String> {
         LearnError::Start(error) => start(error),
         LearnError::Profile(error) => profile_file(error),
         LearnError::Derive(error) => derive(error),
+        _ => None,
+    }
+}
+
+pub(super) fn import(error: &ImportError) -> Option<String> {
+    match error {
+        ImportError::NoFile(_) | ImportError::Log { .. } => {
+            Some("`strace -f -y -s 4096 -o FILE COMMAND` writes one".to_owned())
+        }
+        ImportError::NoStart => Some("let strace start the program; `-p` shows only what it does later".to_owned()),
+        ImportError::Derive(error) => derive(error),
+        ImportError::Profile(error) => profile_file(error),
         _ => None,
     }
 }

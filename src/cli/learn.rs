@@ -7,10 +7,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::event::Tally;
+use crate::import::strace::Place;
 use crate::plan::{Network, Plan};
 use crate::run::derive::{EvidenceScope, Failures, Gaps, Terms, from_trace};
+use crate::run::from_strace::{ImportRequest, import};
 use crate::run::learn::{Attempt, Detail, LearnRequest, Learned, Observer, learn};
 use crate::run::surroundings::Surroundings;
+use crate::vocab::escape;
 use crate::vocab::path::AbsPath;
 
 use super::arguments::{LearnArguments, LearnOptions, Places};
@@ -26,6 +29,9 @@ pub(super) fn run(arguments: &LearnArguments) -> Exit {
     };
     if let Some(given) = &arguments.from_trace {
         return from_kept(&surroundings, arguments, given);
+    }
+    if !arguments.from_strace.is_empty() {
+        return from_logs(&surroundings, arguments);
     }
     let request = match request(arguments, &surroundings) {
         Ok(request) => request,
@@ -83,6 +89,42 @@ fn from_kept(surroundings: &Surroundings, arguments: &LearnArguments, given: &Pa
             screen::error(&error, hints::derive(&error).as_deref());
             Exit::Ours
         }
+    }
+}
+
+/// A profile from logs of strace: nothing runs.
+fn from_logs(surroundings: &Surroundings, arguments: &LearnArguments) -> Exit {
+    let request = ImportRequest {
+        logs: arguments.from_strace.clone(),
+        command: bytes(&arguments.command),
+        profile: arguments.places.profile.clone(),
+        terms: terms(&arguments.learn),
+    };
+    let imported = match import(surroundings, &request) {
+        Ok(imported) => imported,
+        Err(error) => {
+            screen::error(&error, hints::import(&error).as_deref());
+            return Exit::Ours;
+        }
+    };
+    let place = |place: &Place| {
+        let file = imported.files.get(place.file).map(|path| path.display().to_string()).unwrap_or_default();
+        format!("{}:{}", escape::terminal(file.as_bytes()), place.line)
+    };
+    if imported.unread > 0 {
+        let first = imported.first_unread.as_ref().map(|at| format!("; the first line: {}", place(at)));
+        let first = first.unwrap_or_default();
+        screen::warn(format!("{} lines, calls or paths of the log were not understood{first}", imported.unread));
+    }
+    if let Some(at) = &imported.cut {
+        screen::warn(format!("{}: strace cut a text here; `-s 4096` keeps it", place(at)));
+    }
+    if !imported.has_paths {
+        screen::warn("the log does not say where descriptors lead; `strace -y` does");
+    }
+    match conclude(surroundings, manner(arguments), &imported.derived, None) {
+        Ok(()) => Exit::Success,
+        Err(_) => Exit::Ours,
     }
 }
 

@@ -38,6 +38,7 @@ pub(super) fn run(arguments: &RunArguments) -> Exit {
                 places: arguments.places.clone(),
                 learn: arguments.learn.clone(),
                 from_trace: None,
+                from_strace: Vec::new(),
                 command: arguments.command.clone(),
             })
         }

@@ -69,6 +69,10 @@ pub(super) fn open(given: &Path) -> Result<ProfileFile, Exit> {
 pub(super) fn text(profile: &Profile) -> String {
     let mut out = String::new();
     let command = escape::terminal(profile.command.join(" ").as_bytes());
+    if let Some(lack) = &profile.incomplete {
+        let gaps: Vec<_> = lack.gaps.iter().map(|gap| gap.meaning()).collect();
+        let _ = writeln!(out, "INCOMPLETE: {}; what it needs beyond this is refused", gaps.join("; "));
+    }
     let _ = writeln!(out, "`{command}` may");
     for (heading, access) in [
         ("change, create and remove below", Access::Write),

@@ -143,8 +143,17 @@ const TOP: &[&str] = &[
 const PATH_KEYS: &[&str] = &["access", "sensitive", "approved", "reason"];
 const NET_KEYS: &[&str] = &["access", "approved", "reason"];
 /// For a hint: the words of [`GapKind::ALL`].
-const GAPS: &[&str] =
-    &["cut-short", "environment", "flood", "interrupted", "lost-task", "timeout", "unreadable-path", "unresolved"];
+const GAPS: &[&str] = &[
+    "cut-short",
+    "environment",
+    "flood",
+    "imported",
+    "interrupted",
+    "lost-task",
+    "timeout",
+    "unreadable-path",
+    "unresolved",
+];
 const RESERVED: &[&str] = &["program", "audit", "on_violation", "tolerate", "nested_sandbox"];
 
 /// Longest part of a text that an error repeats, in characters.

@@ -156,7 +156,11 @@ pub fn learn(
     let (words, path) = super::enforce::locate(surroundings, &request.command, request.profile.as_deref());
     let previous = profile_file::load(&path)?;
     let store = Store::open(&surroundings.state_dir.to_path_buf(), surroundings.identity.uid)?;
-    let header = header(surroundings, request, words);
+    let base = match request.detail {
+        Detail::BeyondBase => crate::vocab::syscall_table::BASE_VERSION,
+        Detail::Exact => 0,
+    };
+    let header = header(surroundings, base, request.opened.clone(), words);
     let (file, trace_path) = store.new_trace(&path, header.started, &header.run)?;
     let before = surroundings.host_executed();
     let plan = permissive_plan(surroundings, request, program, &path, before.places.clone());
@@ -257,7 +261,8 @@ fn permissive_plan(
     )
 }
 
-fn header(surroundings: &Surroundings, request: &LearnRequest, words: Vec<String>) -> Header {
+/// The header of a run that begins now. `base`: the version of the base set that is not observed.
+pub(super) fn header(surroundings: &Surroundings, base: u32, opened: Vec<AbsPath>, words: Vec<String>) -> Header {
     let uname = nix::sys::utsname::uname().ok();
     let text = |field: &std::ffi::OsStr| field.to_string_lossy().into_owned();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
@@ -273,10 +278,7 @@ fn header(surroundings: &Surroundings, request: &LearnRequest, words: Vec<String
         roots: surroundings.roots.clone(),
         workdir: surroundings.workdir.clone(),
         uid: surroundings.identity.uid,
-        base: match request.detail {
-            Detail::BeyondBase => crate::vocab::syscall_table::BASE_VERSION,
-            Detail::Exact => 0,
-        },
-        opened: request.opened.clone(),
+        base,
+        opened,
     }
 }

@@ -91,7 +91,8 @@ impl Trace {
         let mut gaps: BTreeSet<GapKind> =
             self.events.iter().filter_map(|event| event.fact.gap()).map(Gap::kind).collect();
         // Where somebody ended the run on purpose, that is why there is no footer.
-        if self.footer.is_none() && !gaps.contains(&GapKind::Interrupted) && !gaps.contains(&GapKind::Timeout) {
+        let meant = [GapKind::Imported, GapKind::Interrupted, GapKind::Timeout];
+        if self.footer.is_none() && !meant.iter().any(|kind| gaps.contains(kind)) {
             gaps.insert(GapKind::CutShort);
         }
         gaps

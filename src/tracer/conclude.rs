@@ -125,7 +125,7 @@ fn opens(fact: &Fact) -> bool {
 }
 
 /// The fact, now that the result is known; `None` if there is nothing to it.
-fn with_result(fact: Fact, outcome: Outcome) -> Option<Fact> {
+pub(super) fn with_result(fact: Fact, outcome: Outcome) -> Option<Fact> {
     const EEXIST: Outcome = Outcome::Errno(libc::EEXIST);
     Some(match fact {
         // What the program learned is that the name is there: so it must be there again, and need not be made.

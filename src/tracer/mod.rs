@@ -15,6 +15,7 @@ mod conclude;
 mod facts;
 mod follow;
 mod image;
+mod imported;
 mod known;
 mod mentions;
 mod network;
@@ -22,6 +23,7 @@ mod observe;
 mod probes;
 mod resolve;
 mod resources;
+mod strace_words;
 mod task;
 
 use std::time::Duration;
@@ -33,6 +35,7 @@ use crate::sys;
 use crate::vocab::location::Roots;
 
 pub use facts::Sink;
+pub use imported::{First, Imported, first_command, import};
 
 /// Called while a run goes on. Its failure ends the run as that of the sink does.
 pub type Progress<'a> = dyn FnMut(&Tally) -> std::io::Result<()> + 'a;

@@ -28,7 +28,7 @@ const O_TMPFILE: u64 = 0o2000_0000;
 /// The flags of open(2) that change what is asked.
 const OPEN_FLAGS: u64 = 3 | O_CREAT | O_EXCL | O_TRUNC | O_NOFOLLOW | O_PATH | O_TMPFILE;
 /// RENAME_EXCHANGE
-const EXCHANGE: u64 = 2;
+pub(super) const EXCHANGE: u64 = 2;
 
 impl Tracer<'_> {
     /// The stop that the filter asked for.
@@ -320,7 +320,7 @@ pub(super) fn only(fact: Fact) -> Pending {
     pending(vec![fact], None, Stamp::default())
 }
 
-fn follows(last: Last, register: &impl Fn(u8) -> u64) -> bool {
+pub(super) fn follows(last: Last, register: &impl Fn(u8) -> u64) -> bool {
     match last {
         Last::Follow => true,
         Last::Keep => false,
@@ -333,7 +333,7 @@ fn follows(last: Last, register: &impl Fn(u8) -> u64) -> bool {
     }
 }
 
-fn intents(want: Want, flags: u64, kind: Option<FileKind>) -> Vec<Intent> {
+pub(super) fn intents(want: Want, flags: u64, kind: Option<FileKind>) -> Vec<Intent> {
     match want {
         Want::Look | Want::End => vec![Intent::Look],
         Want::Enter => vec![Intent::Enter],
@@ -377,7 +377,7 @@ fn open_intents(flags: u64, kind: Option<FileKind>) -> Vec<Intent> {
 }
 
 /// The type of what a call makes.
-fn made_kind(call: Syscall, register: &impl Fn(u8) -> u64) -> Option<FileKind> {
+pub(super) fn made_kind(call: Syscall, register: &impl Fn(u8) -> u64) -> Option<FileKind> {
     let by_mode = |mode: u64| match mode & 0o17_0000 {
         0o1_0000 => FileKind::Fifo,
         0o14_0000 => FileKind::Socket,
@@ -401,7 +401,7 @@ pub(super) fn path_fact(intent: Intent, call: Syscall, reached: &Reached, made: 
 }
 
 /// The symlinks on the way to one end of a pair, as a fact of the directory that they lead to.
-fn way(call: Syscall, end: &Reached) -> Option<Fact> {
+pub(super) fn way(call: Syscall, end: &Reached) -> Option<Fact> {
     let path: AbsPath = end.path.parent()?;
     let fact = PathFact {
         intent: Intent::Enter,
