@@ -192,6 +192,15 @@ fn what_a_program_that_hid_itself_from_tracers_does_is_seen_or_told() {
 }
 
 #[test]
+fn a_process_goes_on_when_its_first_thread_has_ended_and_ends_as_the_last_says() {
+    let scratch = Scratch::new("first-thread");
+    let run = quirk(&scratch, &["first-thread-ends".as_ref()]);
+    assert_eq!(run.code, Some(3));
+    assert!(run.has(&scratch.at("late"), Intent::Look, Outcome::Errno(libc::ENOENT)));
+    assert!(run.gaps().is_empty(), "{:?}", run.gaps());
+}
+
+#[test]
 fn a_stopped_process_stays_stopped_until_it_is_continued() {
     let scratch = Scratch::new("stop");
     assert_eq!(quirk(&scratch, &["stop-and-continue".as_ref()]).code, Some(0));

@@ -102,6 +102,9 @@ pub struct LearnOptions {
     /// Complete what is recorded so often that no more than these seconds are lost when pinfold or the machine is killed
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
     pub checkpoint: u64,
+    /// Record so many facts at most; a run with more is incomplete
+    #[arg(long, value_name = "COUNT", default_value_t = crate::tracer::DEFAULT_CAP)]
+    pub most_facts: u64,
     /// End the command after this many seconds
     #[arg(long, value_name = "SECONDS")]
     pub timeout: Option<u64>,

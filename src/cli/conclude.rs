@@ -186,7 +186,9 @@ pub(super) fn gap_text(gap: &Gap) -> String {
         Gap::Unresolved { call, path } => {
             format!("where {call} went with `{}` could not be told", escape::terminal(path.as_bytes()))
         }
-        Gap::Flood { cap } => format!("more than {cap} facts: what came after was not recorded"),
+        Gap::Flood { cap } => {
+            format!("more than {cap} facts, or longer names than they may have: what came after was not recorded")
+        }
         Gap::LostTask => "a process could not be followed".to_owned(),
         Gap::Environment => "the names of the variables of a program could not be read".to_owned(),
         Gap::Interrupted { signal } => format!("it was interrupted by signal {signal}"),

@@ -170,6 +170,7 @@ fn request(arguments: &LearnArguments, surroundings: &Surroundings) -> Result<Le
         network: if options.no_network { Network::None } else { Network::Host },
         detail: if options.exact { Detail::Exact } else { Detail::BeyondBase },
         terms: terms(options),
+        most_facts: options.most_facts,
         checkpoint: Duration::from_secs(options.checkpoint),
         timeout: options.timeout.map(Duration::from_secs),
     })

@@ -39,6 +39,8 @@ pub struct LearnRequest {
     pub detail: Detail,
     /// What is made of it.
     pub terms: Terms,
+    /// Facts after which nothing more is recorded, and the run is incomplete.
+    pub most_facts: u64,
     /// How often the trace is brought to a state from which a profile can be made.
     pub checkpoint: Duration,
     /// After this time the agent is ended.
@@ -200,7 +202,7 @@ fn observe(
     let settings = tracer::Settings {
         init: Some(sandbox.init()),
         exact: request.detail == Detail::Exact,
-        cap: tracer::DEFAULT_CAP,
+        cap: request.most_facts,
         checkpoint: request.checkpoint,
         roots: surroundings.roots.clone(),
     };

@@ -18,6 +18,9 @@ use super::learn::{Attempt, Observer};
 /// How long events may wait in memory before they are on disk.
 const FLUSH_EVERY: Duration = Duration::from_millis(100);
 
+/// Attempts that are told: a hostile program could make any number of different ones. The trace has more.
+const MOST_ATTEMPTS: usize = 64;
+
 /// Where the events of one run go.
 pub(super) struct Recorder<'a> {
     writer: Writer<BufWriter<File>>,
@@ -144,7 +147,7 @@ impl<'a> Recorder<'a> {
             (Attempt::Call(a), Attempt::Call(b)) => a.call == b.call && a.thing == b.thing,
             _ => false,
         });
-        if !known {
+        if !known && self.attempts.len() < MOST_ATTEMPTS {
             self.observer.attempt(&attempt);
             self.attempts.push(attempt);
         }

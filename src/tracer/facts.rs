@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hash, RandomState};
 
 use crate::event::{Event, Fact, Gap, ImageId, Intent, Tally};
+use crate::vocab::endpoint::Endpoint;
 use crate::vocab::host::FileKind;
 use crate::vocab::path::AbsPath;
 use crate::vocab::syscall::Syscall;
@@ -15,6 +16,11 @@ pub type Sink<'a> = &'a mut dyn FnMut(Event) -> std::io::Result<()>;
 
 /// Files of which the size is looked at.
 const MOST_WRITTEN: usize = 20_000;
+
+/// Bytes of names in a fact, on average: what ordinary programs have is a third of it.
+const MEAN_WEIGHT: u64 = 256;
+/// However few facts are wanted, the names of one large environment are no flood.
+const LEAST_ROOM: u64 = 16 << 20;
 
 /// Deduplicates, counts and hands on.
 pub(super) struct Recorder<'a> {
@@ -32,6 +38,8 @@ pub(super) struct Recorder<'a> {
     pub(super) used: BTreeSet<AbsPath>,
     pub(super) tally: Tally,
     cap: u64,
+    /// Bytes of names that may still be recorded.
+    room: u64,
     flooded: bool,
     ended: bool,
     broken: Option<std::io::Error>,
@@ -50,6 +58,7 @@ impl<'a> Recorder<'a> {
             used: BTreeSet::new(),
             tally: Tally { events: 0, files: 0, calls: BTreeMap::new(), images: 0 },
             cap,
+            room: cap.saturating_mul(MEAN_WEIGHT).max(LEAST_ROOM),
             flooded: false,
             ended: false,
             broken: None,
@@ -69,7 +78,8 @@ impl<'a> Recorder<'a> {
         if !self.seen.insert(self.digest(&event)) {
             return;
         }
-        if self.tally.events >= self.cap {
+        self.room = self.room.saturating_sub(weight(&event.fact));
+        if self.tally.events >= self.cap || self.room == 0 {
             self.flooded = true;
             return self.write(Event { image, fact: Fact::Gap { gap: Gap::Flood { cap: self.cap } } });
         }
@@ -144,4 +154,26 @@ impl<'a> Recorder<'a> {
             self.broken = Some(error);
         }
     }
+}
+
+/// Bytes that a fact holds of what a program chose.
+fn weight(fact: &Fact) -> u64 {
+    let text = |text: &String| text.len();
+    let bytes = match fact {
+        Fact::Path(path) => {
+            let hops = path.hops.iter().map(|hop| hop.link.as_bytes().len() + hop.text.len());
+            path.path.as_bytes().len() + hops.sum::<usize>()
+        }
+        Fact::Pair(pair) => pair.from.as_bytes().len() + pair.to.as_bytes().len(),
+        Fact::Environment { names, credentials } => names.iter().chain(credentials).map(text).sum(),
+        Fact::Image(image) => image.exe.as_bytes().len() + image.argv.iter().map(text).sum::<usize>(),
+        Fact::Connect { endpoint, .. } | Fact::Listen { endpoint } => match endpoint {
+            Endpoint::Unix(path) => path.as_bytes().len(),
+            Endpoint::Abstract(name) => name.len(),
+            _ => 0,
+        },
+        Fact::Gap { gap: Gap::Unresolved { path, .. } } => path.len(),
+        _ => 0,
+    };
+    u64::try_from(bytes).unwrap_or(u64::MAX)
 }

@@ -283,6 +283,8 @@ impl<'a> Tracer<'a> {
         let key = self.recorder.digest(&new);
         let id = match self.images.get(&key) {
             Some(id) => *id,
+            // Nothing more is recorded of anybody; the image would only take room.
+            None if self.recorder.is_flooded() => return parent.unwrap_or(ImageId(0)),
             None => {
                 let id = ImageId(u32::try_from(self.programs.len()).unwrap_or(u32::MAX));
                 self.programs.push(exe);

@@ -23,8 +23,8 @@ use crate::vocab::path::AbsPath;
 const MOST_LINKS: usize = 40;
 /// Bytes of a path with its NUL (PATH_MAX in the kernel).
 const LONGEST: usize = 4096;
-/// Remembered directories; beyond it the memory starts anew.
-const MOST_PLAIN: usize = 200_000;
+/// Bytes of the names of remembered directories; beyond it the memory starts anew.
+const MOST_PLAIN: usize = 32 << 20;
 
 /// Whose eyes a path is seen with.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +51,7 @@ pub(super) struct Reached {
 #[derive(Debug, Default)]
 pub(super) struct Resolver {
     plain: BTreeSet<Vec<u8>>,
+    plain_bytes: usize,
 }
 
 struct Walk {
@@ -66,6 +67,7 @@ impl Resolver {
     /// Something was renamed, removed or linked: what was a directory may be a symlink now.
     pub(super) fn forget(&mut self) {
         self.plain.clear();
+        self.plain_bytes = 0;
     }
 
     /// Follows `raw` from `base` (absolute, resolved). `None` when it leads to nothing that has a path.
@@ -109,8 +111,9 @@ impl Resolver {
             // No symlink.
             Err(Errno::EINVAL) => {
                 if !last {
-                    if self.plain.len() >= MOST_PLAIN {
-                        self.plain.clear();
+                    self.plain_bytes += walk.at.len();
+                    if self.plain_bytes > MOST_PLAIN {
+                        self.forget();
                     }
                     self.plain.insert(walk.at.clone());
                 }
