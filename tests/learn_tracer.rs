@@ -201,6 +201,38 @@ fn a_process_goes_on_when_its_first_thread_has_ended_and_ends_as_the_last_says()
 }
 
 #[test]
+fn a_program_sees_its_own_processors_however_often_it_is_stopped() {
+    common::need(&[common::Need::Program("/usr/bin/python3"), common::Need::Program("nproc")]).then(|| {
+        let scratch = Scratch::new("processors");
+        let script = "import os, subprocess, threading\n\
+            seen = []\n\
+            def look():\n    \
+                for number in range(300): os.path.exists('absent-%d' % number)\n    \
+                seen.append(len(os.sched_getaffinity(0)))\n    \
+                for number in range(300): os.path.exists('missing-%d' % number)\n    \
+                seen.append(subprocess.run(['nproc'], capture_output=True).stdout)\n\
+            look()\n\
+            thread = threading.Thread(target=look); thread.start(); thread.join()\n\
+            for number in range(300): os.path.exists('no-%d' % number)\n\
+            if os.fork() == 0:\n    look(); os._exit(len(set(map(str, seen))) != 2)\n\
+            seen.append(os.waitstatus_to_exitcode(os.wait()[1]))\n\
+            for number in range(300): os.path.exists('none-%d' % number)\n\
+            seen += [line for line in open('/proc/self/status') if line.startswith('Cpus_allowed_list')]\n\
+            open('seen', 'w').write(repr(seen))\n";
+        let native = Command::new("/usr/bin/python3").args(["-c", script]).current_dir(&scratch.0).status().unwrap();
+        assert!(native.success());
+        let native = std::fs::read_to_string(scratch.at("seen")).unwrap();
+        let run = trace(&scratch, &["/usr/bin/python3", "-c", script]);
+        assert_eq!(run.code, Some(0));
+        assert_eq!(std::fs::read_to_string(scratch.at("seen")).unwrap(), native);
+        assert!(
+            run.has(&scratch.at("none-299"), Intent::Look, Outcome::Errno(libc::ENOENT)),
+            "the control: it was stopped"
+        );
+    });
+}
+
+#[test]
 fn a_stopped_process_stays_stopped_until_it_is_continued() {
     let scratch = Scratch::new("stop");
     assert_eq!(quirk(&scratch, &["stop-and-continue".as_ref()]).code, Some(0));

@@ -16,6 +16,7 @@ use crate::sys::ptrace::{self, Resume};
 use crate::sys::wait::{self, Birth, Change, Waited};
 use crate::vocab::path::AbsPath;
 
+use super::beside::Beside;
 use super::facts::{Recorder, Sink};
 use super::image::{self, Chain};
 use super::known::Known;
@@ -40,6 +41,7 @@ pub(super) struct Tracer<'a> {
     /// Threads that ended before the event of their parent came: it announces nobody.
     ended_early: BTreeSet<i32>,
     pub(super) meter: Meter,
+    pub(super) beside: Beside,
     payload: i32,
     status: Option<ExitStatus>,
     init: Option<ExitStatus>,
@@ -60,6 +62,7 @@ impl<'a> Tracer<'a> {
             images: BTreeMap::new(),
             ended_early: BTreeSet::new(),
             meter: Meter::new(),
+            beside: Beside::new(),
             payload,
             status: None,
             init: None,
@@ -86,6 +89,7 @@ impl<'a> Tracer<'a> {
             }
             if shown.elapsed() >= super::BEAT {
                 shown = Instant::now();
+                self.beside.part();
                 self.meter.sample(&processes(self.tasks.values()));
                 if noted.elapsed() >= self.settings.checkpoint {
                     self.note_surroundings();
@@ -152,6 +156,7 @@ impl<'a> Tracer<'a> {
             Change::Exited(_) | Change::Killed(_) => return self.end(tid, change),
             _ => self.welcome(tid),
         }
+        self.beside.stopped(tid);
         let (how, signal) = match change {
             Change::Seccomp => (self.enter(tid), 0),
             Change::Syscall => (self.leave(tid), 0),
@@ -225,6 +230,7 @@ impl<'a> Tracer<'a> {
     }
 
     fn end(&mut self, tid: i32, change: Change) {
+        self.beside.gone(tid);
         let Some(mut task) = self.tasks.remove(&tid) else { return };
         if task.unannounced {
             self.ended_early.insert(tid);
@@ -242,6 +248,9 @@ impl<'a> Tracer<'a> {
     /// An exec succeeded. All other threads of the process are gone.
     fn executed(&mut self, tid: i32) {
         let former = ptrace::event_message(tid).ok().and_then(|message| i32::try_from(message).ok()).unwrap_or(tid);
+        if former != tid {
+            self.beside.gone(former);
+        }
         let unannounced = self.tasks.get(&tid).is_some_and(|leader| leader.unannounced);
         let mut caller = self.tasks.remove(&former).unwrap_or_default();
         let (chain, unknown) = match caller.pending.take() {

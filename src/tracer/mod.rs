@@ -10,6 +10,7 @@
 //! silence. It refuses what the filter's data word says and decides nothing itself; it knows no profile.
 
 mod arguments;
+mod beside;
 mod census;
 mod conclude;
 mod facts;

@@ -13,6 +13,7 @@ use crate::vocab::path::AbsPath;
 use crate::vocab::syscall::Syscall;
 use crate::vocab::syscall_table::{Class, Last, Pair, PathArgument, Row, Want, row};
 
+use super::beside;
 use super::follow::Tracer;
 use super::image;
 use super::known::Stamp;
@@ -38,15 +39,19 @@ impl Tracer<'_> {
         let call = (entry.arch == NATIVE_ARCH && entry.number & u64::from(X32_BIT) == 0)
             .then(|| Syscall::from_number(entry.number))
             .flatten();
+        if call.is_some_and(beside::shows) {
+            self.beside.look(tid);
+        }
         self.settle_interrupted(tid, &entry);
         if entry.data & u32::from(TRACE_REFUSE) != 0 {
             let errno = i32::try_from(entry.data & 0xfff).unwrap_or(libc::EPERM);
             self.refuse(tid, &entry, call, errno);
             return Resume::Run;
         }
-        if let Some(call) = call
-            && !self.recorder.is_flooded()
-        {
+        if self.recorder.is_flooded() {
+            // Nobody sees any more what is opened.
+            self.beside.stop();
+        } else if let Some(call) = call {
             self.look(tid, &entry, call);
         }
         self.usual(tid)
@@ -190,6 +195,9 @@ impl Tracer<'_> {
             return Some(only(Fact::Gap { gap }));
         };
         self.buffer = raw;
+        if beside::tells(reached.path.as_bytes()) {
+            self.beside.stop();
+        }
         let deepest = self.recorder.digest(reached.deepest.as_bytes());
         let mut touches = Vec::new();
         if creates || argument.want == Want::Attributes {

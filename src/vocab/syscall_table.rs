@@ -219,7 +219,7 @@ const fn base_path(name: &'static str, paths: &'static [PathArgument]) -> Row {
     Row { watched: true, paths, ..base(name) }
 }
 
-/// Of the base set, and stopped because an argument is worth knowing.
+/// Of the base set, and stopped because an argument is worth knowing, or because the tracer must know when it is made.
 const fn base_watched(name: &'static str) -> Row {
     Row { watched: true, ..base(name) }
 }
@@ -438,9 +438,9 @@ const TABLE: &[Row] = &[
     // Processes and threads.
     base_path("execve", &[here(0, Last::Follow, Want::Execute)]),
     learned_path("execveat", 1, &[at(0, 1, Last::KeepIf(4, NOFOLLOW), Want::Execute)]),
-    risky(base("clone"), 1),
-    base("fork"),
-    base("vfork"),
+    risky(base_watched("clone"), 1),
+    base_watched("fork"),
+    base_watched("vfork"),
     base("exit"),
     base("exit_group"),
     base("wait4"),
@@ -466,8 +466,8 @@ const TABLE: &[Row] = &[
     recent(base("futex_wait")),
     recent(base("futex_requeue")),
     base("sched_yield"),
-    base("sched_getaffinity"),
-    base("sched_setaffinity"),
+    base_watched("sched_getaffinity"),
+    base_watched("sched_setaffinity"),
     base("sched_getparam"),
     base("sched_getscheduler"),
     base("sched_getattr"),

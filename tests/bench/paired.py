@@ -33,15 +33,35 @@ def run(words, cwd, environment, given=os.devnull):
     return Sample(wall, usage.ru_utime + usage.ru_stime)
 
 
-def rounds(contenders, count, cwd, environment, inputs=None):
-    """{name: [Sample]} for `count` interleaved rounds after one that is thrown away; `inputs` are files by name."""
+def rounds(contenders, count, cwd, environment, inputs=None, before=lambda: None):
+    """{name: [Sample]} for `count` interleaved rounds after one that is thrown away; `inputs` are files by name, `before`
+    is called before each run."""
     samples = {name: [] for name in contenders}
     for index in range(count + 1):
         for name, words in contenders.items():
+            before()
             sample = run(words, cwd, environment, (inputs or {}).get(name, os.devnull))
             if index:
                 samples[name].append(sample)
     return samples
+
+
+def highest_memory(words, cwd, environment):
+    """Most resident memory of the process itself, without its children, in KiB: what the kernel counts, asked every
+    5 ms, so what it takes in its last 5 ms is missing."""
+    process = subprocess.Popen(words, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    highest = 0
+    while process.poll() is None:
+        try:
+            with open(f"/proc/{process.pid}/status", encoding="utf-8") as status:
+                found = [int(line.split()[1]) for line in status if line.startswith("VmHWM:")]
+            highest = max([highest, *found])
+        except OSError:
+            pass
+        time.sleep(0.005)
+    if process.returncode != 0:
+        raise SystemExit(f"bench: {words} ended with {process.returncode}")
+    return highest
 
 
 def ratio(samples, name, base, figure):

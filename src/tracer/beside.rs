@@ -1,0 +1,215 @@
+//! Keeps the tracer and the thread that stops again and again on one processor.
+//!
+//! A stop wakes the tracer and its answer wakes the thread. Between two processors each of these wakes one that sleeps,
+//! which costs several times the stop itself, and the kernel prefers a processor that sleeps. So while one thread has the
+//! stops to itself, both are bound to the processor that it last ran on; when several have them, when it makes none for
+//! a while, and at every beat, the kernel decides again.
+//!
+//! Invariant: a program sees its own processors. They are given back before a call that shows or copies them (see
+//! [`shows`]), and for good once a file is opened that tells them.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
+
+use crate::vocab::syscall::Syscall;
+
+/// Stops without one of another thread between them, after which a thread is bound.
+const STREAK: u32 = 6;
+/// The same while the tracer is bound already: one program after the other.
+const SHORT_STREAK: u32 = 2;
+/// A streak that takes longer is none: the thread has other things to do than to stop.
+const LONGEST: Duration = Duration::from_millis(2);
+/// Streaks that ended too soon, one after the other: several threads run.
+const BROKEN: u32 = 4;
+
+/// The calling thread.
+const MYSELF: i32 = 0;
+
+#[derive(Debug)]
+pub(super) struct Beside {
+    /// Where the tracer may run by right; `None`: it is not known, or nothing may be bound.
+    usual: Option<CpuSet>,
+    /// The processor that the tracer is bound to.
+    at: Option<usize>,
+    /// The thread that is bound there too, and where it may run by right.
+    bound: Option<(i32, CpuSet)>,
+    /// Threads in a call during which nothing may be bound.
+    looking: BTreeSet<i32>,
+    tid: i32,
+    streak: u32,
+    since: Instant,
+    broken: u32,
+}
+
+/// Whether a call tells its caller which processors a thread may run on, or makes a thread that has those of its maker, or
+/// may change the number of the calling thread.
+pub(super) fn shows(call: Syscall) -> bool {
+    matches!(
+        call.name(),
+        "sched_getaffinity" | "sched_setaffinity" | "clone" | "clone3" | "fork" | "vfork" | "execve" | "execveat"
+    )
+}
+
+/// Whether a file tells which processors a thread may run on (`Cpus_allowed` of proc_pid_status(5)).
+pub(super) fn tells(path: &[u8]) -> bool {
+    path.starts_with(b"/proc/") && path.ends_with(b"/status")
+}
+
+impl Beside {
+    pub(super) fn new() -> Self {
+        let usual = sched_getaffinity(Pid::from_raw(MYSELF)).ok();
+        let (looking, since) = (BTreeSet::new(), Instant::now());
+        Self { usual, at: None, bound: None, looking, tid: 0, streak: 0, since, broken: 0 }
+    }
+
+    /// Thread `tid` stopped, and is not on its way yet.
+    pub(super) fn stopped(&mut self, tid: i32) {
+        self.looking.remove(&tid);
+        if tid != self.tid {
+            self.broken = if self.streak < STREAK { self.broken + 1 } else { 0 };
+            (self.tid, self.streak, self.since) = (tid, 0, Instant::now());
+            if self.broken >= BROKEN {
+                self.part();
+            }
+            return;
+        }
+        self.streak = self.streak.saturating_add(1);
+        let enough = if self.at.is_some() { SHORT_STREAK } else { STREAK };
+        if self.streak == enough && self.since.elapsed() > LONGEST {
+            (self.streak, self.since) = (0, Instant::now());
+        } else if self.streak >= enough && self.bound.as_ref().is_none_or(|(bound, _)| *bound != tid) {
+            self.bind(tid);
+        }
+    }
+
+    /// Thread `tid` is about to make a call that [shows] processors.
+    pub(super) fn look(&mut self, tid: i32) {
+        self.give_back();
+        self.looking.insert(tid);
+    }
+
+    /// Thread `tid` is no more.
+    pub(super) fn gone(&mut self, tid: i32) {
+        self.looking.remove(&tid);
+        self.bound.take_if(|(bound, _)| *bound == tid);
+    }
+
+    /// Everybody may run where it may by right, and the kernel decides anew.
+    pub(super) fn part(&mut self) {
+        self.give_back();
+        if let Some(usual) = self.usual.as_ref().filter(|_| self.at.is_some()) {
+            // Refused (its processors were taken from it meanwhile): it stays where it is, which is slower and not wrong.
+            sched_setaffinity(Pid::from_raw(MYSELF), usual).ok();
+            self.at = None;
+        }
+        (self.streak, self.since) = (0, Instant::now());
+    }
+
+    /// As [`Self::part`], and it stays so.
+    pub(super) fn stop(&mut self) {
+        self.part();
+        self.usual = None;
+    }
+
+    fn bind(&mut self, tid: i32) {
+        self.give_back();
+        if !self.looking.is_empty() || self.usual.is_none() {
+            return;
+        }
+        let Ok(theirs) = sched_getaffinity(Pid::from_raw(tid)) else { return };
+        let Some(cpu) = self.at.or_else(|| last_cpu(tid)) else { return };
+        let may = |set: &CpuSet| set.is_set(cpu) == Ok(true);
+        let mut there = CpuSet::new();
+        if !may(&theirs) || !self.usual.as_ref().is_some_and(may) || there.set(cpu).is_err() {
+            return;
+        }
+        if self.at.is_none() {
+            if sched_setaffinity(Pid::from_raw(MYSELF), &there).is_err() {
+                return self.stop();
+            }
+            self.at = Some(cpu);
+        }
+        // ESRCH: killed while it was stopped.
+        if sched_setaffinity(Pid::from_raw(tid), &there).is_ok() {
+            self.bound = Some((tid, theirs));
+        }
+    }
+
+    fn give_back(&mut self) {
+        if let Some((tid, theirs)) = self.bound.take() {
+            sched_setaffinity(Pid::from_raw(tid), &theirs).ok();
+        }
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        self.part();
+    }
+}
+
+/// The processor that a thread last ran on (proc_pid_stat(5), field 39).
+fn last_cpu(tid: i32) -> Option<usize> {
+    let stat = std::fs::read(format!("/proc/{tid}/stat")).ok()?;
+    // The name, field 2, may hold anything; behind its last bracket stands field 3.
+    let end = stat.iter().rposition(|&b| b == b')')?;
+    let field = stat.get(end + 2..)?.split(|&b| b == b' ').nth(36)?;
+    std::str::from_utf8(field).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn processors(tid: i32) -> CpuSet {
+        sched_getaffinity(Pid::from_raw(tid)).unwrap()
+    }
+
+    fn count(set: &CpuSet) -> usize {
+        (0..CpuSet::count()).filter(|cpu| set.is_set(*cpu) == Ok(true)).count()
+    }
+
+    #[test]
+    fn a_thread_that_stops_alone_is_bound_and_has_its_own_processors_back_when_it_looks_or_others_stop() {
+        // Threads of their own: what is changed is the affinity of the caller and of a second one.
+        let (told, hear) = std::sync::mpsc::channel();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let other = std::thread::spawn(move || {
+            told.send(nix::unistd::gettid().as_raw()).unwrap();
+            ended.recv().ok();
+        });
+        let tid = hear.recv().unwrap();
+        let test = move || {
+            let (ours, theirs) = (processors(MYSELF), processors(tid));
+            let mut beside = Beside::new();
+            // A slow machine takes too long for a streak; then the next one counts.
+            let bind = |beside: &mut Beside| {
+                while beside.bound.is_none() {
+                    beside.stopped(tid)
+                }
+            };
+            bind(&mut beside);
+            assert_eq!((count(&processors(MYSELF)), count(&processors(tid))), (1, 1));
+            assert_eq!(processors(MYSELF), processors(tid));
+            beside.look(tid);
+            assert_eq!(processors(tid), theirs);
+            beside.looking.insert(1);
+            (0..=STREAK).for_each(|_| beside.stopped(tid));
+            assert_eq!(processors(tid), theirs, "somebody looks");
+            beside.gone(1);
+            bind(&mut beside);
+            (0..=BROKEN).for_each(|other| beside.stopped(-1 - i32::try_from(other).unwrap()));
+            assert_eq!((processors(MYSELF), processors(tid)), (ours, theirs));
+            bind(&mut beside);
+            beside.stop();
+            (0..=STREAK).for_each(|_| beside.stopped(tid));
+            assert_eq!((processors(MYSELF), processors(tid)), (ours, theirs));
+        };
+        std::thread::spawn(test).join().unwrap();
+        drop(end);
+        other.join().unwrap();
+    }
+}
