@@ -182,7 +182,11 @@ fn shape(word: &[u8]) -> String {
 
 /// The names of the variables that a process was started with; `None` where they cannot be read.
 pub(super) fn environment(pid: i32) -> Option<Fact> {
-    let raw = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+    std::fs::read(format!("/proc/{pid}/environ")).ok().map(|raw| variables(&raw))
+}
+
+/// The names in an environment, and which of them hold credentials.
+pub(super) fn variables(raw: &[u8]) -> Fact {
     let (mut names, mut credentials) = (BTreeSet::new(), BTreeSet::new());
     for entry in raw.split(|&b| b == 0).take(10_000) {
         let mut halves = entry.splitn(2, |&b| b == b'=');
@@ -195,7 +199,7 @@ pub(super) fn environment(pid: i32) -> Option<Fact> {
         }
         names.insert(escape::file(name));
     }
-    Some(Fact::Environment { names, credentials })
+    Fact::Environment { names, credentials }
 }
 
 fn names_a_secret(name: &[u8]) -> bool {

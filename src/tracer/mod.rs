@@ -15,6 +15,9 @@ mod census;
 mod conclude;
 mod facts;
 mod follow;
+#[cfg(feature = "fixtures")]
+#[doc(hidden)]
+pub mod fuzz;
 mod image;
 mod imported;
 mod known;

@@ -36,7 +36,7 @@ pub(super) fn read(tid: i32, address: u64, length: u64) -> Result<Address, Errno
     Ok(decode(buffer.get(..got).unwrap_or_default()))
 }
 
-fn decode(bytes: &[u8]) -> Address {
+pub(super) fn decode(bytes: &[u8]) -> Address {
     let Some((&[low, high], rest)) = bytes.split_first_chunk::<2>() else { return Address::Other };
     let family = i32::from(u16::from_ne_bytes([low, high]));
     match family {

@@ -1,0 +1,76 @@
+//! What holds for any bytes. The fuzz targets look for bytes for which it does not; a test replays what they kept.
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    reason = "each target has one; a panic is the finding"
+)]
+
+use pinfold::import::strace::Log;
+use pinfold::import::strace_values::{Address, Argument, split};
+use pinfold::profile::digest::digest;
+use pinfold::profile::emit::emit;
+use pinfold::profile::parse::parse;
+use pinfold::reduce::{Settings, reduce};
+use pinfold::trace::Trace;
+use pinfold::trace::reader::read;
+use pinfold::trace::writer::Writer;
+use pinfold::tracer::fuzz;
+
+/// A trace that is read is written and read as the same, and gives a profile, the same each time, that can be read.
+pub(crate) fn trace_reader(bytes: &[u8]) {
+    let Ok(trace) = read(bytes) else { return };
+    let mut written = Vec::new();
+    let mut writer = Writer::new(&mut written, &trace.header).unwrap();
+    trace.events.iter().for_each(|event| writer.event(event).unwrap());
+    match &trace.footer {
+        Some(footer) => writer.finish(footer.status).unwrap(),
+        None => writer.flush().unwrap(),
+    }
+    assert_eq!(read(&*written).unwrap(), trace);
+
+    // A name that is none makes the profile one that nobody wrote.
+    let named =
+        Trace { header: pinfold::trace::Header { command: vec!["x".to_owned()], ..trace.header.clone() }, ..trace };
+    let reduction = reduce(std::slice::from_ref(&named), &Settings::default());
+    assert_eq!(reduction, reduce(std::slice::from_ref(&named), &Settings::default()));
+    let text = emit(&reduction.profile, None);
+    assert_eq!(parse(&text).unwrap(), reduction.profile, "{text}");
+}
+
+/// Addresses, arguments and variables of a traced program, and the lines of a log, whatever they are.
+pub(crate) fn decoder(bytes: &[u8]) {
+    fuzz::address(bytes);
+    let shapes = fuzz::shapes(bytes);
+    assert!(shapes.len() <= 66 && shapes.iter().all(|shape| shape.len() <= 256), "{shapes:?}");
+    assert!(shapes.iter().all(|shape| shape.chars().all(|c| !c.is_control())), "{shapes:?}");
+    for name in fuzz::variables(bytes) {
+        assert!(name.chars().all(|c| !c.is_control()), "{name:?}");
+    }
+    let mut log = Log::default();
+    log.add(bytes, 0, 1).ok();
+    for argument in split(bytes).iter().chain([&Argument::new(bytes)]) {
+        assert!(is_no_longer_than(argument, bytes.len()));
+    }
+}
+
+/// A profile that is read is written and read as the same, with the same digest.
+pub(crate) fn profile(bytes: &[u8]) {
+    let Some(profile) = std::str::from_utf8(bytes).ok().and_then(|text| parse(text).ok()) else { return };
+    let text = emit(&profile, None);
+    let again = parse(&text).unwrap();
+    assert_eq!(again, profile, "{text}");
+    assert_eq!(digest(&again).to_string(), digest(&profile).to_string());
+}
+
+/// Every value of `argument`: none holds more bytes than its text.
+fn is_no_longer_than(argument: &Argument, most: usize) -> bool {
+    let string = argument.string().map_or(0, |(bytes, _)| bytes.len());
+    let strings: usize = argument.strings().unwrap_or_default().iter().map(Vec::len).sum();
+    let path = argument.descriptor().and_then(|(_, path)| path).map_or(0, |path| path.len());
+    let address = match argument.address() {
+        Address::Unix(name) | Address::Abstract(name) => name.len(),
+        Address::Inet(_) | Address::Other => 0,
+    };
+    [string, strings, path, address].iter().all(|length| *length <= most)
+}
