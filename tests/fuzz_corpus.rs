@@ -1,6 +1,10 @@
 //! What the fuzz targets kept, replayed: the properties hold for each file, and the targets cannot rot.
 
-#![expect(clippy::unwrap_used, reason = "a test program: a panic is a failed test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test program: a panic is a failed test, and the file that made it is said"
+)]
 
 #[path = "fuzz/properties.rs"]
 mod properties;
