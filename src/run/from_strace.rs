@@ -121,7 +121,7 @@ pub fn import(surroundings: &Surroundings, request: &ImportRequest) -> Result<Im
     let store = Store::open(&surroundings.state_dir.to_path_buf(), surroundings.identity.uid)?;
     let mut header = header(surroundings, crate::vocab::syscall_table::BASE_VERSION, Vec::new(), identity);
     header.workdir = cwd.and_then(|cwd| AbsPath::new(cwd).ok()).unwrap_or(header.workdir);
-    let (file, trace) = store.new_trace(&path, header.started, &header.run)?;
+    let (file, trace) = store.new_trace(&path, &header.run)?;
     let unwritten = |source| ImportError::Write { path: trace.clone(), source };
     let mut writer = Writer::new(BufWriter::with_capacity(1 << 16, file), &header).map_err(unwritten)?;
     let mut sink = |event: Event| writer.event(&event).map_err(io::Error::other);

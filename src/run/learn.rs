@@ -163,7 +163,7 @@ pub fn learn(
         Detail::Exact => 0,
     };
     let header = header(surroundings, base, request.opened.clone(), words);
-    let (file, trace_path) = store.new_trace(&path, header.started, &header.run)?;
+    let (file, trace_path) = store.new_trace(&path, &header.run)?;
     let before = surroundings.host_executed();
     let plan = permissive_plan(surroundings, request, program, &path, before.places.clone());
     observer.starting(&plan, &trace_path);
