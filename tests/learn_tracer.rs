@@ -418,6 +418,35 @@ fn a_refusal_is_open_again_once_the_mode_of_the_file_changed() {
 }
 
 #[test]
+fn what_a_mode_keeps_out_is_no_success_also_when_it_was_changed_meanwhile() {
+    let scratch = Scratch::new("closed");
+    let run =
+        shell(&scratch, "mkdir d; echo >d/f; echo >g; stat d/f; chmod 0 g; cat g; chmod 0 d; cat d/f; chmod 700 d");
+    // Root reads what it likes.
+    let refused = if nix::unistd::geteuid().is_root() { Outcome::Ok } else { Outcome::Errno(libc::EACCES) };
+    assert!(run.has(&scratch.at("d/f"), Intent::Look, Outcome::Ok));
+    for name in ["g", "d/f"] {
+        let facts = run.paths(&scratch.at(name));
+        let read: Vec<Outcome> = facts.iter().filter(|f| f.intent == Intent::Read).map(|fact| fact.result).collect();
+        assert_eq!(read, [refused], "{name}");
+    }
+}
+
+#[test]
+fn with_exact_the_answer_is_seen_also_of_what_is_there_and_open() {
+    let scratch = Scratch::new("exact");
+    let out = scratch.at(".trace");
+    let script = "ulimit -n 3; exec /bin/true";
+    let mut command = Command::new(TRACEE);
+    command.arg("trace").arg(&out).args(["sh", "-c", script]).env("TRACEE_EXACT", "1").status().unwrap();
+    let text = std::fs::read_to_string(&out).unwrap();
+    let events = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let run = Run { code: None, events };
+    // The loader finds no free descriptor for its cache.
+    assert!(run.has(Path::new("/etc/ld.so.cache"), Intent::Read, Outcome::Errno(libc::EMFILE)));
+}
+
+#[test]
 fn a_process_that_shares_the_working_directory_changes_it_for_the_other() {
     let scratch = Scratch::new("clone-fs");
     std::fs::create_dir(scratch.at("sub")).unwrap();

@@ -86,7 +86,7 @@ pub struct LearnOptions {
     /// Learn without a network
     #[arg(long)]
     pub no_network: bool,
-    /// Observe every system call, the harmless ones of the base set too (slower)
+    /// Observe every system call, the harmless ones of the base set too, and every answer (slower)
     #[arg(long)]
     pub exact: bool,
     /// Make the profile from all complete runs that are kept for it, not from this one alone

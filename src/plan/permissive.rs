@@ -11,7 +11,7 @@ use crate::profile::Limits;
 use crate::vocab::host::Host;
 use crate::vocab::location::{Base, Roots};
 use crate::vocab::path::AbsPath;
-use crate::vocab::sensitivity::{Place, Row, Sensitivity, table};
+use crate::vocab::sensitivity::{Place, Row, Sensitivity, covering, table};
 
 use super::{Mode, MountStep, Network, Plan, RootStyle};
 
@@ -36,7 +36,7 @@ pub struct Options {
 
 /// The row of the vault that `path` falls under, if it does.
 pub fn vault_row(path: &AbsPath, roots: &Roots) -> Option<&'static Row> {
-    table().iter().find(|row| row.sensitivity == Sensitivity::Vault && row.place.covers(path, roots))
+    covering(path, roots).into_iter().find(|row| row.sensitivity == Sensitivity::Vault)
 }
 
 /// The places of the vault on this machine, whether they exist or not.

@@ -21,7 +21,7 @@ use crate::vocab::sensitivity::Row;
 
 use super::derive::{self, DeriveError, Derived, Terms};
 use super::profile_file::{self, ProfileFileError};
-use super::recorder::{Recorded, Recorder};
+use super::recorder::Recorder;
 use super::surroundings::Surroundings;
 
 /// What to learn.
@@ -176,14 +176,15 @@ pub fn learn(
     let planted = surroundings.planted_since(&before);
 
     let derived = derive::derive(&store, request.terms, trace_path, path, previous, Some(observed.status))?;
-    let Recorded { tally, attempts } = observed.recorded;
-    Ok(Learned { derived, status: observed.status, tally, elapsed, attempts, planted })
+    let Observed { status, tally, attempts } = observed;
+    Ok(Learned { derived, status, tally, elapsed, attempts, planted })
 }
 
 /// What a run left behind, besides its trace.
 struct Observed {
     status: ExitStatus,
-    recorded: Recorded,
+    tally: Tally,
+    attempts: Vec<Attempt>,
 }
 
 /// Starts the command under `plan` and records it to its end.
@@ -209,7 +210,7 @@ fn observe(
     // Two callbacks share the recorder: the tracer calls one at a time.
     let recorder = std::cell::RefCell::new(recorder);
     let mut sink = |event: Event| recorder.borrow_mut().record(&event).map_err(io::Error::other);
-    let mut progress = |_: &Tally| recorder.borrow_mut().tick().map_err(io::Error::other);
+    let mut progress = |tally: &Tally| recorder.borrow_mut().tick(tally).map_err(io::Error::other);
     let ended = tracer::run(attached, &settings, &mut sink, &mut progress);
     let recorder = recorder.into_inner();
     let ended = match ended {
@@ -234,8 +235,8 @@ fn observe(
     }
     let status = ended.status.unwrap_or(outcome.status);
     // A run that somebody cut short has no footer: it did not come to its end.
-    let recorded = recorder.finish(cut.is_none().then_some(status)).map_err(unwritten)?;
-    Ok(Observed { status, recorded })
+    let attempts = recorder.finish(cut.is_none().then_some(status)).map_err(unwritten)?;
+    Ok(Observed { status, tally: ended.tally, attempts })
 }
 
 fn permissive_plan(

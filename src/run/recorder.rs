@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::BufWriter;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::event::{Event, Fact, Intent, Outcome, PathFact, Tally};
 use crate::plan::permissive::vault_row;
@@ -14,9 +14,6 @@ use crate::vocab::location::Roots;
 use crate::vocab::path::AbsPath;
 
 use super::learn::{Attempt, Observer};
-
-/// How long events may wait in memory before they are on disk.
-const FLUSH_EVERY: Duration = Duration::from_millis(100);
 
 /// Attempts that are told: a hostile program could make any number of different ones. The trace has more.
 const MOST_ATTEMPTS: usize = 64;
@@ -29,20 +26,8 @@ pub(super) struct Recorder<'a> {
     /// Places of the vault that exist, and that the plan covers.
     hidden: BTreeSet<AbsPath>,
     observer: &'a mut dyn Observer,
-    tally: Tally,
-    files: BTreeSet<u64>,
     attempts: Vec<Attempt>,
     started: Instant,
-    flushed: Instant,
-}
-
-/// What a recorder leaves behind.
-#[derive(Debug)]
-pub(super) struct Recorded {
-    /// Counts.
-    pub(super) tally: Tally,
-    /// Tries at the floor.
-    pub(super) attempts: Vec<Attempt>,
 }
 
 impl<'a> Recorder<'a> {
@@ -53,7 +38,6 @@ impl<'a> Recorder<'a> {
         plan: &Plan,
         observer: &'a mut dyn Observer,
     ) -> Result<Self, WriteError> {
-        let now = Instant::now();
         let hidden = plan.mounts.iter().filter_map(|step| match step {
             MountStep::Cover { target } | MountStep::Seal { target } => Some(target.clone()),
             _ => None,
@@ -64,58 +48,32 @@ impl<'a> Recorder<'a> {
             opened: header.opened.iter().cloned().collect(),
             hidden: hidden.collect(),
             observer,
-            tally: Tally::default(),
-            files: BTreeSet::new(),
             attempts: Vec::new(),
-            started: now,
-            flushed: now,
+            started: Instant::now(),
         })
     }
 
     /// Records one event.
     pub(super) fn record(&mut self, event: &Event) -> Result<(), WriteError> {
         self.writer.event(event)?;
-        self.count(event);
         self.notice(event);
-        if self.flushed.elapsed() >= FLUSH_EVERY {
-            self.tick()?;
-        }
         Ok(())
     }
 
     /// Flushes, and tells the observer how far the run is. Called when time has passed without an event, too.
-    pub(super) fn tick(&mut self) -> Result<(), WriteError> {
-        self.flushed = Instant::now();
+    pub(super) fn tick(&mut self, tally: &Tally) -> Result<(), WriteError> {
         self.writer.flush()?;
-        self.observer.progress(&self.tally, self.started.elapsed());
+        self.observer.progress(tally, self.started.elapsed());
         Ok(())
     }
 
-    /// Ends the trace: with a footer if the run ended, without one if it was cut short.
-    pub(super) fn finish(mut self, status: Option<crate::event::ExitStatus>) -> Result<Recorded, WriteError> {
+    /// Ends the trace: with a footer if the run ended, without one if it was cut short. Returns the tries at the floor.
+    pub(super) fn finish(mut self, status: Option<crate::event::ExitStatus>) -> Result<Vec<Attempt>, WriteError> {
         match status {
             Some(status) => self.writer.finish(status)?,
             None => self.writer.flush()?,
         }
-        Ok(Recorded { tally: self.tally, attempts: self.attempts })
-    }
-
-    fn count(&mut self, event: &Event) {
-        self.tally.events += 1;
-        match &event.fact {
-            Fact::Image(_) => self.tally.images += 1,
-            Fact::Path(fact) => {
-                *self.tally.calls.entry(fact.call).or_default() += 1;
-                // A digest in place of the path: the count may be off by a collision, the memory stays small.
-                let mut hasher = std::hash::DefaultHasher::new();
-                std::hash::Hash::hash(&fact.path, &mut hasher);
-                self.files.insert(std::hash::Hasher::finish(&hasher));
-                self.tally.files = u64::try_from(self.files.len()).unwrap_or(u64::MAX);
-            }
-            Fact::Pair(fact) => *self.tally.calls.entry(fact.call).or_default() += 1,
-            Fact::Call { call } => *self.tally.calls.entry(*call).or_default() += 1,
-            _ => {}
-        }
+        Ok(self.attempts)
     }
 
     fn is_opened(&self, path: &AbsPath) -> bool {

@@ -4,6 +4,7 @@
     reason = "prctl(2), capset(2), keyctl(2) and close_range(2) have no safe wrapper for these uses"
 )]
 
+use std::io::Read as _;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
@@ -19,6 +20,13 @@ pub fn random() -> u64 {
     // SAFETY: the buffer is writable for the length that is passed.
     unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
     u64::from_ne_bytes(bytes)
+}
+
+/// A file that the kernel makes up: it says that it is empty, so without room made beforehand it is read in small pieces.
+pub fn proc_file(path: &str) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(8192);
+    std::fs::File::open(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// prctl(2) with integer arguments.

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
+use crate::sys::process::proc_file;
 use crate::vocab::syscall::Syscall;
 
 /// Stops without one of another thread between them, after which a thread is bound.
@@ -153,7 +154,7 @@ impl Drop for Beside {
 
 /// The processor that a thread last ran on (proc_pid_stat(5), field 39).
 fn last_cpu(tid: i32) -> Option<usize> {
-    let stat = std::fs::read(format!("/proc/{tid}/stat")).ok()?;
+    let stat = proc_file(&format!("/proc/{tid}/stat")).ok()?;
     // The name, field 2, may hold anything; behind its last bracket stands field 3.
     let end = stat.iter().rposition(|&b| b == b')')?;
     let field = stat.get(end + 2..)?.split(|&b| b == b' ').nth(36)?;

@@ -56,7 +56,9 @@ impl Tracer<'_> {
             return;
         }
         if let Then::Renamed { arrived, left, links } = then {
-            self.resolver.forget();
+            if *arrived || *left || *links {
+                self.resolver.forget();
+            }
             if *arrived {
                 self.known.reopen_all();
             }
@@ -68,7 +70,7 @@ impl Tracer<'_> {
         touches.iter().for_each(|directory| self.known.touch(*directory));
     }
 
-    fn record(&mut self, image: Option<ImageId>, facts: Vec<Fact>, outcome: Outcome) {
+    pub(super) fn record(&mut self, image: Option<ImageId>, facts: Vec<Fact>, outcome: Outcome) {
         let Some(image) = image else { return };
         for fact in facts {
             if let Some(fact) = with_result(fact, outcome) {

@@ -1,6 +1,8 @@
 //! Facts on their way out: each once per image, counted, capped, and the directories noted for the census.
 
-use std::collections::{BTreeMap, BTreeSet};
+#![allow(clippy::disallowed_types, reason = "digests are only asked for: their order reaches nobody")]
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::{BuildHasher, Hash, RandomState};
 
 use crate::event::{Event, Fact, Gap, ImageId, Intent, Tally};
@@ -27,15 +29,17 @@ pub(super) struct Recorder<'a> {
     sink: Sink<'a>,
     // Random keys: a tracee cannot choose names that collide with each other.
     keys: RandomState,
-    seen: BTreeSet<u64>,
+    seen: HashSet<u64>,
     called: BTreeSet<(ImageId, u32)>,
-    files: BTreeSet<u64>,
+    files: HashSet<u64>,
     /// What the variables of the caller are looked for in.
     pub(super) mentions: Mentions,
     /// Files that were written, for their sizes.
     pub(super) written: BTreeSet<AbsPath>,
     /// Directories of paths that were reached.
     pub(super) used: BTreeSet<AbsPath>,
+    /// The last of them.
+    here: Option<AbsPath>,
     pub(super) tally: Tally,
     cap: u64,
     /// Bytes of names that may still be recorded.
@@ -50,12 +54,13 @@ impl<'a> Recorder<'a> {
         Self {
             sink,
             keys: RandomState::new(),
-            seen: BTreeSet::new(),
+            seen: HashSet::new(),
             called: BTreeSet::new(),
-            files: BTreeSet::new(),
+            files: HashSet::new(),
             mentions: Mentions::default(),
             written: BTreeSet::new(),
             used: BTreeSet::new(),
+            here: None,
             tally: Tally { events: 0, files: 0, calls: BTreeMap::new(), images: 0 },
             cap,
             room: cap.saturating_mul(MEAN_WEIGHT).max(LEAST_ROOM),
@@ -117,6 +122,7 @@ impl<'a> Recorder<'a> {
     fn count(&mut self, fact: &Fact) {
         match fact {
             Fact::Path(path) => {
+                *self.tally.calls.entry(path.call).or_default() += 1;
                 self.mentions.note(path);
                 let writes = matches!(path.intent, Intent::Write | Intent::Create);
                 if writes && path.kind == Some(FileKind::File) && self.written.len() < MOST_WRITTEN {
@@ -130,9 +136,12 @@ impl<'a> Recorder<'a> {
                     path.hops.iter().for_each(|hop| self.use_directory(&hop.link));
                 }
             }
-            Fact::Pair(pair) if pair.result.may_have_succeeded() => {
-                self.use_directory(&pair.from);
-                self.use_directory(&pair.to);
+            Fact::Pair(pair) => {
+                *self.tally.calls.entry(pair.call).or_default() += 1;
+                if pair.result.may_have_succeeded() {
+                    self.use_directory(&pair.from);
+                    self.use_directory(&pair.to);
+                }
             }
             Fact::Call { call } => *self.tally.calls.entry(*call).or_default() += 1,
             Fact::Image(_) => self.tally.images += 1,
@@ -141,10 +150,13 @@ impl<'a> Recorder<'a> {
     }
 
     fn use_directory(&mut self, path: &AbsPath) {
-        if let Some(dir) = path.parent()
-            && !self.used.contains(&dir)
+        let is_here = |dir: &AbsPath| path.relative_to(dir).is_some_and(|name| !name.contains(&b'/'));
+        // A program mostly goes on where it was.
+        if self.here.as_ref().is_none_or(|here| path == here || !is_here(here))
+            && let Some(dir) = path.parent()
         {
-            self.used.insert(dir);
+            self.used.insert(dir.clone());
+            self.here = Some(dir);
         }
     }
 

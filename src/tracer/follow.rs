@@ -42,6 +42,8 @@ pub(super) struct Tracer<'a> {
     ended_early: BTreeSet<i32>,
     pub(super) meter: Meter,
     pub(super) beside: Beside,
+    /// Calls whose success was foreseen, counted.
+    pub(super) foreseen: u32,
     payload: i32,
     status: Option<ExitStatus>,
     init: Option<ExitStatus>,
@@ -63,6 +65,7 @@ impl<'a> Tracer<'a> {
             ended_early: BTreeSet::new(),
             meter: Meter::new(),
             beside: Beside::new(),
+            foreseen: 0,
             payload,
             status: None,
             init: None,

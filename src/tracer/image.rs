@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::FileExt as _;
 
 use crate::event::{Fact, Hop, Intent, Outcome, PathFact};
+use crate::sys::process::proc_file;
 use crate::vocab::escape;
 use crate::vocab::host::FileKind;
 use crate::vocab::path::AbsPath;
@@ -134,7 +135,7 @@ fn loader(file: &File, head: &[u8]) -> std::io::Result<Option<Vec<u8>>> {
 
 /// The arguments of a process as they are. They may hold secrets.
 pub(super) fn command_line(pid: i32) -> Vec<u8> {
-    std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()
+    proc_file(&format!("/proc/{pid}/cmdline")).unwrap_or_default()
 }
 
 /// A command line in shape: options by name, everything else by kind.
@@ -182,7 +183,7 @@ fn shape(word: &[u8]) -> String {
 
 /// The names of the variables that a process was started with; `None` where they cannot be read.
 pub(super) fn environment(pid: i32) -> Option<Fact> {
-    std::fs::read(format!("/proc/{pid}/environ")).ok().map(|raw| variables(&raw))
+    proc_file(&format!("/proc/{pid}/environ")).ok().map(|raw| variables(&raw))
 }
 
 /// The names in an environment, and which of them hold credentials.

@@ -17,8 +17,8 @@ use crate::vocab::path::AbsPath;
 
 /// Made up by the kernel.
 const KERNEL: [&[u8]; 3] = [b"/proc/", b"/sys/", b"/dev/"];
-/// Files that are remembered to be looked into.
-const MOST_FILES: usize = 50_000;
+/// Files that are looked into: who reads more of them than this reads data.
+const MOST_FILES: usize = 5_000;
 /// Bytes that are looked through in one run.
 const MOST_BYTES: u64 = 2 << 30;
 /// Read at a time; a name that lies across two reads is found by the overlap.
@@ -54,6 +54,7 @@ impl Mentions {
     pub(super) fn note(&mut self, fact: &PathFact) {
         let read = matches!(fact.intent, Intent::Execute | Intent::Map | Intent::Read);
         if self.wanted.is_empty()
+            || self.capped
             || !read
             || fact.result != Outcome::Ok
             || fact.kind != Some(FileKind::File)
@@ -82,18 +83,19 @@ impl Mentions {
         if self.wanted.is_empty() {
             return None;
         }
+        let mut buffer = vec![0; CHUNK + LONGEST];
         for path in std::mem::take(&mut self.files) {
             if self.found.len() == self.wanted.len() {
                 break;
             }
-            self.look_into(&path);
+            self.look_into(&path, &mut buffer);
             self.searched.insert(path);
         }
         let names = self.found.iter().map(|name| escape::file(name)).collect();
         Some(Fact::Mentioned { names, capped: self.capped })
     }
 
-    fn look_into(&mut self, path: &AbsPath) {
+    fn look_into(&mut self, path: &AbsPath, buffer: &mut [u8]) {
         // From outside: a name may lead elsewhere by now, even to a pipe that nobody writes to.
         let open = std::fs::OpenOptions::new()
             .read(true)
@@ -103,7 +105,6 @@ impl Mentions {
         if !file.metadata().is_ok_and(|meta| meta.is_file()) {
             return;
         }
-        let mut buffer = vec![0; CHUNK + LONGEST];
         let mut kept = 0;
         loop {
             let Some(free) = buffer.get_mut(kept..) else { return };
@@ -178,7 +179,8 @@ mod tests {
             std::fs::write(&file, &text).unwrap();
             let mut mentions = Mentions::default();
             mentions.want(std::iter::once(b"VARIABLE".to_vec()));
-            mentions.look_into(&AbsPath::try_from(file.canonicalize().unwrap().as_path()).unwrap());
+            let path = AbsPath::try_from(file.canonicalize().unwrap().as_path()).unwrap();
+            mentions.look_into(&path, &mut vec![0; CHUNK + LONGEST]);
             assert_eq!(mentions.found.len(), 1, "{shift}");
         }
         std::fs::remove_file(file).unwrap();

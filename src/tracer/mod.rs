@@ -15,6 +15,7 @@ mod census;
 mod conclude;
 mod facts;
 mod follow;
+mod foresight;
 #[cfg(feature = "fixtures")]
 #[doc(hidden)]
 pub mod fuzz;

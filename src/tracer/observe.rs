@@ -18,13 +18,14 @@ use super::follow::Tracer;
 use super::image;
 use super::known::Stamp;
 use super::resolve::{Reached, descriptor, outside, size_of, working_directory};
-use super::task::{Pending, Then};
+use super::task::{End, Pending, Then};
 
 const O_CREAT: u64 = 0o100;
 const O_EXCL: u64 = 0o200;
 const O_TRUNC: u64 = 0o1000;
 const O_NOFOLLOW: u64 = 0o40_0000;
-const O_PATH: u64 = 0o1000_0000;
+pub(super) const O_DIRECTORY: u64 = 0o20_0000;
+pub(super) const O_PATH: u64 = 0o1000_0000;
 const O_TMPFILE: u64 = 0o2000_0000;
 /// The flags of open(2) that change what is asked.
 const OPEN_FLAGS: u64 = 3 | O_CREAT | O_EXCL | O_TRUNC | O_NOFOLLOW | O_PATH | O_TMPFILE;
@@ -96,6 +97,9 @@ impl Tracer<'_> {
             Some(kind) => self.look_at_pair(tid, entry, call, row, kind),
             None => row.paths.first().and_then(|path| self.look_at_path(tid, entry, call, *path)),
         };
+        if pending.as_ref().is_some_and(|pending| pending.end == End::Foreseen) {
+            return self.foresee(tid, pending);
+        }
         if let Some(task) = self.tasks.get_mut(&tid)
             && (task.image.is_some() || pending.as_ref().is_some_and(|p| matches!(p.then, Then::Exec(_))))
         {
@@ -207,6 +211,7 @@ impl Tracer<'_> {
         // What may be searched now shows what is in it.
         if argument.want == Want::Attributes && reached.kind == Some(FileKind::Dir) {
             touches.push(self.recorder.digest(reached.path.as_bytes()));
+            self.resolver.forget();
         }
         let asked = self.known.stamp(deepest);
         if argument.want == Want::Execute {
@@ -237,8 +242,10 @@ impl Tracer<'_> {
         }
         let made = made_kind(call, &register);
         let intents = intents(argument.want, flags, reached.kind);
+        let foreseen = !changes && key.is_some() && self.foresees(call, &register, &intents, &reached);
+        let end = if foreseen { End::Foreseen } else { End::Awaited };
         let facts = intents.into_iter().map(|intent| Fact::Path(path_fact(intent, call, &reached, made))).collect();
-        Some(Pending { touches, then, ..pending(facts, key, asked) })
+        Some(Pending { touches, then, end, ..pending(facts, key, asked) })
     }
 
     fn look_at_pair(&mut self, tid: i32, entry: &Entry, call: Syscall, row: &Row, kind: Pair) -> Option<Pending> {
@@ -316,7 +323,7 @@ enum Passed {
 }
 
 fn pending(facts: Vec<Fact>, key: Option<u64>, asked: Stamp) -> Pending {
-    Pending { facts, key, asked, call: None, touches: Vec::new(), then: Then::Nothing }
+    Pending { facts, key, asked, call: None, touches: Vec::new(), then: Then::Nothing, end: End::Awaited }
 }
 
 /// Waited for without anything to record.

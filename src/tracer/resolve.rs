@@ -1,16 +1,16 @@
 //! A path as a task passed it → the object that the kernel reaches, hop by hop, in the task's own root.
 //!
 //! `/proc/self` stays symbolic: what a program reads of itself is the same in every run, its number is not. Directories
-//! that were seen to be no symlinks are remembered until something is renamed, removed or linked.
+//! that were seen to be no symlinks are remembered until something is renamed, removed or linked, or gets another mode.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
+use std::fs::Metadata;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
@@ -46,12 +46,33 @@ pub(super) struct Reached {
     pub(super) kind: Option<FileKind>,
     /// The deepest directory of the path that exists.
     pub(super) deepest: AbsPath,
+    /// What the modes on the way allow the task.
+    pub(super) allowed: Allowed,
+}
+
+/// What modes and owners allow a task that has the uid of the tracer and no privilege.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Allowed {
+    /// Nothing for certain: a directory on the way may not be searched, or was not looked at.
+    Unknown,
+    /// To reach it.
+    Search,
+    /// To reach it, and to read it.
+    Read,
+}
+
+/// A directory that is no symlink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Plain {
+    Searchable,
+    Closed,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Resolver {
-    plain: BTreeSet<Vec<u8>>,
+    plain: BTreeMap<Vec<u8>, Plain>,
     plain_bytes: usize,
+    own: Option<u32>,
 }
 
 struct Walk {
@@ -61,10 +82,14 @@ struct Walk {
     links: usize,
     /// Set from the first component that is not there.
     missing: Option<Vec<u8>>,
+    /// Whether every directory up to here may be searched.
+    way: Plain,
+    /// What stands at the end, if it was looked at.
+    last: Option<Metadata>,
 }
 
 impl Resolver {
-    /// Something was renamed, removed or linked: what was a directory may be a symlink now.
+    /// Something was renamed, removed or linked: what was a directory may be a symlink now. Or a mode was changed.
     pub(super) fn forget(&mut self) {
         self.plain.clear();
         self.plain_bytes = 0;
@@ -74,25 +99,46 @@ impl Resolver {
     pub(super) fn resolve(&mut self, eyes: Eyes, base: &[u8], raw: &[u8], follow: bool) -> Option<Reached> {
         let follow = follow || raw.ends_with(b"/") || raw.ends_with(b"/.");
         let at = if raw.first() == Some(&b'/') { Vec::new() } else { base.strip_suffix(b"/").unwrap_or(base).to_vec() };
-        let mut walk = Walk { at, rest: split(raw).collect(), hops: Vec::new(), links: 0, missing: None };
+        let mut walk = Walk {
+            at,
+            rest: split(raw).collect(),
+            hops: Vec::new(),
+            links: 0,
+            missing: None,
+            way: Plain::Searchable,
+            last: None,
+        };
+        self.enter(eyes, &mut walk);
         while let Some(part) = walk.rest.pop_front() {
+            walk.last = None;
             match part.as_slice() {
                 b"" | b"." => {}
-                b".." => up(&mut walk.at),
+                b".." => {
+                    up(&mut walk.at);
+                    if walk.missing.is_none() {
+                        self.enter(eyes, &mut walk);
+                    }
+                }
                 _ if walk.missing.is_some() => push(&mut walk.at, &part),
                 _ => self.step(eyes, &mut walk, &part, follow)?,
             }
         }
         let path = absolute(&walk.at)?;
-        let kind = match walk.missing {
+        let meta = match walk.missing {
             Some(_) => None,
-            None => std::fs::symlink_metadata(outside(eyes, &walk.at)).ok().map(|meta| kind_of(meta.file_type())),
+            None => walk.last.or_else(|| std::fs::symlink_metadata(outside(eyes, &walk.at)).ok()),
         };
         let deepest = match &walk.missing {
             Some(dir) => absolute(dir)?,
             None => path.parent().unwrap_or_else(AbsPath::root),
         };
-        Some(Reached { path, hops: walk.hops, kind, deepest })
+        let allowed = match &meta {
+            Some(meta) if walk.way == Plain::Searchable && self.may(meta, 4) => Allowed::Read,
+            Some(_) if walk.way == Plain::Searchable => Allowed::Search,
+            _ => Allowed::Unknown,
+        };
+        let kind = meta.map(|meta| kind_of(meta.file_type()));
+        Some(Reached { path, hops: walk.hops, kind, deepest, allowed })
     }
 
     fn step(&mut self, eyes: Eyes, walk: &mut Walk, part: &[u8], follow: bool) -> Option<()> {
@@ -103,28 +149,60 @@ impl Resolver {
         }
         let before = walk.at.len();
         push(&mut walk.at, part);
-        if (last && !follow) || self.plain.contains(&walk.at) || walk.at == b"/proc/thread-self" {
+        if last && !follow {
             return Some(());
         }
-        match nix::fcntl::readlink(outside(eyes, &walk.at).as_ref()) {
-            Ok(text) => self.link(eyes, walk, before, &text.into_vec()),
-            // No symlink.
-            Err(Errno::EINVAL) => {
-                if !last {
-                    self.plain_bytes += walk.at.len();
-                    if self.plain_bytes > MOST_PLAIN {
-                        self.forget();
-                    }
-                    self.plain.insert(walk.at.clone());
-                }
-                Some(())
-            }
-            // Not there, or the task may not look: then neither may it reach what lies beneath.
-            Err(_) => {
-                walk.missing = Some(walk.at.get(..before)?.to_vec());
-                Some(())
-            }
+        if let Some(plain) = self.plain.get(&walk.at) {
+            walk.way = if last { walk.way } else { both(walk.way, *plain) };
+            return Some(());
         }
+        if walk.at == b"/proc/thread-self" {
+            walk.way = Plain::Closed;
+            return Some(());
+        }
+        let name = outside(eyes, &walk.at);
+        match std::fs::symlink_metadata(&name) {
+            Ok(meta) if meta.is_symlink() => {
+                if let Ok(text) = nix::fcntl::readlink(name.as_ref()) {
+                    return self.link(eyes, walk, before, &text.into_vec());
+                }
+                walk.missing = Some(walk.at.get(..before)?.to_vec());
+            }
+            Ok(meta) if last => walk.last = Some(meta),
+            Ok(meta) => walk.way = both(walk.way, self.remember(&walk.at, &meta)),
+            // Not there, or the task may not look: then neither may it reach what lies beneath.
+            Err(_) => walk.missing = Some(walk.at.get(..before)?.to_vec()),
+        }
+        Some(())
+    }
+
+    /// The directory that is reached now is on the way.
+    fn enter(&mut self, eyes: Eyes, walk: &mut Walk) {
+        let plain = match self.plain.get(&walk.at) {
+            Some(plain) => *plain,
+            None => match std::fs::symlink_metadata(outside(eyes, &walk.at)) {
+                Ok(meta) if !meta.is_symlink() => self.remember(&walk.at, &meta),
+                _ => Plain::Closed,
+            },
+        };
+        walk.way = both(walk.way, plain);
+    }
+
+    fn remember(&mut self, at: &[u8], meta: &Metadata) -> Plain {
+        self.plain_bytes += at.len();
+        if self.plain_bytes > MOST_PLAIN {
+            self.forget();
+        }
+        let plain = if meta.is_dir() && self.may(meta, 1) { Plain::Searchable } else { Plain::Closed };
+        self.plain.insert(at.to_vec(), plain);
+        plain
+    }
+
+    /// Whether the mode allows `bit` (4 reads, 1 searches) by itself. Whose group it is does not matter then.
+    fn may(&mut self, meta: &Metadata, bit: u32) -> bool {
+        let own = *self.own.get_or_insert_with(|| nix::unistd::geteuid().as_raw());
+        let bits = if meta.uid() == own { bit << 6 } else { bit << 3 | bit };
+        meta.mode() & bits == bits
     }
 
     fn link(&mut self, eyes: Eyes, walk: &mut Walk, before: usize, text: &[u8]) -> Option<()> {
@@ -134,6 +212,7 @@ impl Resolver {
             return Some(());
         }
         if is_magic(&walk.at) {
+            walk.way = Plain::Closed;
             // The kernel jumps to the object: the text is only its name, if it has one.
             if text.first() != Some(&b'/') || !exists(eyes, text) {
                 return if walk.rest.is_empty() { Some(()) } else { None };
@@ -144,6 +223,7 @@ impl Resolver {
         walk.hops.push(Hop { link: absolute(&walk.at)?, text: escape::file(text) });
         if text.first() == Some(&b'/') {
             walk.at.clear();
+            self.enter(eyes, walk);
         } else {
             walk.at.truncate(before);
         }
@@ -270,6 +350,10 @@ fn is_magic(path: &[u8]) -> bool {
         None => rest,
     };
     matches!(rest, b"/cwd" | b"/root" | b"/exe") || rest.starts_with(b"/fd/") || rest.starts_with(b"/map_files/")
+}
+
+fn both(one: Plain, other: Plain) -> Plain {
+    if one == Plain::Closed { one } else { other }
 }
 
 fn split(path: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {

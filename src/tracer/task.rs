@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::event::{Fact, ImageId};
+use crate::sys::process::proc_file;
 
 use super::image::Chain;
 use super::known::Stamp;
@@ -38,7 +39,7 @@ impl Task {
     }
 }
 
-/// A call whose result is waited for.
+/// A call that was seen to begin.
 #[derive(Debug)]
 pub(super) struct Pending {
     /// What is to be recorded, with the result still open.
@@ -52,6 +53,15 @@ pub(super) struct Pending {
     /// Directories in which a success makes or takes names.
     pub(super) touches: Vec<u64>,
     pub(super) then: Then,
+    pub(super) end: End,
+}
+
+/// Whether the end of a call is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Awaited,
+    /// It succeeds: see [`foresight`](super::foresight).
+    Foreseen,
 }
 
 /// What else a result means.
@@ -102,12 +112,18 @@ pub(super) struct Origin {
 
 /// Process and parent of a thread.
 pub(super) fn origin(tid: i32) -> Option<Origin> {
-    let status = std::fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+    let status = status(tid)?;
     Some(Origin { pid: field(&status, "Tgid:")?, parent: field(&status, "PPid:")? })
 }
 
+fn status(tid: i32) -> Option<String> {
+    let bytes = proc_file(&format!("/proc/{tid}/status")).ok()?;
+    // The name of the program may be any bytes.
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 fn number_inside(pid: i32) -> i32 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let status = status(pid).unwrap_or_default();
     // From the outermost namespace to the innermost.
     let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
     line.and_then(|numbers| numbers.split_whitespace().next_back()?.parse().ok()).unwrap_or(pid)

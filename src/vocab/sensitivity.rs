@@ -2,6 +2,9 @@
 //!
 //! The table is data, in plain words that a reviewer reads. A name that is not in it is not thereby harmless.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
 use serde::{Deserialize, Serialize};
 
 use super::access::Access;
@@ -62,23 +65,57 @@ pub enum Place {
 /// The row that covers `path` whatever is done with it, the most powerful first; see [`sensitive`] for what matters to a
 /// grant; `None` for what the table does not know.
 pub fn classify(path: &AbsPath, roots: &Roots) -> Option<&'static Row> {
-    let path = Relative::of(path, roots);
-    table().iter().find(|row| path.is_in(row.place))
+    covering(path, roots).into_iter().next()
 }
 
 /// The row that makes `access` to `path` sensitive. Reading what the host executes is harmless; writing it is not.
 pub fn sensitive(path: &AbsPath, roots: &Roots, access: Access) -> Option<&'static Row> {
-    let path = Relative::of(path, roots);
-    let counts = |row: &Row| row.sensitivity != Sensitivity::HostExecutes || access.writes();
-    table().iter().find(|row| counts(row) && path.is_in(row.place))
+    let counts = |row: &&Row| row.sensitivity != Sensitivity::HostExecutes || access.writes();
+    covering(path, roots).into_iter().find(counts)
 }
 
-impl Place {
-    /// Whether `path` is the place or lies beneath it.
-    pub fn covers(self, path: &AbsPath, roots: &Roots) -> bool {
-        Relative::of(path, roots).is_in(self)
+/// Every row that covers `path`, in the order of the table.
+pub fn covering(path: &AbsPath, roots: &Roots) -> Vec<&'static Row> {
+    let path = Relative::of(path, roots);
+    let mut candidates: Vec<usize> = Vec::new();
+    for (base, rest) in path.parts() {
+        let mut parts = rest.split(|&b| b == b'/');
+        let first = parts.next().unwrap_or_default();
+        candidates.extend(INDEX.at.get(&(base, first)).into_iter().flatten());
+        if INDEX.anywhere_in.contains(&base) {
+            let rows = std::iter::once(first).chain(parts).filter_map(|part| INDEX.anywhere.get(&(base, part)));
+            candidates.extend(rows.flatten());
+        }
     }
+    candidates.sort_unstable();
+    candidates.dedup();
+    candidates.into_iter().filter_map(|at| table().get(at)).filter(|row| path.is_in(row.place)).collect()
 }
+
+/// Rows of the table by the first component of their place.
+#[derive(Default)]
+struct Index {
+    at: BTreeMap<(Base, &'static [u8]), Vec<usize>>,
+    anywhere: BTreeMap<(Base, &'static [u8]), Vec<usize>>,
+    anywhere_in: BTreeSet<Base>,
+}
+
+static INDEX: LazyLock<Index> = LazyLock::new(|| {
+    let mut index = Index::default();
+    for (number, row) in table().iter().enumerate() {
+        let (Place::At(base, rest) | Place::Anywhere(base, rest)) = row.place;
+        let first = rest.as_bytes().split(|&b| b == b'/').next().unwrap_or_default();
+        let rows = match row.place {
+            Place::At(..) => &mut index.at,
+            Place::Anywhere(..) => {
+                index.anywhere_in.insert(base);
+                &mut index.anywhere
+            }
+        };
+        rows.entry((base, first)).or_default().push(number);
+    }
+    index
+});
 
 /// What remains of one path below each variable: worked out once, for the table has hundreds of rows.
 struct Relative<'p>([Option<&'p [u8]>; Base::ALL.len()]);
@@ -89,6 +126,10 @@ impl<'p> Relative<'p> {
             Base::Root => path.as_bytes().get(1..),
             base => roots.0.get(&base).and_then(|top| path.relative_to(top)),
         }))
+    }
+
+    fn parts(&self) -> impl Iterator<Item = (Base, &'p [u8])> {
+        Base::ALL.into_iter().zip(self.0).filter_map(|(base, rest)| Some((base, rest?)))
     }
 
     fn is_in(&self, place: Place) -> bool {
@@ -548,6 +589,22 @@ mod tests {
         assert_eq!(at("/home/u/p/deep/.env", Access::Read), Some(Sensitivity::Credential));
         assert_eq!(at("/home/u/.sshd", Access::Write), None);
         assert_eq!(at("/home/other/.ssh/id", Access::Read), None);
+    }
+
+    #[test]
+    fn the_index_finds_what_a_look_at_every_row_finds() {
+        for row in table() {
+            let (Place::At(base, rest) | Place::Anywhere(base, rest)) = row.place;
+            let top = roots().get(base).unwrap_or_else(AbsPath::root);
+            for way in ["", "a/", "a/.git/"] {
+                for tail in ["", "/b", "x"] {
+                    let path = top.join(format!("{way}{rest}{tail}")).unwrap();
+                    let relative = Relative::of(&path, &roots());
+                    let every: Vec<&Row> = table().iter().filter(|row| relative.is_in(row.place)).collect();
+                    assert_eq!(covering(&path, &roots()), every, "{path:?}");
+                }
+            }
+        }
     }
 
     #[test]
