@@ -2,19 +2,21 @@
 //!
 //! A stop wakes the tracer and its answer wakes the thread. Between two processors each of these wakes one that sleeps,
 //! which costs several times the stop itself, and the kernel prefers a processor that sleeps. So while one thread has the
-//! stops to itself, both are bound to the processor that it last ran on; when several have them, when it makes none for
-//! a while, and at every beat, the kernel decides again.
+//! stops to itself, both are bound to the processor that it last ran on, and the processes that it makes are, too: they run
+//! one after the other. When several have the stops, when one makes none for a while, and at every beat, the kernel
+//! decides again.
 //!
-//! Invariant: a program sees its own processors. They are given back before a call that shows or copies them (see
-//! [`shows`]), and for good once a file is opened that tells them.
+//! Invariant: a program sees its own processors. They are given back before a call that shows them (see [`shows`]), to
+//! every thread before it first runs, and for good once a file is opened that tells them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
 use crate::sys::process::proc_file;
+use crate::sys::wait::Birth;
 use crate::vocab::syscall::Syscall;
 
 /// Stops without one of another thread between them, after which a thread is bound.
@@ -35,8 +37,10 @@ pub(super) struct Beside {
     usual: Option<CpuSet>,
     /// The processor that the tracer is bound to.
     at: Option<usize>,
-    /// The thread that is bound there too, and where it may run by right.
-    bound: Option<(i32, CpuSet)>,
+    /// The threads that are bound there too, and where they may run by right.
+    bound: BTreeMap<i32, CpuSet>,
+    /// Whether anybody ever was.
+    ever: bool,
     /// Threads in a call during which nothing may be bound.
     looking: BTreeSet<i32>,
     tid: i32,
@@ -45,13 +49,9 @@ pub(super) struct Beside {
     broken: u32,
 }
 
-/// Whether a call tells its caller which processors a thread may run on, or makes a thread that has those of its maker, or
-/// may change the number of the calling thread.
+/// Whether a call tells its caller which processors a thread may run on, or changes them.
 pub(super) fn shows(call: Syscall) -> bool {
-    matches!(
-        call.name(),
-        "sched_getaffinity" | "sched_setaffinity" | "clone" | "clone3" | "fork" | "vfork" | "execve" | "execveat"
-    )
+    matches!(call.name(), "sched_getaffinity" | "sched_setaffinity")
 }
 
 /// Whether a file tells which processors a thread may run on (`Cpus_allowed` of proc_pid_status(5)).
@@ -63,7 +63,7 @@ impl Beside {
     pub(super) fn new() -> Self {
         let usual = sched_getaffinity(Pid::from_raw(MYSELF)).ok();
         let (looking, since) = (BTreeSet::new(), Instant::now());
-        Self { usual, at: None, bound: None, looking, tid: 0, streak: 0, since, broken: 0 }
+        Self { usual, at: None, bound: BTreeMap::new(), ever: false, looking, tid: 0, streak: 0, since, broken: 0 }
     }
 
     /// Thread `tid` stopped, and is not on its way yet.
@@ -81,7 +81,7 @@ impl Beside {
         let enough = if self.at.is_some() { SHORT_STREAK } else { STREAK };
         if self.streak == enough && self.since.elapsed() > LONGEST {
             (self.streak, self.since) = (0, Instant::now());
-        } else if self.streak >= enough && self.bound.as_ref().is_none_or(|(bound, _)| *bound != tid) {
+        } else if self.streak >= enough && !self.bound.contains_key(&tid) {
             self.bind(tid);
         }
     }
@@ -95,7 +95,37 @@ impl Beside {
     /// Thread `tid` is no more.
     pub(super) fn gone(&mut self, tid: i32) {
         self.looking.remove(&tid);
-        self.bound.take_if(|(bound, _)| *bound == tid);
+        self.bound.remove(&tid);
+    }
+
+    /// Thread `former` goes on under the number `tid`, and no other thread of its process does (execve(2)).
+    pub(super) fn renamed(&mut self, former: i32, tid: i32) {
+        self.gone(tid);
+        self.looking.remove(&former);
+        if let Some(theirs) = self.bound.remove(&former) {
+            self.bound.insert(tid, theirs);
+        }
+    }
+
+    /// Thread `child`, which has not run yet, was made by one of `makers`, and has its processors.
+    pub(super) fn born(&mut self, child: i32, birth: Birth, makers: &[i32]) {
+        if !self.ever {
+            return;
+        }
+        let theirs = match makers.iter().find_map(|maker| self.bound.get(maker)) {
+            Some(theirs) if birth == Birth::Process => {
+                self.bound.insert(child, *theirs);
+                return;
+            }
+            Some(theirs) => *theirs,
+            // Given back to the maker since then.
+            None => match makers.first().map(|maker| sched_getaffinity(Pid::from_raw(*maker))) {
+                Some(Ok(theirs)) => theirs,
+                _ => return,
+            },
+        };
+        // A thread is made to run beside its maker, on another processor.
+        sched_setaffinity(Pid::from_raw(child), &theirs).ok();
     }
 
     /// Everybody may run where it may by right, and the kernel decides anew.
@@ -116,7 +146,6 @@ impl Beside {
     }
 
     fn bind(&mut self, tid: i32) {
-        self.give_back();
         if !self.looking.is_empty() || self.usual.is_none() {
             return;
         }
@@ -135,12 +164,13 @@ impl Beside {
         }
         // ESRCH: killed while it was stopped.
         if sched_setaffinity(Pid::from_raw(tid), &there).is_ok() {
-            self.bound = Some((tid, theirs));
+            self.bound.insert(tid, theirs);
+            self.ever = true;
         }
     }
 
     fn give_back(&mut self) {
-        if let Some((tid, theirs)) = self.bound.take() {
+        for (tid, theirs) in std::mem::take(&mut self.bound) {
             sched_setaffinity(Pid::from_raw(tid), &theirs).ok();
         }
     }
@@ -188,7 +218,7 @@ mod tests {
             let mut beside = Beside::new();
             // A slow machine takes too long for a streak; then the next one counts.
             let bind = |beside: &mut Beside| {
-                while beside.bound.is_none() {
+                while beside.bound.is_empty() {
                     beside.stopped(tid)
                 }
             };

@@ -1,8 +1,6 @@
 //! Facts on their way out: each once per image, counted, capped, and the directories noted for the census.
 
-#![allow(clippy::disallowed_types, reason = "digests are only asked for: their order reaches nobody")]
-
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hash, RandomState};
 
 use crate::event::{Event, Fact, Gap, ImageId, Intent, Tally};
@@ -29,9 +27,9 @@ pub(super) struct Recorder<'a> {
     sink: Sink<'a>,
     // Random keys: a tracee cannot choose names that collide with each other.
     keys: RandomState,
-    seen: HashSet<u64>,
+    seen: BTreeSet<u64>,
     called: BTreeSet<(ImageId, u32)>,
-    files: HashSet<u64>,
+    files: BTreeSet<u64>,
     /// What the variables of the caller are looked for in.
     pub(super) mentions: Mentions,
     /// Files that were written, for their sizes.
@@ -54,9 +52,9 @@ impl<'a> Recorder<'a> {
         Self {
             sink,
             keys: RandomState::new(),
-            seen: HashSet::new(),
+            seen: BTreeSet::new(),
             called: BTreeSet::new(),
-            files: HashSet::new(),
+            files: BTreeSet::new(),
             mentions: Mentions::default(),
             written: BTreeSet::new(),
             used: BTreeSet::new(),

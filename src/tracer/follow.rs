@@ -199,6 +199,10 @@ impl<'a> Tracer<'a> {
         // Its parent is gone: then it belongs to the first program at least.
         let image = image.or_else(|| (!self.programs.is_empty()).then_some(ImageId(0)));
         self.ended_early.remove(&tid);
+        // Which thread of its maker it was is not known yet.
+        let makers = self.tasks.iter().filter(|(_, task)| Some(task.pid) == relative).map(|(tid, _)| *tid);
+        let birth = if pid == tid { Birth::Process } else { Birth::Clone };
+        self.beside.born(tid, birth, &makers.collect::<Vec<_>>());
         self.insert(tid, Task { pid, image, unannounced: true, ..Task::default() });
     }
 
@@ -222,6 +226,8 @@ impl<'a> Tracer<'a> {
             Birth::Process => child,
             Birth::Clone => origin(child).map_or(child, |origin| origin.pid),
         };
+        let birth = if pid == child { Birth::Process } else { Birth::Clone };
+        self.beside.born(child, birth, &[parent]);
         self.insert(child, Task { pid, image, ..Task::default() });
     }
 
@@ -252,7 +258,7 @@ impl<'a> Tracer<'a> {
     fn executed(&mut self, tid: i32) {
         let former = ptrace::event_message(tid).ok().and_then(|message| i32::try_from(message).ok()).unwrap_or(tid);
         if former != tid {
-            self.beside.gone(former);
+            self.beside.renamed(former, tid);
         }
         let unannounced = self.tasks.get(&tid).is_some_and(|leader| leader.unannounced);
         let mut caller = self.tasks.remove(&former).unwrap_or_default();

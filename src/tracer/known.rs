@@ -1,9 +1,7 @@
 //! Which questions are answered: a success until a link may lead elsewhere, a failure until a name is made in the directory
 //! that decided it.
 
-#![allow(clippy::disallowed_types, reason = "digests are only asked for: their order reaches nobody")]
-
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What an answer rests on, taken when the question is asked: what changes before the answer comes is a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,11 +21,11 @@ enum Answer {
 
 #[derive(Debug)]
 pub(super) struct Known {
-    answers: HashMap<u64, Answer>,
+    answers: BTreeMap<u64, Answer>,
     /// Names made per directory.
-    made: HashMap<u64, u64>,
+    made: BTreeMap<u64, u64>,
     /// Names that were removed or renamed: a symlink in their place leads elsewhere, any other is news to nobody.
-    gone: HashSet<u64>,
+    gone: BTreeSet<u64>,
     gone_is_whole: bool,
     /// Counts what may have made a name anywhere.
     era: u64,
@@ -40,9 +38,9 @@ impl Known {
     pub(super) fn new(cap: u64) -> Self {
         let cap = usize::try_from(cap).unwrap_or(usize::MAX);
         Self {
-            answers: HashMap::new(),
-            made: HashMap::new(),
-            gone: HashSet::new(),
+            answers: BTreeMap::new(),
+            made: BTreeMap::new(),
+            gone: BTreeSet::new(),
             gone_is_whole: true,
             era: 0,
             links: 0,

@@ -438,9 +438,9 @@ const TABLE: &[Row] = &[
     // Processes and threads.
     base_path("execve", &[here(0, Last::Follow, Want::Execute)]),
     learned_path("execveat", 1, &[at(0, 1, Last::KeepIf(4, NOFOLLOW), Want::Execute)]),
-    risky(base_watched("clone"), 1),
-    base_watched("fork"),
-    base_watched("vfork"),
+    risky(base("clone"), 1),
+    base("fork"),
+    base("vfork"),
     base("exit"),
     base("exit_group"),
     base("wait4"),
