@@ -1,10 +1,9 @@
-//! Keeps the tracer and the thread that stops again and again on one processor.
+//! Keeps the tracer and the threads that stop again and again on one processor.
 //!
 //! A stop wakes the tracer and its answer wakes the thread. Between two processors each of these wakes one that sleeps,
-//! which costs several times the stop itself, and the kernel prefers a processor that sleeps. So while one thread has the
-//! stops to itself, both are bound to the processor that it last ran on, and the processes that it makes are, too: they run
-//! one after the other. When several have the stops, when one makes none for a while, and at every beat, the kernel
-//! decides again.
+//! which costs several times the stop itself, and the kernel prefers a processor that sleeps. Who stops often is at the
+//! tracer's pace anyhow, for there is one tracer; so every thread that does is bound to the processor of the tracer, and
+//! the processes that it makes are, too. At every beat the kernel decides again, and who only computes stays free.
 //!
 //! Invariant: a program sees its own processors. They are given back before a call that shows them (see [`shows`]), to
 //! every thread before it first runs, and for good once a file is opened that tells them.
@@ -19,14 +18,12 @@ use crate::sys::process::proc_file;
 use crate::sys::wait::Birth;
 use crate::vocab::syscall::Syscall;
 
-/// Stops without one of another thread between them, after which a thread is bound.
-const STREAK: u32 = 6;
-/// The same while the tracer is bound already: one program after the other.
-const SHORT_STREAK: u32 = 2;
-/// A streak that takes longer is none: the thread has other things to do than to stop.
-const LONGEST: Duration = Duration::from_millis(2);
-/// Streaks that ended too soon, one after the other: several threads run.
-const BROKEN: u32 = 4;
+/// Stops of one thread within [`BRIEF`] after which it is bound.
+const OFTEN: u32 = 6;
+/// The same while the tracer is bound already.
+const OFTEN_BESIDE: u32 = 2;
+/// Half a millisecond a stop: who takes longer has other things to do than to stop.
+const BRIEF: Duration = Duration::from_millis(3);
 
 /// The calling thread.
 const MYSELF: i32 = 0;
@@ -39,14 +36,12 @@ pub(super) struct Beside {
     at: Option<usize>,
     /// The threads that are bound there too, and where they may run by right.
     bound: BTreeMap<i32, CpuSet>,
-    /// Whether anybody ever was.
-    ever: bool,
+    /// The processor that anybody was last bound to.
+    last: Option<usize>,
     /// Threads in a call during which nothing may be bound.
     looking: BTreeSet<i32>,
-    tid: i32,
-    streak: u32,
-    since: Instant,
-    broken: u32,
+    /// Stops of threads that are not bound, and since when they are counted.
+    stops: BTreeMap<i32, (u32, Instant)>,
 }
 
 /// Whether a call tells its caller which processors a thread may run on, or changes them.
@@ -62,27 +57,24 @@ pub(super) fn tells(path: &[u8]) -> bool {
 impl Beside {
     pub(super) fn new() -> Self {
         let usual = sched_getaffinity(Pid::from_raw(MYSELF)).ok();
-        let (looking, since) = (BTreeSet::new(), Instant::now());
-        Self { usual, at: None, bound: BTreeMap::new(), ever: false, looking, tid: 0, streak: 0, since, broken: 0 }
+        Self { usual, at: None, bound: BTreeMap::new(), last: None, looking: BTreeSet::new(), stops: BTreeMap::new() }
     }
 
     /// Thread `tid` stopped, and is not on its way yet.
     pub(super) fn stopped(&mut self, tid: i32) {
         self.looking.remove(&tid);
-        if tid != self.tid {
-            self.broken = if self.streak < STREAK { self.broken + 1 } else { 0 };
-            (self.tid, self.streak, self.since) = (tid, 0, Instant::now());
-            if self.broken >= BROKEN {
-                self.part();
-            }
+        if self.bound.contains_key(&tid) || self.usual.is_none() {
             return;
         }
-        self.streak = self.streak.saturating_add(1);
-        let enough = if self.at.is_some() { SHORT_STREAK } else { STREAK };
-        if self.streak == enough && self.since.elapsed() > LONGEST {
-            (self.streak, self.since) = (0, Instant::now());
-        } else if self.streak >= enough && !self.bound.contains_key(&tid) {
-            self.bind(tid);
+        let (count, since) = self.stops.entry(tid).or_insert_with(|| (0, Instant::now()));
+        *count += 1;
+        let enough = if self.at.is_some() { OFTEN_BESIDE } else { OFTEN };
+        if *count >= enough {
+            let often = since.elapsed() <= BRIEF;
+            self.stops.remove(&tid);
+            if often {
+                self.bind(tid);
+            }
         }
     }
 
@@ -96,6 +88,7 @@ impl Beside {
     pub(super) fn gone(&mut self, tid: i32) {
         self.looking.remove(&tid);
         self.bound.remove(&tid);
+        self.stops.remove(&tid);
     }
 
     /// Thread `former` goes on under the number `tid`, and no other thread of its process does (execve(2)).
@@ -107,22 +100,28 @@ impl Beside {
         }
     }
 
-    /// Thread `child`, which has not run yet, was made by one of `makers`, and has its processors.
-    pub(super) fn born(&mut self, child: i32, birth: Birth, makers: &[i32]) {
-        if !self.ever {
-            return;
-        }
-        let theirs = match makers.iter().find_map(|maker| self.bound.get(maker)) {
+    /// Some thread that is bound and is one of those asked for.
+    pub(super) fn one_of(&self, asked: impl Fn(i32) -> bool) -> Option<i32> {
+        self.bound.keys().copied().find(|tid| asked(*tid))
+    }
+
+    /// Thread `child`, which has not run yet, was made by `maker`, and has its processors.
+    pub(super) fn born(&mut self, child: i32, birth: Birth, maker: i32) {
+        let Some(last) = self.last else { return };
+        let theirs = match self.bound.get(&maker) {
             Some(theirs) if birth == Birth::Process => {
                 self.bound.insert(child, *theirs);
                 return;
             }
             Some(theirs) => *theirs,
-            // Given back to the maker since then.
-            None => match makers.first().map(|maker| sched_getaffinity(Pid::from_raw(*maker))) {
-                Some(Ok(theirs)) => theirs,
-                _ => return,
-            },
+            // Given back to the maker since then, perhaps.
+            None => {
+                let [its, theirs] = [child, maker].map(|tid| sched_getaffinity(Pid::from_raw(tid)));
+                match (its, theirs) {
+                    (Ok(its), Ok(theirs)) if its == only(last) => theirs,
+                    _ => return,
+                }
+            }
         };
         // A thread is made to run beside its maker, on another processor.
         sched_setaffinity(Pid::from_raw(child), &theirs).ok();
@@ -136,7 +135,7 @@ impl Beside {
             sched_setaffinity(Pid::from_raw(MYSELF), usual).ok();
             self.at = None;
         }
-        (self.streak, self.since) = (0, Instant::now());
+        self.stops.clear();
     }
 
     /// As [`Self::part`], and it stays so.
@@ -152,8 +151,8 @@ impl Beside {
         let Ok(theirs) = sched_getaffinity(Pid::from_raw(tid)) else { return };
         let Some(cpu) = self.at.or_else(|| last_cpu(tid)) else { return };
         let may = |set: &CpuSet| set.is_set(cpu) == Ok(true);
-        let mut there = CpuSet::new();
-        if !may(&theirs) || !self.usual.as_ref().is_some_and(may) || there.set(cpu).is_err() {
+        let there = only(cpu);
+        if !may(&theirs) || !self.usual.as_ref().is_some_and(may) {
             return;
         }
         if self.at.is_none() {
@@ -165,7 +164,7 @@ impl Beside {
         // ESRCH: killed while it was stopped.
         if sched_setaffinity(Pid::from_raw(tid), &there).is_ok() {
             self.bound.insert(tid, theirs);
-            self.ever = true;
+            self.last = Some(cpu);
         }
     }
 
@@ -180,6 +179,13 @@ impl Drop for Beside {
     fn drop(&mut self) {
         self.part();
     }
+}
+
+/// That processor alone; none where there is no such number.
+fn only(cpu: usize) -> CpuSet {
+    let mut set = CpuSet::new();
+    set.set(cpu).ok();
+    set
 }
 
 /// The processor that a thread last ran on (proc_pid_stat(5), field 39).
@@ -204,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_stops_alone_is_bound_and_has_its_own_processors_back_when_it_looks_or_others_stop() {
+    fn a_thread_that_stops_often_is_bound_and_has_its_own_processors_back_when_it_looks_and_at_a_beat() {
         // Threads of their own: what is changed is the affinity of the caller and of a second one.
         let (told, hear) = std::sync::mpsc::channel();
         let (end, ended) = std::sync::mpsc::channel::<()>();
@@ -216,7 +222,7 @@ mod tests {
         let test = move || {
             let (ours, theirs) = (processors(MYSELF), processors(tid));
             let mut beside = Beside::new();
-            // A slow machine takes too long for a streak; then the next one counts.
+            // A slow machine takes too long; then the next stops count.
             let bind = |beside: &mut Beside| {
                 while beside.bound.is_empty() {
                     beside.stopped(tid)
@@ -228,15 +234,15 @@ mod tests {
             beside.look(tid);
             assert_eq!(processors(tid), theirs);
             beside.looking.insert(1);
-            (0..=STREAK).for_each(|_| beside.stopped(tid));
+            (0..=OFTEN).for_each(|_| beside.stopped(tid));
             assert_eq!(processors(tid), theirs, "somebody looks");
             beside.gone(1);
             bind(&mut beside);
-            (0..=BROKEN).for_each(|other| beside.stopped(-1 - i32::try_from(other).unwrap()));
+            beside.part();
             assert_eq!((processors(MYSELF), processors(tid)), (ours, theirs));
             bind(&mut beside);
             beside.stop();
-            (0..=STREAK).for_each(|_| beside.stopped(tid));
+            (0..=OFTEN).for_each(|_| beside.stopped(tid));
             assert_eq!((processors(MYSELF), processors(tid)), (ours, theirs));
         };
         std::thread::spawn(test).join().unwrap();

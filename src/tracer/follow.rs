@@ -200,9 +200,10 @@ impl<'a> Tracer<'a> {
         let image = image.or_else(|| (!self.programs.is_empty()).then_some(ImageId(0)));
         self.ended_early.remove(&tid);
         // Which thread of its maker it was is not known yet.
-        let makers = self.tasks.iter().filter(|(_, task)| Some(task.pid) == relative).map(|(tid, _)| *tid);
-        let birth = if pid == tid { Birth::Process } else { Birth::Clone };
-        self.beside.born(tid, birth, &makers.collect::<Vec<_>>());
+        let of_maker = |tid| self.tasks.get(&tid).is_some_and(|task| Some(task.pid) == relative);
+        if let Some(maker) = self.beside.one_of(of_maker).or(relative) {
+            self.beside.born(tid, kind_of_birth(tid, pid), maker);
+        }
         self.insert(tid, Task { pid, image, unannounced: true, ..Task::default() });
     }
 
@@ -226,8 +227,7 @@ impl<'a> Tracer<'a> {
             Birth::Process => child,
             Birth::Clone => origin(child).map_or(child, |origin| origin.pid),
         };
-        let birth = if pid == child { Birth::Process } else { Birth::Clone };
-        self.beside.born(child, birth, &[parent]);
+        self.beside.born(child, kind_of_birth(child, pid), parent);
         self.insert(child, Task { pid, image, ..Task::default() });
     }
 
@@ -330,6 +330,10 @@ impl<'a> Tracer<'a> {
         self.recorder.emit(id, environment);
         id
     }
+}
+
+fn kind_of_birth(tid: i32, pid: i32) -> Birth {
+    if tid == pid { Birth::Process } else { Birth::Clone }
 }
 
 fn ended(change: Change) -> Option<ExitStatus> {
