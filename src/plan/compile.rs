@@ -8,8 +8,6 @@
 //! Jumps in classic BPF go forward and reach 255 instructions: conditional jumps here never leave a small pattern, long
 //! ways go through `JA`, whose offset has 32 bits.
 
-use std::collections::BTreeMap;
-
 use crate::vocab::bpf::Instruction;
 use crate::vocab::syscall::Syscall;
 
@@ -93,27 +91,26 @@ const fn libc_enosys() -> i32 {
     38
 }
 
-fn segments(spec: &FilterSpec) -> Vec<Segment<'_>> {
+fn segments<'a>(spec: &'a FilterSpec) -> Vec<Segment<'a>> {
+    let index = |call: Syscall| call.number() as usize;
     // By number from the start: a look into the maps, which are ordered by name, for each number would cost more than the rest.
-    let mut known: BTreeMap<u32, (Action, &[Rule])> =
-        Syscall::all().map(|call| (call.number(), (spec.default, &[][..]))).collect();
-    for (call, action) in &spec.calls {
-        if let Some((set, _)) = known.get_mut(&call.number()) {
-            *set = *action;
+    let calls: Vec<usize> = Syscall::all().map(index).collect();
+    // One more than the last: what follows it is unknown, too.
+    let count = calls.last().map_or(0, |last| last + 2);
+    let mut known: Vec<(Action, &[Rule])> = vec![(spec.unknown, &[]); count];
+    let mut fill = |at: usize, action: Option<Action>, rules: Option<&'a [Rule]>| {
+        if let Some(place) = known.get_mut(at) {
+            *place = (action.unwrap_or(place.0), rules.unwrap_or(place.1));
         }
-    }
-    for (call, rules) in &spec.rules {
-        if let Some((_, set)) = known.get_mut(&call.number()) {
-            *set = rules;
-        }
-    }
-    let last = known.keys().next_back().copied().unwrap_or(0);
+    };
+    calls.into_iter().for_each(|call| fill(call, Some(spec.default), None));
+    spec.calls.iter().for_each(|(call, action)| fill(index(*call), Some(*action), None));
+    spec.rules.iter().for_each(|(call, rules)| fill(index(*call), None, Some(rules)));
     let mut segments: Vec<Segment<'_>> = Vec::new();
-    for number in 0..=last + 1 {
-        let (action, rules) = known.get(&number).copied().unwrap_or((spec.unknown, &[]));
+    for (first, (action, rules)) in (0..).zip(known) {
         match segments.last() {
             Some(before) if rules.is_empty() && before.rules.is_empty() && before.action == action => {}
-            Some(_) | None => segments.push(Segment { first: number, action, rules }),
+            Some(_) | None => segments.push(Segment { first, action, rules }),
         }
     }
     segments

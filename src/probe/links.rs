@@ -109,6 +109,17 @@ pub(super) fn links_within(top: &AbsPath) -> Vec<AbsPath> {
     links
 }
 
+/// Whether a symlink's text names a place of the system itself. Who may write there has the machine anyway, and systemd alone
+/// has dozens of such links.
+pub(super) fn leads_to_the_system(link: &AbsPath) -> bool {
+    const SYSTEM: [&[u8]; 4] = [b"/usr/", b"/lib/", b"/lib64/", b"/etc/"];
+    std::fs::read_link(link.to_path_buf()).is_ok_and(|text| {
+        let text = text.as_os_str().as_bytes();
+        let straight = !text.split(|byte| *byte == b'/').any(|part| part == b"..");
+        straight && SYSTEM.iter().any(|top| text.starts_with(top)) && !text.starts_with(b"/usr/local/")
+    })
+}
+
 /// What git executes or obeys where `.git` is a file: a worktree's or a submodule's, whose repository lies elsewhere.
 pub(super) fn git_elsewhere(dir: &AbsPath) -> Vec<AbsPath> {
     let Ok(pointer) = dir.join(".git") else { return Vec::new() };

@@ -59,7 +59,7 @@ impl HostExecuted {
             let (hops, end) = looks.resolve(name);
             let Some(end) = end else { continue };
             places.extend(hops);
-            for link in links::links_within(&end) {
+            for link in links::links_within(&end).into_iter().filter(|link| !links::leads_to_the_system(link)) {
                 let (hops, target) = looks.resolve(&link);
                 places.extend(hops.into_iter().chain(target));
             }

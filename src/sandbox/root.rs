@@ -168,8 +168,7 @@ impl<'a> Root<'a> {
                     Err(Failure { errno: Errno::ENOENT, .. }) => {}
                     other => return other.map(drop),
                 }
-                self.make_dirs(target)?;
-                let place = self.open(target)?;
+                let place = self.directory(target)?;
                 let mode = Mode::from_bits_truncate(*mode);
                 chmod(&place, mode)
             }
@@ -284,43 +283,33 @@ impl<'a> Root<'a> {
 
     /// The place of a mount; made, with the directories above it, where the root is our own.
     fn target(&self, target: &AbsPath, kind: Kind) -> Result<OwnedFd, Failure> {
+        if kind == Kind::Dir {
+            return self.directory(target);
+        }
         match self.open(target) {
             Err(Failure { errno: Errno::ENOENT, .. }) => {}
             other => return other,
         }
-        match kind {
-            Kind::Dir => self.make_dirs(target)?,
-            Kind::File => {
-                let (parent, name) = self.parent_and_name(target)?;
-                let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
-                drop(openat(&parent, name.as_c_str(), flags, Mode::empty()).map_err(at(Step::Mount))?);
-            }
-        }
-        self.open(target)
+        let (parent, name) = self.parent_and_name(target)?;
+        let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+        drop(openat(&parent, name.as_c_str(), flags, Mode::empty()).map_err(at(Step::Mount))?);
+        open_beneath(&parent, &name).map_err(at(Step::Mount))
     }
 
-    fn make_dirs(&self, target: &AbsPath) -> Result<(), Failure> {
-        let mut above: Vec<AbsPath> = target.ancestors().filter(|dir| !dir.is_root()).collect();
-        above.reverse();
-        above.push(target.clone());
-        for dir in above {
-            match self.open(&dir) {
-                Ok(_) => continue,
-                Err(Failure { errno: Errno::ENOENT, .. }) => {}
-                Err(failure) => return Err(failure),
-            }
-            let parent = self.open(&dir.parent().unwrap_or_else(AbsPath::root))?;
-            let name = CString::new(dir.file_name().unwrap_or_default()).map_err(|_| at(Step::Mount)(Errno::EINVAL))?;
-            mkdirat(&parent, name.as_c_str(), Mode::from_bits_truncate(0o755)).map_err(at(Step::Mount))?;
+    /// A directory; made, with those above it, where it does not exist.
+    fn directory(&self, target: &AbsPath) -> Result<OwnedFd, Failure> {
+        match self.open(target) {
+            Err(Failure { errno: Errno::ENOENT, .. }) if !target.is_root() => {}
+            other => return other,
         }
-        Ok(())
+        let (parent, name) = self.parent_and_name(target)?;
+        mkdirat(&parent, name.as_c_str(), Mode::from_bits_truncate(0o755)).map_err(at(Step::Mount))?;
+        open_beneath(&parent, &name).map_err(at(Step::Mount))
     }
 
     fn parent_and_name(&self, target: &AbsPath) -> Result<(OwnedFd, CString), Failure> {
-        let parent = target.parent().unwrap_or_else(AbsPath::root);
-        self.make_dirs(&parent)?;
         let name = CString::new(target.file_name().unwrap_or_default()).map_err(|_| at(Step::Mount)(Errno::EINVAL))?;
-        Ok((self.open(&parent)?, name))
+        Ok((self.directory(&target.parent().unwrap_or_else(AbsPath::root))?, name))
     }
 }
 
