@@ -165,8 +165,18 @@ impl Log {
             self.cut = Some(place.clone());
         }
         self.has_paths |= call.arguments.iter().any(|argument| argument.descriptor().is_some_and(|(_, p)| p.is_some()));
-        self.tasks.entry(number).or_default().calls.push(call);
+        self.made(number, call, place.clone());
         Some(())
+    }
+
+    fn made(&mut self, number: u32, call: Call, place: Place) {
+        let task = self.tasks.entry(number).or_default();
+        // The number came again: another process, of which only its calls are known, not where it began.
+        if task.end.take().is_some() {
+            self.unread += 1;
+            self.first_unread.get_or_insert(place);
+        }
+        task.calls.push(call);
     }
 }
 
@@ -296,6 +306,13 @@ mod tests {
         assert!(matches!(log(""), Err(LogError::Empty)));
         let odd = log("7 close(3) = 0\nhello\n7 open(\"a\n").unwrap();
         assert_eq!((odd.unread, odd.first_unread), (2, Some(Place { file: 0, line: 2 })));
+    }
+
+    #[test]
+    fn a_number_that_comes_again_after_its_end_is_counted_as_not_understood() {
+        let text = "7 getpid() = 7\n7 +++ exited with 0 +++\n7 getpid() = 7\n";
+        let log = log(text).unwrap();
+        assert_eq!((log.unread, log.tasks[&7].calls.len()), (1, 2));
     }
 
     #[test]

@@ -104,8 +104,10 @@ impl Importer<'_> {
         queue.reverse();
         let mut status = None;
         let mut first = true;
+        let mut done = BTreeSet::new();
         while let Some(number) = queue.pop() {
-            let Some(task) = log.tasks.get(&number) else { continue };
+            // A number that came again was made twice.
+            let Some(task) = log.tasks.get(&number).filter(|_| done.insert(number)) else { continue };
             let mut state = begin
                 .remove(&number)
                 .unwrap_or_else(|| State { cwd: first_directory(&task.calls), ..State::default() });
