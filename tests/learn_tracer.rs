@@ -254,6 +254,21 @@ fn a_static_program_is_seen_like_any_other() {
 }
 
 #[test]
+fn a_go_program_with_its_threads_and_its_preempting_signals_is_followed() {
+    common::need(&[common::Need::Program("fzf")]).then(|| {
+        let scratch = Scratch::new("go");
+        let run = shell(&scratch, "seq 100000 >list; fzf --filter=9999 <list >found; fzf --version >version");
+        assert_eq!(run.code, Some(0));
+        assert!(std::fs::read_to_string(scratch.at("found")).unwrap().contains("99995"));
+        assert!(run.has(&scratch.at("version"), Intent::Create, Outcome::Ok));
+        // The runtime's own look at the size of a huge page comes before any of its threads.
+        let huge = Path::new("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size");
+        assert!(!run.paths(huge).is_empty());
+        assert!(run.gaps().is_empty(), "{:?}", run.gaps());
+    });
+}
+
+#[test]
 fn a_call_of_the_32_bit_abi_is_refused_and_told() {
     let scratch = Scratch::new("int80");
     let run = quirk(&scratch, &["int80".as_ref()]);
