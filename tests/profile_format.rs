@@ -10,7 +10,9 @@ use pinfold::event::GapKind;
 use pinfold::profile::digest::{digest, meaning};
 use pinfold::profile::emit::{emit, quote};
 use pinfold::profile::parse::parse;
-use pinfold::profile::{Incomplete, Limits, NetAccess, NetGrant, PathGrant, Profile, Secret, SecretSource, Syscalls};
+use pinfold::profile::{
+    Incomplete, Lack, Limits, NetAccess, NetGrant, PathGrant, Profile, Secret, SecretSource, Syscalls,
+};
 use pinfold::vocab::access::Access;
 use pinfold::vocab::endpoint::{HostPort, NetTarget};
 use pinfold::vocab::escape;
@@ -93,21 +95,24 @@ fn profiles() -> impl Strategy<Value = Profile> {
         prop::collection::btree_set(variables(), 0..4),
         prop::collection::btree_map(variables(), secret, 0..3),
         limits(),
-        prop::option::of(incomplete()),
+        (prop::option::of(incomplete()), prop::collection::btree_set(Just(Lack::Landlock), 0..2)),
     )
-        .prop_map(|(name, command, filesystem, network, syscalls, environment, secrets, limits, incomplete)| {
-            Profile {
-                name,
-                command,
-                incomplete,
-                filesystem,
-                network: network.into_iter().collect(),
-                syscalls,
-                environment,
-                secrets,
-                limits,
-            }
-        })
+        .prop_map(
+            |(name, command, filesystem, network, syscalls, environment, secrets, limits, (incomplete, tolerate))| {
+                Profile {
+                    name,
+                    command,
+                    incomplete,
+                    tolerate,
+                    filesystem,
+                    network: network.into_iter().collect(),
+                    syscalls,
+                    environment,
+                    secrets,
+                    limits,
+                }
+            },
+        )
 }
 
 fn incomplete() -> impl Strategy<Value = Incomplete> {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::plan::walls::Wall;
 use crate::plan::{Action, MountStep, Network, Plan};
 use crate::vocab::escape;
 
@@ -35,6 +36,16 @@ pub(super) fn text(plan: &Plan) -> String {
         for rule in rules {
             let _ = writeln!(out, "rule         {call} {:?} {:?}", rule.conditions, rule.action);
         }
+    }
+    if let Some(ruleset) = &plan.landlock {
+        let _ = writeln!(out, "landlock     ABI {}; holds back: {}", ruleset.abi, ruleset.handled);
+        for (place, rights) in &ruleset.rules {
+            let _ = writeln!(out, "beneath      {place}: {rights}");
+        }
+    }
+    for wall in Wall::ALL {
+        let state = if plan.has(wall) { wall.purpose() } else { "NOT IN FORCE" };
+        let _ = writeln!(out, "wall         {}: {state}", wall.as_str());
     }
     for (name, value) in [
         ("memory", plan.limits.memory.map(|v| v.to_string())),

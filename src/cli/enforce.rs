@@ -65,18 +65,22 @@ fn fail(error: &EnforceError) -> Exit {
 
 /// What is in force, in one line; what is unconfined or withheld always, each in a line of its own.
 fn announce(prepared: &Prepared, quiet: bool) {
-    let Plan { mounts, network, filter, .. } = &prepared.plan;
+    let Plan { mounts, network, filter, landlock, .. } = &prepared.plan;
     if !quiet {
         screen::say(format!(
-            "pinfold: enforcing {} ({} mounts, {} system calls, {})",
+            "pinfold: enforcing {} ({} mounts, {} system calls, {}, {})",
             prepared.file.path.display(),
             mounts.len(),
             filter.calls.values().filter(|action| **action == crate::plan::Action::Allow).count(),
             match network {
                 Network::None => "no network",
                 Network::Host => "network unconfined",
-            }
+            },
+            landlock.as_ref().map_or_else(|| "no Landlock".to_owned(), |rules| format!("Landlock {}", rules.abi)),
         ));
+    }
+    if landlock.is_none() {
+        screen::warn("the second wall is missing: this kernel has no Landlock, and the profile tolerates that");
     }
     if *network == Network::Host {
         screen::warn("the network is the host's, unconfined: any host, local services, abstract sockets");

@@ -116,6 +116,9 @@ fn lines(profile: &Profile) -> BTreeMap<(Section, String), String> {
     if let Some(lack) = &profile.incomplete {
         line(Section::Top, "incomplete".to_owned(), incomplete(lack));
     }
+    for lack in &profile.tolerate {
+        line(Section::Top, format!("tolerate {}", quote(lack.as_str())), String::new());
+    }
     for (location, grant) in &profile.filesystem {
         line(Section::Filesystem, quote(&location.to_string()), path_grant(grant));
     }

@@ -6,9 +6,11 @@
 
 pub mod compile;
 pub mod filter;
+pub mod landlock;
 pub mod mounts;
 pub mod observe;
 pub mod permissive;
+pub mod walls;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,6 +25,8 @@ pub struct Plan {
     pub mode: Mode,
     /// Who the agent runs as.
     pub identity: Identity,
+    /// The protections that are up.
+    pub walls: BTreeSet<walls::Wall>,
     /// What `/` is inside.
     pub root: RootStyle,
     /// What is put into `/`, in this order.
@@ -41,6 +45,8 @@ pub struct Plan {
     pub network: Network,
     /// The system call filter.
     pub filter: FilterSpec,
+    /// The ruleset of the second wall; `None` where that wall is not up.
+    pub landlock: Option<landlock::Ruleset>,
     /// Limits.
     pub limits: crate::profile::Limits,
     /// Directories that a write grant names and that do not exist yet: made with mode 0700 before the start.
@@ -141,6 +147,13 @@ pub enum MountStep {
     Proc,
     /// A /dev of its own: null, zero, full, random, urandom, tty, pts, shm, fd.
     Dev,
+}
+
+impl Plan {
+    /// Whether a protection is up.
+    pub fn has(&self, wall: walls::Wall) -> bool {
+        self.walls.contains(&wall)
+    }
 }
 
 impl MountStep {
@@ -250,6 +263,9 @@ pub enum Action {
     /// SECCOMP_RET_TRACE: the tracer records the attempt and answers with this errno.
     TraceRefuse(i32),
 }
+
+/// Device nodes that every program may have. A terminal only if there is one.
+pub const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
 /// The temporary directories that are private in every run: what lies in the host's is not inside, and what is made inside
 /// is gone at the end. `$TMPDIR` is among them where it lies in one; elsewhere it is a place like any other.

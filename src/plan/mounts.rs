@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::profile::{NetAccess, PathGrant, Profile};
+use crate::profile::{Lack, NetAccess, PathGrant, Profile};
 use crate::vocab::access::Access;
 use crate::vocab::endpoint::NetTarget;
 use crate::vocab::host::{FileKind, Host};
@@ -18,6 +18,7 @@ use crate::vocab::path::AbsPath;
 use crate::vocab::sensitivity::Sensitivity;
 use crate::vocab::syscall::Syscall;
 
+use super::walls::Wall;
 use super::{Mode, MountStep, Network, Plan, RootStyle, Withheld};
 
 /// Why a profile cannot be carried out on this machine.
@@ -53,6 +54,9 @@ pub enum PlanError {
     /// A limit, which this version cannot hold.
     #[error("[limits] cannot be enforced by this version: a run would have less protection than the profile says")]
     Limits,
+    /// The second wall cannot be built.
+    #[error("this kernel has no Landlock, the second wall behind the mounts")]
+    NoLandlock,
     /// A grant on too much.
     #[error("`{0}` is never granted: it holds everything")]
     TooWide(Location),
@@ -65,6 +69,11 @@ impl PlanError {
             Self::Variable(_) => Some("set the variable, or remove the line from the profile".to_owned()),
             Self::Endpoint(_) => Some("`\"@host\" = \"unconfined\"` gives the host's whole network".to_owned()),
             Self::Limits => Some("remove the section until a version that enforces limits runs here".to_owned()),
+            Self::NoLandlock => Some(
+                "boot with lsm=landlock,... in front of the list of /sys/kernel/security/lsm; or add \
+                 `tolerate = [\"no-landlock\"]` to the profile, above its first section, to run with the mounts alone"
+                    .to_owned(),
+            ),
             Self::Base(_) | Self::Bundle(_) => Some("a newer pinfold wrote this profile: update".to_owned()),
             _ => None,
         }
@@ -127,11 +136,18 @@ pub fn plan(
         withheld.push(Withheld { line: format!("\"{name}\" = {{ from = \"env\" }}"), why: "not approved".to_owned() });
     }
     let secrets = profile.secrets.iter().filter(|(_, secret)| secret.approved).map(|(name, _)| name.clone());
+    let mounts = super::arrange(steps);
+    let landlock = match host.landlock {
+        Some(abi) => Some(super::landlock::ruleset(&mounts, network, abi)),
+        None if profile.tolerate.contains(&Lack::Landlock) => None,
+        None => return Err(PlanError::NoLandlock),
+    };
     Ok(Plan {
         mode: Mode::Enforce,
         identity: host.identity,
+        walls: Wall::ALL.into_iter().filter(|wall| *wall != Wall::Landlock || landlock.is_some()).collect(),
         root: RootStyle::Empty,
-        mounts: super::arrange(steps),
+        mounts,
         workdir: host.workdir.clone(),
         program,
         argv,
@@ -139,6 +155,7 @@ pub fn plan(
         set: BTreeMap::new(),
         network,
         filter: super::filter::filter(profile)?,
+        landlock,
         limits: profile.limits.clone(),
         create,
         copies,
@@ -409,6 +426,7 @@ pub(super) mod tests {
             secrets: BTreeMap::new(),
             limits: Limits::default(),
             incomplete: None,
+            tolerate: BTreeSet::new(),
         }
     }
 
@@ -428,6 +446,7 @@ pub(super) mod tests {
             seen: seen.collect(),
             environment: BTreeSet::new(),
             state_dir: path("/home/a/.local/state/pinfold"),
+            landlock: Some(7),
         }
     }
 

@@ -13,6 +13,7 @@ use crate::vocab::location::{Base, Roots};
 use crate::vocab::path::AbsPath;
 use crate::vocab::sensitivity::{Place, Row, Sensitivity, covering, table};
 
+use super::walls::Wall;
 use super::{Mode, MountStep, Network, Plan, RootStyle};
 
 /// What is particular to one learning run.
@@ -94,6 +95,7 @@ pub fn plan(host: &Host, options: Options) -> Plan {
     Plan {
         mode: Mode::Learn,
         identity: host.identity,
+        walls: Wall::ALL.into_iter().filter(|wall| *wall != Wall::Landlock).collect(),
         root: RootStyle::HostReadOnly,
         mounts: super::arrange(steps),
         workdir: host.workdir.clone(),
@@ -103,6 +105,8 @@ pub fn plan(host: &Host, options: Options) -> Plan {
         set: BTreeMap::new(),
         network: options.network,
         filter: super::observe::filter(options.exact),
+        // What was learned under it would be learned from its errors.
+        landlock: None,
         limits: Limits::default(),
         create: Vec::new(),
         copies: Vec::new(),

@@ -194,7 +194,7 @@ const ROWS: &[Row] = &[
     ),
     row("pidfd", "signals that cannot reach a recycled process id", Required, Trial::Pidfd),
     row("session keyring", "no access to the keys of the login", Required, Trial::Keyring),
-    row("Landlock", "not used by this version", Optional, Trial::Landlock),
+    row("Landlock", "a second wall behind the mounts; a profile may do without it by name", Required, Trial::Landlock),
 ];
 
 /// Tries everything. A few dozen milliseconds.
@@ -221,7 +221,7 @@ fn try_row(row: &Row, settings: &Settings) -> Feature {
 
 fn detail(trial: Trial, settings: &Settings) -> Option<String> {
     match trial {
-        Trial::Landlock => trial::landlock_abi().ok().map(|abi| format!("ABI {abi}")),
+        Trial::Landlock => crate::sys::landlock::abi().ok().map(|abi| format!("ABI {abi}")),
         Trial::Trace => settings.sysctl.get("kernel.yama.ptrace_scope").map(|scope| format!("Yama scope {scope}")),
         _ => None,
     }
@@ -256,6 +256,11 @@ fn cgroup() -> Feature {
 
 fn is_filtered() -> bool {
     std::fs::read_to_string("/proc/self/status").is_ok_and(|status| status.contains("\nSeccomp:\t2"))
+}
+
+/// The newest ABI of Landlock; `None` where the kernel has none.
+pub fn landlock_abi() -> Option<u32> {
+    crate::sys::landlock::abi().ok()
 }
 
 /// Whether this process is inside a sandbox of pinfold's, where no other can be started.

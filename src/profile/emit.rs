@@ -72,6 +72,7 @@ fn head(page: &mut Page, profile: &Profile) {
     if let Some(lack) = &profile.incomplete {
         page.entry("incomplete", &incomplete(lack));
     }
+    page.list("tolerate", profile.tolerate.iter().map(|lack| lack.as_str()));
 }
 
 fn grants(page: &mut Page, profile: &Profile) {

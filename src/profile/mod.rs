@@ -33,6 +33,8 @@ pub struct Profile {
     pub command: Vec<String>,
     /// Set when not all that the command did was observed: then a person must say yes before anything runs under it.
     pub incomplete: Option<Incomplete>,
+    /// What a run may do without.
+    pub tolerate: BTreeSet<Lack>,
     /// Places.
     pub filesystem: BTreeMap<Location, PathGrant>,
     /// Peers. Empty: no network.
@@ -54,6 +56,26 @@ pub struct Incomplete {
     pub gaps: BTreeSet<GapKind>,
     /// A person said that it will do.
     pub approved: bool,
+}
+
+/// A protection that a machine may lack and that a person said the run may do without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Lack {
+    /// Landlock, the second wall behind the mounts.
+    Landlock,
+}
+
+impl Lack {
+    /// Every one.
+    pub const ALL: [Self; 1] = [Self::Landlock];
+
+    /// Its word in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Landlock => "no-landlock",
+        }
+    }
 }
 
 /// An allowance on a place.

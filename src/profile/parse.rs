@@ -19,7 +19,9 @@ use crate::vocab::sensitivity::Sensitivity;
 use crate::vocab::syscall::Syscall;
 use crate::vocab::syscall_table::BASE_VERSION;
 
-use super::{Incomplete, Limits, NetAccess, NetGrant, PathGrant, Profile, SCHEMA, Secret, SecretSource, Syscalls};
+use super::{
+    Incomplete, Lack, Limits, NetAccess, NetGrant, PathGrant, Profile, SCHEMA, Secret, SecretSource, Syscalls,
+};
 
 /// Why a text is no profile, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -133,6 +135,7 @@ const TOP: &[&str] = &[
     "name",
     "command",
     "incomplete",
+    "tolerate",
     "filesystem",
     "network",
     "syscalls",
@@ -154,7 +157,7 @@ const GAPS: &[&str] = &[
     "unreadable-path",
     "unresolved",
 ];
-const RESERVED: &[&str] = &["program", "audit", "on_violation", "tolerate", "nested_sandbox"];
+const RESERVED: &[&str] = &["program", "audit", "on_violation", "nested_sandbox"];
 
 /// Longest part of a text that an error repeats, in characters.
 const SHOWN: usize = 60;
@@ -179,6 +182,7 @@ pub fn parse(text: &str) -> Result<Profile, ParseError> {
         name: name(&root.required("name")?)?,
         command: command(&root.required("command")?)?,
         incomplete: root.get("incomplete").map(|field| incomplete(&field)).transpose()?,
+        tolerate: root.get("tolerate").map_or_else(|| Ok(BTreeSet::new()), |field| tolerate(&field))?,
         filesystem: entries(root.get("filesystem"), location, path_grant)?,
         network: entries(root.get("network"), target, net_grant)?,
         syscalls: syscalls(&root.required("syscalls")?.table()?)?,
@@ -388,6 +392,13 @@ fn incomplete(field: &Field<'_>) -> Result<Incomplete, ParseError> {
     }
     let approved = table.get("approved").map_or(Ok(false), |field| field.truth())?;
     Ok(Incomplete { gaps: set, approved })
+}
+
+fn tolerate(field: &Field<'_>) -> Result<BTreeSet<Lack>, ParseError> {
+    field.set(|word| {
+        let known = Lack::ALL.into_iter().find(|lack| lack.as_str() == word.text);
+        known.ok_or_else(|| Problem::UnknownWord { what: "lack", word: shown(word.text), known: &["no-landlock"] })
+    })
 }
 
 /// The entries of a section: `key` reads the key, `grant` the value.

@@ -192,6 +192,7 @@ pub fn reduce(traces: &[Trace], settings: &Settings) -> Reduction {
         name: name(&command),
         command,
         incomplete: incomplete(traces),
+        tolerate: BTreeSet::new(),
         filesystem: filesystem.collect(),
         network: network::reduce(traces, &mut notes),
         syscalls: calls::reduce(&facts, &mut notes),

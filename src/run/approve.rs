@@ -195,6 +195,9 @@ pub fn carry_over(old: &Profile, new: &mut Profile) {
     }
     let calls = old.syscalls.approved.intersection(&new.syscalls.allow).copied();
     new.syscalls.approved.extend(calls);
+    // No run shows these: a person wrote them.
+    new.limits.clone_from(&old.limits);
+    new.tolerate.clone_from(&old.tolerate);
 }
 
 /// Records that a person approved `file` as it stands.

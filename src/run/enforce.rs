@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::diff::{self, Change};
 use crate::event::{Denial, ExitStatus, GapKind};
 use crate::plan::mounts::{self, PlanError};
+use crate::plan::walls::Wall;
 use crate::plan::{MountStep, Plan};
 use crate::probe::places::HostExecuted;
 use crate::sandbox::{self, StartError};
@@ -225,8 +226,9 @@ pub fn enforce(
 
 /// `NAME=value` for each variable that the plan passes on or sets.
 pub(super) fn environment(surroundings: &Surroundings, plan: &Plan) -> Vec<Vec<u8>> {
-    let passed = plan.environment.iter().filter(|name| !plan.set.contains_key(*name));
-    let passed = passed.filter_map(|name| Some((name, surroundings.environment.get(name)?)));
+    let granted = |name: &String| plan.environment.contains(name) || !plan.has(Wall::Environment);
+    let passed = surroundings.environment.iter();
+    let passed = passed.filter(|(name, _)| granted(name) && !plan.set.contains_key(*name));
     passed
         .chain(plan.set.iter())
         .map(|(name, value)| {

@@ -143,6 +143,7 @@ impl Surroundings {
             seen: places::look(wanted),
             environment: self.environment.keys().cloned().collect(),
             state_dir: self.state_dir.clone(),
+            landlock: features::landlock_abi(),
         }
     }
 

@@ -12,6 +12,7 @@ use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{ForkResult, Pid};
 
+use crate::plan::walls::Wall;
 use crate::plan::{Network, Plan};
 use crate::sys::process::{self, Dumpable};
 use crate::sys::{namespace, seccomp, socket};
@@ -19,6 +20,7 @@ use crate::vocab::bpf::Instruction;
 use crate::vocab::host::SANDBOX_NAME;
 
 use super::error::{StartError, Step};
+use super::landlock;
 use super::root::{Failure, Root};
 use super::word;
 
@@ -89,7 +91,7 @@ pub(super) fn init(launch: &Launch<'_>, control: OwnedFd) -> ! {
     match process::fork() {
         Err(errno) => fail(&control, at(Step::Fork)(errno)),
         Ok(ForkResult::Child) => payload(launch, &control),
-        Ok(ForkResult::Parent { child }) => reap(child, &control),
+        Ok(ForkResult::Parent { child }) => reap(launch, child, &control),
     }
 }
 
@@ -110,36 +112,50 @@ fn prepare(launch: &Launch<'_>, control: &OwnedFd) -> Result<(), Failure> {
         libc::SIGTTOU,
         libc::SIGTTIN,
     ]);
-    nix::unistd::setpgid(Pid::from_raw(0), Pid::from_raw(0)).map_err(at(Step::ProcessGroup))?;
-    nix::unistd::sethostname(SANDBOX_NAME).map_err(at(Step::HostName))?;
-    if launch.plan.network == Network::None {
+    own_group(launch)?;
+    if launch.plan.has(Wall::HostName) {
+        nix::unistd::sethostname(SANDBOX_NAME).map_err(at(Step::HostName))?;
+    }
+    if launch.plan.network == Network::None && launch.plan.has(Wall::Network) {
         namespace::loopback_up().map_err(at(Step::Loopback))?;
     }
     let directories = Root::build(launch)?;
     for directory in directories {
         socket::send(control, &[word::DIRECTORY], Some(directory.as_raw_fd())).map_err(at(Step::Channel))?;
     }
-    // Programs name files by their pid: were it the same in each run, two runs would meet.
-    let first = 1000 + process::random() % 20_000;
-    std::fs::write("/proc/sys/kernel/ns_last_pid", first.to_string()).map_err(|error| Failure {
-        step: Step::FirstPid,
-        errno: Errno::from_raw(error.raw_os_error().unwrap_or(0)),
-        mount: None,
-    })?;
-    Root::close_proc()?;
+    if launch.plan.has(Wall::Processes) {
+        // Programs name files by their pid: were it the same in each run, two runs would meet.
+        let first = 1000 + process::random() % 20_000;
+        std::fs::write("/proc/sys/kernel/ns_last_pid", first.to_string()).map_err(|error| Failure {
+            step: Step::FirstPid,
+            errno: Errno::from_raw(error.raw_os_error().unwrap_or(0)),
+            mount: None,
+        })?;
+    }
+    if launch.plan.has(Wall::Mounts) {
+        Root::close_proc()?;
+    }
     process::set_dumpable(Dumpable::No).map_err(at(Step::Dumpable))
+}
+
+fn own_group(launch: &Launch<'_>) -> Result<(), Failure> {
+    if launch.plan.has(Wall::ProcessGroup) {
+        nix::unistd::setpgid(Pid::from_raw(0), Pid::from_raw(0)).map_err(at(Step::ProcessGroup))?;
+    }
+    Ok(())
 }
 
 /// Reaps until the payload ends, ends everything else inside, and then tells how the payload ended: whoever hears it need not
 /// wait until the kernel has taken the namespaces apart.
-fn reap(payload: Pid, control: &OwnedFd) -> ! {
+fn reap(launch: &Launch<'_>, payload: Pid, control: &OwnedFd) -> ! {
     process::close_all_but(control.as_raw_fd());
     while let Some(waited) = process::wait_any() {
         if waited.pid != payload.as_raw() {
             continue;
         }
         let stopped = libc::WIFSTOPPED(waited.status);
-        if !stopped {
+        // Elsewhere "all others" would be everything that the user has running.
+        if !stopped && launch.plan.has(Wall::Processes) {
             process::end_all_others();
         }
         let mut bytes = vec![if stopped { word::STOPPED } else { word::ENDED }];
@@ -160,17 +176,28 @@ fn payload(launch: &Launch<'_>, control: &OwnedFd) -> ! {
 }
 
 fn become_agent(launch: &Launch<'_>, control: &OwnedFd) -> Result<std::convert::Infallible, Failure> {
-    nix::unistd::setpgid(Pid::from_raw(0), Pid::from_raw(0)).map_err(at(Step::ProcessGroup))?;
+    own_group(launch)?;
     // A fork of the supervisor has the supervisor's memory description, in which a tracer without privileges could not
     // attach to a non-dumpable task.
     process::set_dumpable(Dumpable::Yes).map_err(at(Step::Dumpable))?;
     // Told here, awaited below: the supervisor's answer is on its way while the rest is given up.
     socket::send(control, &[word::PAYLOAD], None).map_err(at(Step::Channel))?;
     nix::unistd::chdir(launch.workdir.as_c_str()).map_err(at(Step::WorkingDirectory))?;
-    process::new_session_keyring().map_err(at(Step::Keyring))?;
+    if launch.plan.has(Wall::Keyring) {
+        process::new_session_keyring().map_err(at(Step::Keyring))?;
+    }
     process::no_new_privileges().map_err(at(Step::NoNewPrivileges))?;
-    process::drop_capabilities().map_err(at(Step::Capabilities))?;
-    process::close_on_exec_from(3).map_err(at(Step::Descriptors))?;
+    if launch.plan.has(Wall::Capabilities) {
+        process::drop_capabilities().map_err(at(Step::Capabilities))?;
+    }
+    if launch.plan.has(Wall::Descriptors) {
+        process::close_on_exec_from(3).map_err(at(Step::Descriptors))?;
+    }
+    if launch.plan.has(Wall::Landlock)
+        && let Some(ruleset) = &launch.plan.landlock
+    {
+        landlock::enter(ruleset)?;
+    }
     match socket::receive(control) {
         Ok(Some(_)) => {}
         Ok(None) | Err(_) => process::exit_now(125),
@@ -178,7 +205,9 @@ fn become_agent(launch: &Launch<'_>, control: &OwnedFd) -> Result<std::convert::
     let (soft, hard) = launch.descriptor_limit;
     setrlimit(Resource::RLIMIT_NOFILE, soft, hard).map_err(at(Step::Descriptors))?;
     process::reset_signals(&launch.ignored);
-    if launch.reports {
+    if !launch.plan.has(Wall::Filter) {
+        // Nothing is loaded.
+    } else if launch.reports {
         let listener = seccomp::load_with_listener(&launch.filter).map_err(at(Step::Filter))?;
         socket::send(control, &[word::LISTENER], Some(listener.as_raw_fd())).map_err(at(Step::Channel))?;
     } else {

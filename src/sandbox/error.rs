@@ -68,6 +68,8 @@ steps! {
     Capabilities = "give up capabilities",
     /// close_range(2).
     Descriptors = "close descriptors",
+    /// landlock_restrict_self(2) and kin.
+    Landlock = "set up Landlock",
     /// seccomp(2).
     Filter = "load the system call filter",
     /// execve(2).

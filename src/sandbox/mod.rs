@@ -15,6 +15,7 @@ mod child;
 mod copies;
 mod denial;
 mod error;
+mod landlock;
 mod root;
 mod signals;
 mod supervisor;
@@ -26,6 +27,7 @@ use std::os::fd::OwnedFd;
 use nix::sched::CloneFlags;
 
 use crate::event::ExitStatus;
+use crate::plan::walls::Wall;
 use crate::plan::{Network, Plan, compile};
 use crate::sys::namespace::{Side, clone_into};
 use crate::sys::{process, socket};
@@ -82,16 +84,7 @@ pub fn start(plan: &Plan, environment: &[Vec<u8>]) -> Result<Sandbox, StartError
     let launch = Launch::new(plan, environment, compile::compile(&plan.filter), copied.contents())?;
     // Blocked before there is a child, so that none is lost; the child resets its own.
     let signals = Signals::block();
-    let mut namespaces = CloneFlags::CLONE_NEWUSER
-        | CloneFlags::CLONE_NEWNS
-        | CloneFlags::CLONE_NEWPID
-        | CloneFlags::CLONE_NEWIPC
-        | CloneFlags::CLONE_NEWUTS
-        | CloneFlags::CLONE_NEWCGROUP;
-    if plan.network == Network::None {
-        namespaces |= CloneFlags::CLONE_NEWNET;
-    }
-    let init = match clone_into(namespaces).map_err(|errno| StartError::kernel(Step::Namespaces, errno))? {
+    let init = match clone_into(namespaces(plan)).map_err(|errno| StartError::kernel(Step::Namespaces, errno))? {
         Side::Child => {
             drop(control);
             child::init(&launch, theirs)
@@ -130,6 +123,20 @@ pub fn start(plan: &Plan, environment: &[Vec<u8>]) -> Result<Sandbox, StartError
         plan: plan.clone(),
         reaped: false,
     })
+}
+
+fn namespaces(plan: &Plan) -> CloneFlags {
+    let by_wall = [
+        (Wall::Processes, CloneFlags::CLONE_NEWPID),
+        (Wall::Messages, CloneFlags::CLONE_NEWIPC),
+        (Wall::HostName, CloneFlags::CLONE_NEWUTS),
+    ];
+    let by_wall = by_wall.into_iter().filter(|(wall, _)| plan.has(*wall)).map(|(_, flag)| flag);
+    // These three are needed to build the others.
+    let all = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWCGROUP;
+    let own_network = plan.network == Network::None && plan.has(Wall::Network);
+    let network = if own_network { CloneFlags::CLONE_NEWNET } else { CloneFlags::empty() };
+    by_wall.fold(all | network, |flags, flag| flags | flag)
 }
 
 /// Ends a half-started init when starting fails.

@@ -14,7 +14,8 @@ use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::{Mode, mkdirat};
 
-use crate::plan::{MountStep, RootStyle};
+use crate::plan::walls::Wall;
+use crate::plan::{DEVICES, MountStep, RootStyle};
 use crate::sys::mount::{
     Attributes, Depth, attach, clone_tree, open_beneath, open_beneath_or_link, pivot_to_working_directory,
     set_attributes,
@@ -38,9 +39,6 @@ fn at(step: Step) -> impl Fn(Errno) -> Failure {
 
 /// Where the new root is mounted until it becomes the root: the first that exists. What is below it is opened before.
 const STAGES: [&str; 3] = ["/tmp", "/var", "/usr"];
-
-/// Devices that every program may have. A terminal only if there is one.
-const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
 /// Parts of a new proc that change the machine: with root's id, write permission is all that some of them ask for.
 const PROC_READ_ONLY: [&str; 12] = [
@@ -78,6 +76,13 @@ impl<'a> Root<'a> {
         raise_descriptor_limit();
         let none: Option<&str> = None;
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).map_err(at(Step::Sources))?;
+        if !launch.plan.has(Wall::Mounts) {
+            if launch.plan.has(Wall::Processes) {
+                let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+                mount(Some("proc"), "/proc", Some("proc"), flags, none).map_err(at(Step::Proc))?;
+            }
+            return Ok(Vec::new());
+        }
         let sources = {
             let host = open_dir("/").map_err(|failure| at(Step::Sources)(failure.errno))?;
             let steps = launch.plan.mounts.iter().enumerate();
@@ -97,7 +102,11 @@ impl<'a> Root<'a> {
         attach(&tree, &stage).map_err(at(Step::RootDirectory))?;
         let base = tree;
         let mut root = Self { launch, base, sources, devices, directories: Vec::new() };
+        let guards = launch.plan.has(Wall::Guards);
         for (index, step) in launch.plan.mounts.iter().enumerate() {
+            if !guards && matches!(step, MountStep::Guard { .. } | MountStep::Cover { .. } | MountStep::Pin { .. }) {
+                continue;
+            }
             root.furnish(index, step).map_err(|failure| Failure { mount: Some(index), ..failure })?;
         }
         if launch.plan.root == RootStyle::Empty {
@@ -232,6 +241,11 @@ impl<'a> Root<'a> {
         nix::unistd::fchdir(&place).map_err(at(Step::Proc))?;
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
         let none: Option<&str> = None;
+        if !self.launch.plan.has(Wall::Processes) {
+            // A new one would be of a namespace that this one has no say in.
+            let host = clone_tree(AT_FDCWD, c"/proc", Depth::Recursive).map_err(at(Step::Proc))?;
+            return attach(&host, &place).map_err(at(Step::Proc));
+        }
         mount(Some("proc"), ".", Some("proc"), flags, none).map_err(at(Step::Proc))
     }
 

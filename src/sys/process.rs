@@ -5,7 +5,7 @@
 )]
 
 use std::io::Read as _;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 
@@ -27,6 +27,13 @@ pub fn proc_file(path: &str) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(8192);
     std::fs::File::open(path)?.read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Descriptors 0, 1 and 2, whatever they are; one that is closed answers EBADF to each use.
+pub fn standard_streams() -> [BorrowedFd<'static>; 3] {
+    // SAFETY: they are used for fcntl(2), fstat(2) and the like only, for which a closed number is an error and no more;
+    // none is -1.
+    [0, 1, 2].map(|number| unsafe { BorrowedFd::borrow_raw(number) })
 }
 
 /// prctl(2) with integer arguments.

@@ -38,7 +38,7 @@ pub enum Trial {
     Pidfd,
     /// A session keyring of its own.
     Keyring,
-    /// Landlock. The ABI is [`landlock_abi`].
+    /// Landlock. The ABI is [`super::landlock::abi`].
     Landlock,
 }
 
@@ -143,14 +143,6 @@ pub fn attempt(trial: Trial) -> Result<(), Refusal> {
     }
 }
 
-/// The newest Landlock ABI of the running kernel.
-pub fn landlock_abi() -> Result<i64, Errno> {
-    const VERSION: libc::c_uint = 1;
-    // SAFETY: with this flag the kernel reads no attributes: pointer and size must be null and zero, and are.
-    let abi = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0usize, VERSION) };
-    Errno::result(abi)
-}
-
 const WRONG: Refusal = Refusal { step: Step::Wrong, errno: 0 };
 
 /// The texts of the id maps: the caller's own ids on themselves.
@@ -186,7 +178,7 @@ fn run(trial: Trial, maps: &Maps) -> Result<(), Refusal> {
             let keyring = unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION, std::ptr::null::<u8>()) };
             Errno::result(keyring).at(Step::Use).map(drop)
         }
-        Trial::Landlock => landlock_abi().at(Step::Use).map(drop),
+        Trial::Landlock => super::landlock::abi().at(Step::Use).map(drop),
     }
 }
 

@@ -67,6 +67,8 @@ pub struct Host {
     pub environment: std::collections::BTreeSet<String>,
     /// pinfold's own state directory: in no sandbox, whatever a profile says.
     pub state_dir: AbsPath,
+    /// The newest ABI of Landlock; `None` where the kernel has none.
+    pub landlock: Option<u32>,
 }
 
 impl Host {

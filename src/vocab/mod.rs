@@ -6,6 +6,7 @@ pub mod bpf;
 pub mod endpoint;
 pub mod escape;
 pub mod host;
+pub mod landlock;
 pub mod limits;
 pub mod location;
 pub mod path;
