@@ -78,9 +78,10 @@ fn variables() -> impl Strategy<Value = String> {
 }
 
 fn limits() -> impl Strategy<Value = Limits> {
-    let memory = prop::option::of((1..=u64::MAX).prop_map(Bytes));
+    let bytes = || prop::option::of((1..=u64::MAX).prop_map(Bytes));
     let cpu = prop::option::of((1..=u32::MAX).prop_map(Percent));
-    (memory, prop::option::of(1..=u32::MAX), cpu).prop_map(|(memory, processes, cpu)| Limits { memory, processes, cpu })
+    (bytes(), prop::option::of(1..=u32::MAX), cpu, bytes(), bytes())
+        .prop_map(|(memory, processes, cpu, file_size, disk)| Limits { memory, processes, cpu, file_size, disk })
 }
 
 fn profiles() -> impl Strategy<Value = Profile> {

@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use crate::plan::walls::Wall;
 use crate::plan::{Action, MountStep, Network, Plan};
+use crate::sandbox::limits::Held;
 use crate::vocab::escape;
 
-pub(super) fn text(plan: &Plan) -> String {
+pub(super) fn text(plan: &Plan, limits: &[Held]) -> String {
     let mut out = String::new();
     let argv: Vec<_> = plan.argv.iter().map(|word| escape::terminal(word)).collect();
     let _ = writeln!(out, "program      {}", plan.program);
@@ -47,14 +48,8 @@ pub(super) fn text(plan: &Plan) -> String {
         let state = if plan.has(wall) { wall.purpose() } else { "NOT IN FORCE" };
         let _ = writeln!(out, "wall         {}: {state}", wall.as_str());
     }
-    for (name, value) in [
-        ("memory", plan.limits.memory.map(|v| v.to_string())),
-        ("processes", plan.limits.processes.map(|v| v.to_string())),
-        ("cpu", plan.limits.cpu.map(|v| v.to_string())),
-    ] {
-        if let Some(value) = value {
-            let _ = writeln!(out, "{name:<12} {value}");
-        }
+    for held in limits {
+        let _ = writeln!(out, "limit        {held}");
     }
     for withheld in &plan.withheld {
         let _ = writeln!(out, "withheld     {}: {}", withheld.line, withheld.why);

@@ -2,6 +2,7 @@
 
 use crate::plan::{Network, Plan};
 use crate::run::enforce::{EnforceError, EnforceRequest, Prepared, enforce, prepare};
+use crate::sandbox::limits::Held;
 
 use super::arguments::EnforceArguments;
 use super::exit::Exit;
@@ -24,13 +25,18 @@ pub(super) fn run(arguments: &EnforceArguments) -> Exit {
         Err(error) => return fail(&error),
     };
     if arguments.dry_run {
-        return match screen::data(&dry_run::text(&prepared.plan)) {
+        let limits = match prepared.limits() {
+            Ok(limits) => limits,
+            Err(unheld) => return fail(&EnforceError::Start(unheld.into())),
+        };
+        return match screen::data(&dry_run::text(&prepared.plan, &limits)) {
             Ok(()) => Exit::Success,
             Err(_) => Exit::Trouble,
         };
     }
     announce(&prepared, arguments.places.quiet);
-    let enforced = match enforce(&surroundings, &prepared, |_| {}) {
+    let quiet = arguments.places.quiet;
+    let enforced = match enforce(&surroundings, &prepared, |held| limits(held, quiet), |_| {}) {
         Ok(enforced) => enforced,
         Err(error) => return fail(&error),
     };
@@ -42,6 +48,9 @@ pub(super) fn run(arguments: &EnforceArguments) -> Exit {
     }
     for (path, error) in &enforced.lost {
         screen::warn(format!("`{path}` was changed inside and could not be written back: {error}"));
+    }
+    for reached in &enforced.reached {
+        screen::say(format!("{} {}", paint("limit:", Colour::Red), hints::reached(reached)));
     }
     if let Some(path) = &arguments.places.report
         && let Err(error) = report::enforced(path, &prepared, &enforced)
@@ -87,5 +96,13 @@ fn announce(prepared: &Prepared, quiet: bool) {
     }
     for withheld in &prepared.plan.withheld {
         screen::say(format!("{} {}: {}", paint("withheld:", Colour::Yellow), withheld.line, withheld.why));
+    }
+}
+
+/// What holds the limits, in one line; nothing where there are none.
+fn limits(held: &[Held], quiet: bool) {
+    if !quiet && !held.is_empty() {
+        let held: Vec<String> = held.iter().map(ToString::to_string).collect();
+        screen::say(format!("pinfold: limits: {}", held.join("; ")));
     }
 }

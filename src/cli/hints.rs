@@ -8,7 +8,9 @@ use crate::run::learn::LearnError;
 use crate::run::profile_file::ProfileFileError;
 use crate::run::surroundings::SurroundingsError;
 use crate::sandbox::StartError;
+use crate::sandbox::limits::{Met, Reached};
 use crate::vocab::escape;
+use crate::vocab::limits::Limit;
 
 use super::exit::Exit;
 use super::screen::{Colour, paint};
@@ -128,6 +130,19 @@ pub(super) fn denial(denial: &Denial) -> String {
         None => String::new(),
     };
     format!("`{}`: {} ({times}){remedy}", escape::terminal(denial.program.as_bytes()), what.join(" "))
+}
+
+/// A limit that the run came up against, and what would raise it.
+pub(super) fn reached(reached: &Reached) -> String {
+    let (key, value) = (reached.limit.key(), &reached.value);
+    let result = match reached.result {
+        Met::Ended => "the command was ended",
+    };
+    let written = if reached.limit == Limit::Processes { value.clone() } else { format!("\"{value}\"") };
+    format!(
+        "{key} limit of {value} reached: {result}\n{} to raise it, in the profile: [limits] {key} = {written}",
+        paint("hint:", Colour::Cyan)
+    )
 }
 
 /// What to do about a call that is refused even while learning, where that is known.

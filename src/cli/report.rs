@@ -10,6 +10,7 @@ use crate::run::derive::NoProfile;
 use crate::run::enforce::{Enforced, Prepared};
 use crate::run::learn::{Attempt, Learned};
 use crate::run::profile_file::ProfileFile;
+use crate::sandbox::limits::Held;
 use crate::store::{StoreError, replace};
 use crate::vocab::path::AbsPath;
 
@@ -42,6 +43,9 @@ pub(super) fn enforced(path: &Path, prepared: &Prepared, enforced: &Enforced) ->
         .iter()
         .map(|(path, error)| json!({ "path": path.to_string(), "why": error.to_string() }))
         .collect();
+    let held =
+        |held: &Held| json!({ "limit": held.limit, "value": held.value, "by": held.by, "soft": held.by.is_soft() });
+    let limits: Vec<Value> = enforced.limits.iter().map(held).collect();
     write(
         path,
         &json!({
@@ -57,6 +61,8 @@ pub(super) fn enforced(path: &Path, prepared: &Prepared, enforced: &Enforced) ->
             "withheld": withheld,
             "planted": paths(&enforced.planted),
             "lost": lost,
+            "limits": limits,
+            "reached": enforced.reached,
         }),
     )
 }

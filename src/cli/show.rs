@@ -134,6 +134,8 @@ pub(super) fn text(profile: &Profile) -> String {
         limits.memory.map(|memory| format!("{memory} of memory")),
         limits.processes.map(|count| format!("{count} processes")),
         limits.cpu.map(|share| format!("{share} of a processor")),
+        limits.file_size.map(|size| format!("{size} in one file")),
+        limits.disk.map(|size| format!("{size} in private directories")),
     ]
     .into_iter()
     .flatten()

@@ -146,16 +146,8 @@ fn lines(profile: &Profile) -> BTreeMap<(Section, String), String> {
     for (name, from) in &profile.secrets {
         line(Section::Secrets, quote(name), secret(from));
     }
-    let limits = &profile.limits;
-    let values = [
-        ("memory", limits.memory.map(|memory| quote(&memory.to_string()))),
-        ("processes", limits.processes.map(|processes| processes.to_string())),
-        ("cpu", limits.cpu.map(|cpu| quote(&cpu.to_string()))),
-    ];
-    for (key, value) in values {
-        if let Some(value) = value {
-            line(Section::Limits, key.to_owned(), value);
-        }
+    for (key, value) in profile.limits.lines() {
+        line(Section::Limits, key.to_owned(), value);
     }
     lines
 }

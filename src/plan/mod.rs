@@ -48,7 +48,7 @@ pub struct Plan {
     /// The ruleset of the second wall; `None` where that wall is not up.
     pub landlock: Option<landlock::Ruleset>,
     /// Limits.
-    pub limits: crate::profile::Limits,
+    pub limits: crate::vocab::limits::Limits,
     /// Directories that a write grant names and that do not exist yet: made with mode 0700 before the start.
     pub create: Vec<AbsPath>,
     /// Files that are copied in at the start and, if changed, back at the end (replace grants).

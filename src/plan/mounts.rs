@@ -51,9 +51,6 @@ pub enum PlanError {
     /// A newer base set.
     #[error("the base set {0} of system calls is newer than this version")]
     Base(u32),
-    /// A limit, which this version cannot hold.
-    #[error("[limits] cannot be enforced by this version: a run would have less protection than the profile says")]
-    Limits,
     /// The second wall cannot be built.
     #[error("this kernel has no Landlock, the second wall behind the mounts")]
     NoLandlock,
@@ -68,7 +65,6 @@ impl PlanError {
         match self {
             Self::Variable(_) => Some("set the variable, or remove the line from the profile".to_owned()),
             Self::Endpoint(_) => Some("`\"@host\" = \"unconfined\"` gives the host's whole network".to_owned()),
-            Self::Limits => Some("remove the section until a version that enforces limits runs here".to_owned()),
             Self::NoLandlock => Some(
                 "boot with lsm=landlock,... in front of the list of /sys/kernel/security/lsm; or add \
                  `tolerate = [\"no-landlock\"]` to the profile, above its first section, to run with the mounts alone"
@@ -106,9 +102,6 @@ pub fn plan(
 ) -> Result<Plan, PlanError> {
     if profile.syscalls.base > crate::vocab::syscall_table::BASE_VERSION {
         return Err(PlanError::Base(profile.syscalls.base));
-    }
-    if profile.limits != crate::profile::Limits::default() {
-        return Err(PlanError::Limits);
     }
     let mut withheld = Vec::new();
     let network = network(profile, &mut withheld)?;

@@ -119,19 +119,12 @@ fn environment_and_limits(page: &mut Page, profile: &Profile) {
             page.entry(name, &self::secret(secret));
         }
     }
-    let limits = &profile.limits;
-    let values = [
-        ("memory", limits.memory.map(|memory| quote(&memory.to_string()))),
-        ("processes", limits.processes.map(|processes| processes.to_string())),
-        ("cpu", limits.cpu.map(|cpu| quote(&cpu.to_string()))),
-    ];
-    if values.iter().any(|(_, value)| value.is_some()) {
+    let limits = profile.limits.lines();
+    if !limits.is_empty() {
         page.section("limits");
     }
-    for (key, value) in values {
-        if let Some(value) = value {
-            page.entry(key, &value);
-        }
+    for (key, value) in limits {
+        page.entry(key, &value);
     }
 }
 
@@ -184,7 +177,8 @@ fn short_or_table(access: &str, more: [Option<(&'static str, String)>; 3]) -> St
 
 /// A key: bare if it may be.
 fn key(text: &str) -> String {
-    let word = !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    let word = !text.is_empty()
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-'));
     if word { text.to_owned() } else { quote(text) }
 }
 

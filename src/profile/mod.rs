@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::GapKind;
 use crate::vocab::access::Access;
 use crate::vocab::endpoint::NetTarget;
-use crate::vocab::limits::{Bytes, Percent};
+pub use crate::vocab::limits::Limits;
 use crate::vocab::location::Location;
 use crate::vocab::sensitivity::Sensitivity;
 use crate::vocab::syscall::Syscall;
@@ -142,19 +142,4 @@ pub struct Secret {
 pub enum SecretSource {
     /// The variable of the same name in the caller's environment.
     Env,
-}
-
-/// Limits of a run. Absent: not limited.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Limits {
-    /// Resident memory of the tree.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub memory: Option<Bytes>,
-    /// Processes and threads at one time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub processes: Option<u32>,
-    /// Processor share.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cpu: Option<Percent>,
 }

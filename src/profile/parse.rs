@@ -567,9 +567,9 @@ fn secret(field: &Field<'_>) -> Result<Secret, ParseError> {
 fn limits(section: Option<Field<'_>>) -> Result<Limits, ParseError> {
     let Some(section) = section else { return Ok(Limits::default()) };
     let table = section.table()?;
-    table.only(&["memory", "processes", "cpu"])?;
+    table.only(&["memory", "processes", "cpu", "file-size", "disk"])?;
     let zero = |field: &Field<'_>| field.error(Problem::Expected("a limit above 0"));
-    let memory = |field: Field<'_>| match field.string()?.parse().map_err(|error| field.error(value(&error)))? {
+    let bytes = |field: Field<'_>| match field.string()?.parse().map_err(|error| field.error(value(&error)))? {
         Bytes(0) => Err(zero(&field)),
         bytes => Ok(bytes),
     };
@@ -579,8 +579,10 @@ fn limits(section: Option<Field<'_>>) -> Result<Limits, ParseError> {
     };
     let cpu = |field: Field<'_>| field.string()?.parse::<Percent>().map_err(|error| field.error(value(&error)));
     Ok(Limits {
-        memory: table.get("memory").map(memory).transpose()?,
+        memory: table.get("memory").map(bytes).transpose()?,
         processes: table.get("processes").map(processes).transpose()?,
         cpu: table.get("cpu").map(cpu).transpose()?,
+        file_size: table.get("file-size").map(bytes).transpose()?,
+        disk: table.get("disk").map(bytes).transpose()?,
     })
 }

@@ -14,6 +14,7 @@ use crate::plan::mounts::{self, PlanError};
 use crate::plan::walls::Wall;
 use crate::plan::{MountStep, Plan};
 use crate::probe::places::HostExecuted;
+use crate::sandbox::limits::{Held, Reached, Unheld, foresee};
 use crate::sandbox::{self, StartError};
 use crate::store::{Store, StoreError};
 use crate::vocab::escape;
@@ -134,6 +135,10 @@ pub struct Enforced {
     pub planted: Vec<AbsPath>,
     /// Replace grants that could not be written back, with the reason.
     pub lost: Vec<(AbsPath, io::Error)>,
+    /// What held the limits.
+    pub limits: Vec<Held>,
+    /// The limits that the run came up against.
+    pub reached: Vec<Reached>,
 }
 
 /// Where the profile of `command` is, and which agent it is for.
@@ -191,10 +196,18 @@ fn check_approval(
     Err(EnforceError::NotApproved { path, digest, changes })
 }
 
-/// Starts the prepared run and stays with it to its end.
+impl Prepared {
+    /// What would hold the limits of this run, if it started now.
+    pub fn limits(&self) -> Result<Vec<Held>, Unheld> {
+        foresee(&self.plan.limits, self.plan.identity)
+    }
+}
+
+/// Starts the prepared run and stays with it to its end. `limited` is told what holds the limits before the command runs.
 pub fn enforce(
     surroundings: &Surroundings,
     prepared: &Prepared,
+    limited: impl FnOnce(&[Held]),
     mut denied: impl FnMut(&Denial),
 ) -> Result<Enforced, EnforceError> {
     for path in &prepared.plan.create {
@@ -214,6 +227,8 @@ pub fn enforce(
     let before = made.as_ref().unwrap_or(&prepared.guarded);
     let environment = environment(surroundings, &prepared.plan);
     let mut sandbox = sandbox::start(&prepared.plan, &environment)?;
+    let limits = sandbox.limits().to_vec();
+    limited(&limits);
     sandbox.release()?;
     let mut denials = Vec::new();
     let outcome = sandbox.supervise(&mut |denial| {
@@ -221,7 +236,7 @@ pub fn enforce(
         denials.push(denial);
     })?;
     let planted = surroundings.planted_since(before);
-    Ok(Enforced { status: outcome.status, denials, planted, lost: outcome.lost })
+    Ok(Enforced { status: outcome.status, denials, planted, lost: outcome.lost, limits, reached: outcome.reached })
 }
 
 /// `NAME=value` for each variable that the plan passes on or sets.

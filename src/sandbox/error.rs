@@ -6,6 +6,7 @@ use crate::plan::MountStep;
 use crate::vocab::path::AbsPath;
 
 use super::child::Launch;
+use super::limits::Unheld;
 
 macro_rules! steps {
     ($($(#[$doc:meta])* $name:ident = $words:literal,)*) => {
@@ -66,6 +67,8 @@ steps! {
     NoNewPrivileges = "give up new privileges",
     /// capset(2) and kin.
     Capabilities = "give up capabilities",
+    /// prlimit(2), and looking at the sandbox's memory.
+    Limits = "set the limits of the run",
     /// close_range(2).
     Descriptors = "close descriptors",
     /// landlock_restrict_self(2) and kin.
@@ -116,6 +119,9 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// A limit that nothing holds here.
+    #[error(transparent)]
+    Limit(#[from] Unheld),
     /// An argument or a variable has a NUL byte.
     #[error("an argument or a variable has a NUL byte")]
     Nul,
@@ -162,6 +168,7 @@ impl StartError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::Limit(unheld) => Some(unheld.hint()),
             Self::Kernel { step: Step::Exec, source: Errno::ENOENT, .. } => {
                 Some("the program, or its interpreter, is not among what the profile grants; learn it again".to_owned())
             }

@@ -11,11 +11,13 @@
 //!
 //! It knows plans and denials; it does not know profiles or traces.
 
+mod chest;
 mod child;
 mod copies;
 mod denial;
 mod error;
 mod landlock;
+pub mod limits;
 mod root;
 mod signals;
 mod supervisor;
@@ -35,6 +37,7 @@ use crate::vocab::path::AbsPath;
 
 use child::Launch;
 pub use error::{StartError, Step};
+use limits::{Held, Hold, Reached};
 pub use signals::Deadline;
 use signals::Signals;
 use terminal::Terminal;
@@ -62,6 +65,7 @@ pub struct Sandbox {
     copies: copies::Copies,
     signals: Signals,
     terminal: Terminal,
+    limits: Hold,
     plan: Plan,
     reaped: bool,
 }
@@ -75,6 +79,8 @@ pub struct Outcome {
     pub interrupted: Option<i32>,
     /// Copied files that changed inside and could not be written back.
     pub lost: Vec<(AbsPath, std::io::Error)>,
+    /// Limits that the run came up against.
+    pub reached: Vec<Reached>,
 }
 
 /// Starts the sandbox up to the point where the payload waits to be released. The caller must have no other threads yet.
@@ -94,6 +100,7 @@ pub fn start(plan: &Plan, environment: &[Vec<u8>]) -> Result<Sandbox, StartError
     drop(theirs);
     let guard = Unfinished(init);
     let init_fd = process::pidfd(init).map_err(|errno| StartError::kernel(Step::Pidfd, errno))?;
+    let mut limits = Hold::take(plan)?;
     map_identity(init, plan)?;
     socket::send(&control, &[word::GO], None).map_err(|errno| StartError::kernel(Step::Channel, errno))?;
     let mut directories = Vec::new();
@@ -109,6 +116,7 @@ pub fn start(plan: &Plan, environment: &[Vec<u8>]) -> Result<Sandbox, StartError
         }
     };
     let payload_fd = process::pidfd(payload).map_err(|errno| StartError::kernel(Step::Pidfd, errno))?;
+    limits.bind(plan, payload, &init_fd)?;
     std::mem::forget(guard);
     Ok(Sandbox {
         init,
@@ -120,6 +128,7 @@ pub fn start(plan: &Plan, environment: &[Vec<u8>]) -> Result<Sandbox, StartError
         copies: copied.with_directories(directories),
         signals,
         terminal,
+        limits,
         plan: plan.clone(),
         reaped: false,
     })
@@ -171,6 +180,11 @@ impl Sandbox {
     /// The pid of the sandbox's init on the host.
     pub fn init(&self) -> i32 {
         self.init
+    }
+
+    /// What holds the limits of the plan.
+    pub fn limits(&self) -> &[Held] {
+        self.limits.held()
     }
 
     /// Lets the payload load its filter and exec, and does not wait: for a tracer, which must handle its stops meanwhile.

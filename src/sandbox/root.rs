@@ -22,6 +22,7 @@ use crate::sys::mount::{
 };
 use crate::vocab::path::AbsPath;
 
+use super::chest::Chest;
 use super::child::Launch;
 use super::error::Step;
 
@@ -68,6 +69,8 @@ pub(super) struct Root<'a> {
     devices: Vec<(&'static str, OwnedFd)>,
     /// Directories of files that were copied in.
     directories: Vec<OwnedFd>,
+    /// Where what is private lies, if it is limited.
+    chest: Option<Chest>,
 }
 
 impl<'a> Root<'a> {
@@ -90,7 +93,7 @@ impl<'a> Root<'a> {
         };
         let devices = open_devices()?;
         let tree = match launch.plan.root {
-            RootStyle::Empty => crate::sys::mount::new_tmpfs(0o755),
+            RootStyle::Empty => crate::sys::mount::new_tmpfs(0o755, None),
             RootStyle::HostReadOnly => clone_tree(AT_FDCWD, c"/", Depth::Recursive),
         };
         let tree = tree.map_err(at(Step::RootDirectory))?;
@@ -101,13 +104,17 @@ impl<'a> Root<'a> {
         let stage = STAGES.iter().find_map(|path| open_dir(path).ok()).ok_or(at(Step::RootDirectory)(Errno::ENOENT))?;
         attach(&tree, &stage).map_err(at(Step::RootDirectory))?;
         let base = tree;
-        let mut root = Self { launch, base, sources, devices, directories: Vec::new() };
+        let chest = launch.plan.limits.private_bytes().map(|bytes| Chest::put_into(&base, bytes.0)).transpose()?;
+        let mut root = Self { launch, base, sources, devices, directories: Vec::new(), chest };
         let guards = launch.plan.has(Wall::Guards);
         for (index, step) in launch.plan.mounts.iter().enumerate() {
             if !guards && matches!(step, MountStep::Guard { .. } | MountStep::Cover { .. } | MountStep::Pin { .. }) {
                 continue;
             }
             root.furnish(index, step).map_err(|failure| Failure { mount: Some(index), ..failure })?;
+        }
+        if let Some(chest) = root.chest.take() {
+            chest.close(&root.base)?;
         }
         if launch.plan.root == RootStyle::Empty {
             set_attributes(&root.base, Attributes::READ_ONLY, Depth::Top).map_err(at(Step::RootDirectory))?;
@@ -165,7 +172,7 @@ impl<'a> Root<'a> {
             }
             MountStep::Tmpfs { target, mode } => {
                 let place = self.target(target, Kind::Dir)?;
-                self.tmpfs(&place, *mode, None).map(drop)
+                self.private(&place, *mode)
             }
             MountStep::Cover { target } => self.cover(index, target),
             MountStep::Seal { target } => {
@@ -276,13 +283,21 @@ impl<'a> Root<'a> {
         mount(Some("devpts"), ".", Some("devpts"), flags, Some("newinstance,ptmxmode=0666,mode=620"))
             .map_err(&wrong)?;
         let shm = open_beneath(&inside, c"shm").map_err(&wrong)?;
-        self.tmpfs(&shm, 0o1777, None)?;
+        self.private(&shm, 0o1777)?;
         set_attributes(&inside, Attributes::READ_ONLY, Depth::Top).map_err(&wrong)
+    }
+
+    /// An empty directory over `place` that may be written and that no other run sees.
+    fn private(&self, place: &OwnedFd, mode: u32) -> Result<(), Failure> {
+        match &self.chest {
+            Some(chest) => chest.drawer(place, mode),
+            None => self.tmpfs(place, mode, None).map(drop),
+        }
     }
 
     /// Mounts a tmpfs over `place`; returns its root.
     fn tmpfs(&self, place: &OwnedFd, mode: u32, more: Option<Attributes>) -> Result<OwnedFd, Failure> {
-        let tree = crate::sys::mount::new_tmpfs(mode).map_err(at(Step::Mount))?;
+        let tree = crate::sys::mount::new_tmpfs(mode, None).map_err(at(Step::Mount))?;
         let attributes = Attributes::NO_SUID.and(Attributes::NO_DEV);
         let attributes = more.map_or(attributes, |more| attributes.and(more));
         set_attributes(&tree, attributes, Depth::Top).map_err(at(Step::Mount))?;
@@ -395,7 +410,7 @@ fn is_dir(place: impl AsFd) -> Result<bool, Failure> {
     Ok(stat.st_mode & libc::S_IFMT == libc::S_IFDIR)
 }
 
-fn chmod(place: &OwnedFd, mode: Mode) -> Result<(), Failure> {
+pub(super) fn chmod(place: &OwnedFd, mode: Mode) -> Result<(), Failure> {
     // fchmod(2) refuses O_PATH descriptors.
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let dir = openat(place, ".", flags, Mode::empty()).map_err(at(Step::Mount))?;

@@ -52,6 +52,7 @@ impl Sandbox {
     }
 
     fn conclude(&mut self, status: Option<ExitStatus>) -> Outcome {
+        let reached = self.limits.reached(status);
         if status.is_some() {
             // Init is the last one inside and about to end: the caller, who mostly ends next, need not wait for it.
             process::reap_if_ended(self.init);
@@ -66,6 +67,7 @@ impl Sandbox {
             status: status.unwrap_or(ExitStatus::Signal(libc::SIGKILL)),
             interrupted: self.signals.interrupted(),
             lost,
+            reached,
         }
     }
 

@@ -70,25 +70,34 @@ pub fn clone_place(place: impl AsFd, depth: Depth) -> Result<OwnedFd, Errno> {
     owned(raw)
 }
 
-/// A new, empty tmpfs that is attached nowhere yet (fsopen(2), fsmount(2)).
-pub fn new_tmpfs(mode: u32) -> Result<OwnedFd, Errno> {
+/// A new, empty tmpfs that is attached nowhere yet (fsopen(2), fsmount(2)), for at most `size` bytes.
+pub fn new_tmpfs(mode: u32, size: Option<u64>) -> Result<OwnedFd, Errno> {
     const FSOPEN_CLOEXEC: libc::c_uint = 1;
     const FSMOUNT_CLOEXEC: libc::c_uint = 1;
-    const FSCONFIG_SET_STRING: libc::c_uint = 1;
     const FSCONFIG_CMD_CREATE: libc::c_uint = 6;
     // SAFETY: the name is a NUL-terminated string literal.
     let context = owned(unsafe { libc::syscall(libc::SYS_fsopen, c"tmpfs".as_ptr(), FSOPEN_CLOEXEC) })?;
-    let mode = std::ffi::CString::new(format!("{mode:o}")).map_err(|_| Errno::EINVAL)?;
+    configure(&context, c"mode", &format!("{mode:o}"))?;
+    if let Some(size) = size {
+        configure(&context, c"size", &size.to_string())?;
+        // Empty files and names take no room in it, but a kilobyte of the kernel's each.
+        configure(&context, c"nr_inodes", &(size / 1024).max(1024).to_string())?;
+    }
     let raw = context.as_raw_fd();
-    // SAFETY: key and value are NUL-terminated strings that outlive the call.
-    let done =
-        unsafe { libc::syscall(libc::SYS_fsconfig, raw, FSCONFIG_SET_STRING, c"mode".as_ptr(), mode.as_ptr(), 0) };
-    Errno::result(done)?;
     // SAFETY: this command takes no key and no value.
     let done = unsafe { libc::syscall(libc::SYS_fsconfig, raw, FSCONFIG_CMD_CREATE, 0, 0, 0) };
     Errno::result(done)?;
     // SAFETY: only integers are passed.
     owned(unsafe { libc::syscall(libc::SYS_fsmount, raw, FSMOUNT_CLOEXEC, 0) })
+}
+
+fn configure(context: &OwnedFd, key: &CStr, value: &str) -> Result<(), Errno> {
+    const FSCONFIG_SET_STRING: libc::c_uint = 1;
+    let value = std::ffi::CString::new(value).map_err(|_| Errno::EINVAL)?;
+    let raw = context.as_raw_fd();
+    // SAFETY: key and value are NUL-terminated strings that outlive the call.
+    let done = unsafe { libc::syscall(libc::SYS_fsconfig, raw, FSCONFIG_SET_STRING, key.as_ptr(), value.as_ptr(), 0) };
+    Errno::result(done).map(drop)
 }
 
 /// Adds `attributes` to the mounts at `tree`.

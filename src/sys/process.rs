@@ -8,6 +8,7 @@ use std::io::Read as _;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
+use nix::sys::resource::Resource;
 
 /// 16 random hexadecimal digits from the kernel.
 pub fn random_name() -> String {
@@ -138,6 +139,19 @@ pub fn pidfd(pid: i32) -> Result<OwnedFd, Errno> {
 pub fn signal(process: impl AsFd, signal: libc::c_int) -> Result<(), Errno> {
     // SAFETY: a null siginfo asks the kernel to fill it in as kill(2) does.
     let done = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, process.as_fd().as_raw_fd(), signal, 0, 0) };
+    Errno::result(done).map(drop)
+}
+
+/// Lowers a resource limit of process `pid` for good (prlimit(2)); one that is lower already stays.
+pub fn lower_limit(pid: i32, resource: Resource, value: u64) -> Result<(), Errno> {
+    let mut old = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: a null new limit only asks; `old` is writable for one `rlimit`.
+    let done = unsafe { libc::prlimit(pid, resource as libc::__rlimit_resource_t, std::ptr::null(), &raw mut old) };
+    Errno::result(done)?;
+    let new = libc::rlimit { rlim_cur: value.min(old.rlim_max), rlim_max: value.min(old.rlim_max) };
+    // SAFETY: `new` is a whole `rlimit` that the kernel only reads; a null old one is not written.
+    let done =
+        unsafe { libc::prlimit(pid, resource as libc::__rlimit_resource_t, &raw const new, std::ptr::null_mut()) };
     Errno::result(done).map(drop)
 }
 

@@ -1,4 +1,6 @@
 //! Resource limits with the units that people write: `"2 GiB"`, `200`, `"200 %"`.
+//!
+//! What a limit is, by name and value. How it is held is the sandbox's matter.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -56,6 +58,83 @@ impl std::str::FromStr for Percent {
     fn from_str(text: &str) -> Result<Self, LimitError> {
         let number = text.trim().strip_suffix('%').map(str::trim).and_then(|n| n.parse().ok());
         number.filter(|&n| n > 0).map(Self).ok_or_else(|| LimitError::Percent(text.to_owned()))
+    }
+}
+
+/// One kind of limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Limit {
+    /// Memory of the whole tree.
+    Memory,
+    /// Processes and threads at one time.
+    Processes,
+    /// Processor share.
+    Cpu,
+    /// The largest file that is written.
+    FileSize,
+    /// What all private directories together hold.
+    Disk,
+}
+
+impl Limit {
+    /// Its key in files.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Processes => "processes",
+            Self::Cpu => "cpu",
+            Self::FileSize => "file-size",
+            Self::Disk => "disk",
+        }
+    }
+}
+
+/// Limits of a run. Absent: not limited.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Limits {
+    /// Memory of the whole tree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Bytes>,
+    /// Processes and threads at one time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processes: Option<u32>,
+    /// Processor share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<Percent>,
+    /// The largest file that is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_size: Option<Bytes>,
+    /// What all private directories together hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<Bytes>,
+}
+
+impl Limits {
+    /// Those that are set, each with its value in words, in the order of files.
+    pub fn set(&self) -> Vec<(Limit, String)> {
+        [
+            (Limit::Memory, self.memory.map(|value| value.to_string())),
+            (Limit::Processes, self.processes.map(|value| value.to_string())),
+            (Limit::Cpu, self.cpu.map(|value| value.to_string())),
+            (Limit::FileSize, self.file_size.map(|value| value.to_string())),
+            (Limit::Disk, self.disk.map(|value| value.to_string())),
+        ]
+        .into_iter()
+        .filter_map(|(limit, value)| Some((limit, value?)))
+        .collect()
+    }
+
+    /// The lines that are set, as in files: key and value.
+    pub fn lines(&self) -> Vec<(&'static str, String)> {
+        let written = |limit, value: String| if limit == Limit::Processes { value } else { format!("\"{value}\"") };
+        self.set().into_iter().map(|(limit, value)| (limit.key(), written(limit, value))).collect()
+    }
+
+    /// How much may lie in the private directories, which are memory: no more than that where nothing else is said.
+    pub fn private_bytes(&self) -> Option<Bytes> {
+        self.disk.or(self.memory)
     }
 }
 

@@ -1,0 +1,258 @@
+//! The limits of a plan → what holds each of them, decided at the start, before the agent runs.
+//!
+//! What a control group of its own can hold, it holds; else what a resource limit can; else memory is watched, which is
+//! *soft*: it is seen after it happened. A limit that nothing holds stops the start and is named: there is no run with
+//! fewer limits than its profile has. RLIMIT_AS is none of the means: programs reserve far more addresses than memory.
+
+mod watch;
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+
+use nix::errno::Errno;
+use nix::sys::resource::Resource;
+
+use crate::event::ExitStatus;
+use crate::plan::{MountStep, Plan};
+use crate::sys::process;
+use crate::vocab::host::Identity;
+use crate::vocab::limits::{Limit, Limits};
+
+use super::error::{StartError, Step};
+use watch::Watch;
+
+/// What holds a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Holder {
+    /// A resource limit of each process.
+    ResourceLimit,
+    /// The size of the file system that the private directories are in.
+    FileSystem,
+    /// pinfold, which looks ten times a second.
+    Watch,
+}
+
+impl Holder {
+    /// Its name in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ResourceLimit => "resource limit",
+            Self::FileSystem => "size of the file system",
+            Self::Watch => "watched",
+        }
+    }
+
+    /// Whether a run can be over the limit for a moment.
+    pub fn is_soft(self) -> bool {
+        self == Self::Watch
+    }
+}
+
+/// A limit in force.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Held {
+    /// Which.
+    pub limit: Limit,
+    /// Its value, as in files.
+    pub value: String,
+    /// What holds it.
+    pub by: Holder,
+}
+
+impl std::fmt::Display for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let soft = if self.by.is_soft() { ", soft" } else { "" };
+        write!(f, "{} {} ({}{soft})", self.limit.key(), self.value, self.by.as_str())
+    }
+}
+
+/// A limit that nothing on this machine holds.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the limit {} = {value} cannot be held here: {why}", .limit.key())]
+pub struct Unheld {
+    /// Which.
+    pub limit: Limit,
+    /// Its value, as in files.
+    pub value: String,
+    /// What is missing.
+    pub why: String,
+}
+
+impl Unheld {
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        format!("remove `{}` from [limits] of the profile to run without that limit", self.limit.key())
+    }
+}
+
+/// A limit that a run came up against.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Reached {
+    /// Which.
+    pub limit: Limit,
+    /// Its value, as in files.
+    pub value: String,
+    /// What came of it.
+    pub result: Met,
+}
+
+/// What comes of a limit that is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Met {
+    /// The whole run was ended.
+    Ended,
+}
+
+/// What would hold each of `limits`, if a run started now. Nothing is made.
+pub fn foresee(limits: &Limits, identity: Identity) -> Result<Vec<Held>, Unheld> {
+    assign(limits, identity, &BTreeMap::new(), LACK)
+}
+
+/// Why no control group holds anything.
+const LACK: &str = "this version makes no control group";
+
+/// What holds the limits of one run.
+#[derive(Debug)]
+pub(super) struct Hold {
+    held: Vec<Held>,
+    watch: Option<Watch>,
+}
+
+impl Hold {
+    /// Decides, and puts init where it belongs, before it has made anything.
+    pub(super) fn take(plan: &Plan) -> Result<Self, Unheld> {
+        let held = assign(&plan.limits, plan.identity, &BTreeMap::new(), LACK)?;
+        Ok(Self { held, watch: None })
+    }
+
+    /// Puts on the payload, which still waits, what is put on processes, and begins to watch.
+    pub(super) fn bind(&mut self, plan: &Plan, payload: i32, init: &OwnedFd) -> Result<(), StartError> {
+        let wrong = |errno| StartError::kernel(Step::Limits, errno);
+        for held in self.held.iter().filter(|held| held.by == Holder::ResourceLimit) {
+            let (resource, value) = match held.limit {
+                Limit::FileSize => (Resource::RLIMIT_FSIZE, plan.limits.file_size.map(|size| size.0)),
+                // Init counts as well.
+                _ => (Resource::RLIMIT_NPROC, plan.limits.processes.map(|count| u64::from(count) + 1)),
+            };
+            process::lower_limit(payload, resource, value.ok_or_else(|| wrong(Errno::EINVAL))?).map_err(wrong)?;
+        }
+        if let Some(limit) = plan.limits.memory.filter(|_| self.is_held_by(Limit::Memory, Holder::Watch)) {
+            let private = plan.mounts.iter().find_map(|step| match step {
+                MountStep::Tmpfs { target, .. } => Some(target),
+                _ => None,
+            });
+            self.watch = Some(Watch::start(limit.0, payload, private, init).map_err(wrong)?);
+        }
+        Ok(())
+    }
+
+    fn is_held_by(&self, limit: Limit, by: Holder) -> bool {
+        self.held.iter().any(|held| held.limit == limit && held.by == by)
+    }
+
+    /// What holds which limit.
+    pub(super) fn held(&self) -> &[Held] {
+        &self.held
+    }
+
+    /// The limits that the run came up against; asked for before init ends.
+    pub(super) fn reached(&mut self, status: Option<ExitStatus>) -> Vec<Reached> {
+        let watched = self.watch.take().is_some_and(|watch| watch.is_reached());
+        let signalled = status == Some(ExitStatus::Signal(libc::SIGXFSZ));
+        let met = |limit| match limit {
+            Limit::Memory if watched => Some(Met::Ended),
+            Limit::FileSize if signalled => Some(Met::Ended),
+            _ => None,
+        };
+        let reached = self.held.iter().filter_map(|held| {
+            Some(Reached { limit: held.limit, value: held.value.clone(), result: met(held.limit)? })
+        });
+        reached.collect()
+    }
+}
+
+/// What holds each of the limits, of which a control group holds those in `group`; `lack` says why it holds no others.
+fn assign(
+    limits: &Limits,
+    identity: Identity,
+    group: &BTreeMap<Limit, Holder>,
+    lack: &str,
+) -> Result<Vec<Held>, Unheld> {
+    let assign = |(limit, value): (Limit, String)| {
+        let by = match (limit, group.get(&limit)) {
+            (_, Some(holder)) => Ok(*holder),
+            (Limit::FileSize, None) => Ok(Holder::ResourceLimit),
+            (Limit::Disk, None) => Ok(Holder::FileSystem),
+            (Limit::Memory, None) => Ok(Holder::Watch),
+            (Limit::Processes, None) => match uncounted(identity) {
+                Some(why) => Err(format!("it needs the controller `pids`, since {why}, and {lack}")),
+                None => Ok(Holder::ResourceLimit),
+            },
+            (Limit::Cpu, None) => Err(format!("it needs the controller `cpu`, and {lack}")),
+        };
+        match by {
+            Ok(by) => Ok(Held { limit, value, by }),
+            Err(why) => Err(Unheld { limit, value, why }),
+        }
+    };
+    limits.set().into_iter().map(assign).collect()
+}
+
+/// Why RLIMIT_NPROC does not hold for this user in a sandbox.
+fn uncounted(identity: Identity) -> Option<&'static str> {
+    if identity.uid == 0 {
+        return Some("a resource limit of processes does not bind root");
+    }
+    (!counts_by_namespace()).then_some("this kernel counts all processes of the user together (until Linux 5.14)")
+}
+
+/// Since Linux 5.14 the processes of a user are counted in each user namespace by itself.
+fn counts_by_namespace() -> bool {
+    let Ok(name) = nix::sys::utsname::uname() else { return false };
+    let release = name.release().to_string_lossy();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|part| part.parse::<u32>().ok());
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (5, 14)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vocab::limits::{Bytes, Percent};
+
+    fn all() -> Limits {
+        Limits {
+            memory: Some(Bytes(64 << 20)),
+            processes: Some(20),
+            cpu: Some(Percent(50)),
+            file_size: Some(Bytes(1 << 20)),
+            disk: Some(Bytes(1 << 20)),
+        }
+    }
+
+    const USER: Identity = Identity { uid: 1000, gid: 1000 };
+    const ROOT: Identity = Identity { uid: 0, gid: 0 };
+
+    #[test]
+    fn without_a_control_group_processor_time_is_refused_by_name_and_memory_is_soft() {
+        let refused = assign(&all(), USER, &BTreeMap::new(), "there is none").unwrap_err();
+        assert_eq!(refused.limit, Limit::Cpu);
+        assert!(refused.why.contains("`cpu`"), "{refused}");
+        let held = assign(&Limits { cpu: None, ..all() }, USER, &BTreeMap::new(), "there is none").unwrap();
+        let soft: Vec<Limit> = held.iter().filter(|held| held.by.is_soft()).map(|held| held.limit).collect();
+        assert_eq!(soft, [Limit::Memory]);
+        assert_eq!(held.len(), 4);
+    }
+
+    #[test]
+    fn the_processes_of_root_are_counted_by_a_control_group_or_not_at_all() {
+        let limits = Limits { processes: Some(20), ..Limits::default() };
+        let refused = assign(&limits, ROOT, &BTreeMap::new(), "there is none").unwrap_err();
+        assert_eq!(refused.limit, Limit::Processes);
+        assert!(refused.why.contains("`pids`") && refused.why.contains("root"), "{refused}");
+        assert!(assign(&limits, USER, &BTreeMap::new(), "there is none").is_ok());
+    }
+}
