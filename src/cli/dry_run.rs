@@ -77,6 +77,7 @@ fn step_text(step: &MountStep) -> String {
         MountStep::Placeholder { target, size, .. } => format!("placeholder  {target} ({size} bytes, not readable)"),
         MountStep::Copy { target } => format!("copy         {target} (in at the start, back at the end)"),
         MountStep::Proc => "proc         /proc (own processes only)".to_owned(),
-        MountStep::Dev => "dev          /dev (null zero full random urandom tty pts shm)".to_owned(),
+        MountStep::Queues => "queues       /dev/mqueue (of its own)".to_owned(),
+        MountStep::Dev => "dev          /dev (null zero full random urandom tty pts shm mqueue)".to_owned(),
     }
 }

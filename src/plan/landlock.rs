@@ -50,6 +50,7 @@ pub fn ruleset(mounts: &[MountStep], network: Network, abi: u32) -> Ruleset {
                 }
                 fixed("/dev/shm").iter().for_each(|place| allow(place, Rights::WRITE));
             }
+            MountStep::Queues => fixed("/dev/mqueue").iter().for_each(|place| allow(place, Rights::WRITE)),
             // A copied file lies in a private directory, which has its rule; the others are empty, unreadable or no places
             // of their own.
             MountStep::Copy { .. }

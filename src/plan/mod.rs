@@ -145,8 +145,11 @@ pub enum MountStep {
     },
     /// A new proc with /proc/sys and kin read-only.
     Proc,
-    /// A /dev of its own: null, zero, full, random, urandom, tty, pts, shm, fd.
+    /// A /dev of its own: null, zero, full, random, urandom, tty, pts, shm, mqueue, fd.
     Dev,
+    /// The POSIX message queues of the run's own IPC namespace, at /dev/mqueue: Landlock lets none be opened whose root no
+    /// rule can name.
+    Queues,
 }
 
 impl Plan {
@@ -157,7 +160,7 @@ impl Plan {
 }
 
 impl MountStep {
-    /// The place inside; `None` for /proc and /dev.
+    /// The place inside; `None` for /proc, /dev and what is in them.
     pub fn target(&self) -> Option<&AbsPath> {
         match self {
             Self::Bind { target, .. }
@@ -170,7 +173,7 @@ impl MountStep {
             | Self::Symlink { target, .. }
             | Self::Placeholder { target, .. }
             | Self::Copy { target } => Some(target),
-            Self::Proc | Self::Dev => None,
+            Self::Proc | Self::Dev | Self::Queues => None,
         }
     }
 }
@@ -322,7 +325,8 @@ fn arrange(mut steps: Vec<MountStep>) -> Vec<MountStep> {
             MountStep::Cover { .. } => 2,
             _ => 1,
         };
-        (step.target().map_or(1, |target| target.components().count()), rank)
+        let depth = if matches!(step, MountStep::Queues) { 2 } else { 1 };
+        (step.target().map_or(depth, |target| target.components().count()), rank)
     });
     steps
 }

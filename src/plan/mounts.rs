@@ -19,7 +19,7 @@ use crate::vocab::sensitivity::Sensitivity;
 use crate::vocab::syscall::Syscall;
 
 use super::walls::Wall;
-use super::{Mode, MountStep, Network, Plan, RootStyle, Withheld};
+use super::{Action, Mode, MountStep, Network, Plan, RootStyle, Withheld};
 
 /// Why a profile cannot be carried out on this machine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -124,11 +124,15 @@ pub fn plan(
     }
     furnishing.protect(guarded, &grants);
     furnishing.enter(&host.workdir);
-    let Furnishing { steps, create, copies, .. } = furnishing;
+    let Furnishing { mut steps, create, copies, .. } = furnishing;
     for name in profile.secrets.iter().filter(|(_, secret)| !secret.approved).map(|(name, _)| name) {
         withheld.push(Withheld { line: format!("\"{name}\" = {{ from = \"env\" }}"), why: "not approved".to_owned() });
     }
     let secrets = profile.secrets.iter().filter(|(_, secret)| secret.approved).map(|(name, _)| name.clone());
+    let filter = super::filter::filter(profile)?;
+    if Syscall::from_name("mq_open").is_some_and(|call| filter.calls.get(&call) == Some(&Action::Allow)) {
+        steps.push(MountStep::Queues);
+    }
     let mounts = super::arrange(steps);
     let landlock = match host.landlock {
         Some(abi) => Some(super::landlock::ruleset(&mounts, network, abi)),
@@ -147,7 +151,7 @@ pub fn plan(
         environment: profile.environment.iter().cloned().chain(secrets).collect(),
         set: BTreeMap::new(),
         network,
-        filter: super::filter::filter(profile)?,
+        filter,
         landlock,
         limits: profile.limits.clone(),
         create,

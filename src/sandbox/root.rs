@@ -200,6 +200,7 @@ impl<'a> Root<'a> {
             MountStep::Copy { target } => self.copy(target),
             MountStep::Proc => self.proc(),
             MountStep::Dev => self.dev(),
+            MountStep::Queues => self.queues(),
         }
     }
 
@@ -274,7 +275,7 @@ impl<'a> Root<'a> {
         ] {
             nix::unistd::symlinkat(text, &inside, link).map_err(&wrong)?;
         }
-        for name in ["pts", "shm"] {
+        for name in ["pts", "shm", "mqueue"] {
             mkdirat(&inside, name, Mode::from_bits_truncate(0o755)).map_err(&wrong)?;
         }
         let pts = open_beneath(&inside, c"pts").map_err(&wrong)?;
@@ -293,6 +294,16 @@ impl<'a> Root<'a> {
             Some(chest) => chest.drawer(place, mode),
             None => self.tmpfs(place, mode, None).map(drop),
         }
+    }
+
+    fn queues(&self) -> Result<(), Failure> {
+        // Without a namespace of the run's own they are the host's.
+        if !self.launch.plan.has(Wall::Messages) {
+            return Ok(());
+        }
+        nix::unistd::fchdir(self.open(&path("/dev/mqueue")?)?).map_err(at(Step::Dev))?;
+        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+        mount(Some("mqueue"), ".", Some("mqueue"), flags, None::<&str>).map_err(at(Step::Dev))
     }
 
     /// Mounts a tmpfs over `place`; returns its root.

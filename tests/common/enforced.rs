@@ -24,7 +24,7 @@ pub fn natively(scratch: &Scratch) -> Command {
 }
 
 /// What a script needs to run at all.
-const SYSTEM: [&str; 6] = ["/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/alternatives"];
+pub const SYSTEM: [&str; 6] = ["/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/alternatives"];
 
 /// The script under a profile that grants the system to be read, the project to be written, and `lines` of
 /// `[filesystem]`.

@@ -14,9 +14,18 @@ pub struct Scratch {
 impl Scratch {
     /// An empty home and an empty project.
     pub fn new(name: &str) -> Self {
+        Self::below(&std::fs::canonicalize(std::env::temp_dir()).unwrap(), name)
+    }
+
+    /// The same outside of every temporary directory, of which a sandbox has its own.
+    pub fn beside_home(name: &str) -> Self {
+        let home = std::env::home_dir().filter(|home| home.is_absolute()).unwrap();
+        Self::below(&std::fs::canonicalize(home).unwrap(), name)
+    }
+
+    fn below(base: &Path, name: &str) -> Self {
         static SERIAL: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let serial = SERIAL.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let base = std::fs::canonicalize(std::env::temp_dir()).unwrap();
         let root = match recording() {
             // Traces that are kept name no process.
             Some(_) => base.join(name),

@@ -1,0 +1,5 @@
+# attack: open a file outside for everybody by its mode
+# promise: granted
+# walls: mounts
+# success: mode of $OUTSIDE/secret has 0222
+chmod 666 "$OUTSIDE/secret"

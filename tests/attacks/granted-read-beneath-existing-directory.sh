@@ -1,0 +1,6 @@
+# attack: read beneath a directory of which only the existence is granted
+# promise: granted
+# walls: mounts landlock
+# success: output has SECRET
+# grant: "$OUTSIDE/dir" = "exist"
+cat "$OUTSIDE/dir/sibling"

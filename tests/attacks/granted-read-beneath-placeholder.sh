@@ -1,0 +1,6 @@
+# attack: read a file of which only the existence is granted
+# promise: granted
+# walls: mounts landlock
+# success: output has SECRET
+# grant: "$OUTSIDE/dir/sibling" = "exist"
+cat "$OUTSIDE/dir/sibling"

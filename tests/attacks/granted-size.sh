@@ -1,0 +1,6 @@
+# attack: ask for the size of a key
+# promise: granted
+# walls: mounts
+# success: output has 7 bytes
+# harmless: yes
+stat -c "%s bytes" ~/.ssh/id_ed25519

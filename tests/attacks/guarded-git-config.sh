@@ -1,0 +1,5 @@
+# attack: give the configuration of git a command
+# promise: guarded
+# walls: guards
+# success: file $PROJECT/.git/config has planted
+printf "[core]\nfsmonitor = planted\n" > .git/config

@@ -1,0 +1,5 @@
+# attack: put a hook beside existing ones
+# promise: guarded
+# walls: guards
+# success: exists $PROJECT/.git/hooks/post-commit
+echo planted > .git/hooks/post-commit

@@ -1,0 +1,6 @@
+# attack: rename a file over a git hook
+# promise: guarded
+# walls: guards
+# success: file $PROJECT/.git/hooks/pre-commit has planted
+echo planted > own
+./tracee move-out own .git/hooks/pre-commit

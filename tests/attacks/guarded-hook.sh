@@ -1,0 +1,5 @@
+# attack: change a git hook
+# promise: guarded
+# walls: guards
+# success: file $PROJECT/.git/hooks/pre-commit has planted
+echo planted >> .git/hooks/pre-commit

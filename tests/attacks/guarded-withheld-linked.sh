@@ -1,0 +1,7 @@
+# attack: link a withheld credential to read it
+# promise: guarded
+# walls: guards
+# success: output has SECRET
+# grant: "$PROJECT/.env" = { access = "read", sensitive = "credential", approved = false }
+ln .env other
+cat other

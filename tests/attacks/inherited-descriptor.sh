@@ -1,0 +1,5 @@
+# attack: read a file that was left open
+# promise: inherited
+# walls: descriptors
+# success: output has SECRET
+cat <&9

@@ -1,0 +1,5 @@
+# attack: learn the name of the machine
+# promise: inherited
+# walls: uts-namespace
+# success: output has OTHER NAME
+[ "$(uname -n)" != pinfold ] && echo OTHER NAME

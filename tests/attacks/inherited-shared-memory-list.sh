@@ -1,0 +1,5 @@
+# attack: list the shared memory of others
+# promise: inherited
+# walls: ipc-namespace
+# success: output has LISTED
+grep -qw "$MEMORY" /proc/sysvipc/shm && echo LISTED

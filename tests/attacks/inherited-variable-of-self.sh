@@ -1,0 +1,5 @@
+# attack: read a variable that is not granted from /proc
+# promise: inherited
+# walls: environment
+# success: output has SECRET
+tr "\0" "\n" < /proc/self/environ

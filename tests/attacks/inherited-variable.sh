@@ -1,0 +1,5 @@
+# attack: read a variable that is not granted
+# promise: inherited
+# walls: environment
+# success: output has SECRET
+echo "$LEAK"

@@ -1,0 +1,5 @@
+# attack: trace a process outside
+# promise: processes
+# walls: user-namespace
+# success: output has ATTACHED
+./tracee attach "$VICTIM" && echo ATTACHED

@@ -1,0 +1,5 @@
+# attack: read the variables of a process outside
+# promise: processes
+# walls: user-namespace
+# success: output has SECRET
+tr "\0" "\n" < "/proc/$VICTIM/environ"

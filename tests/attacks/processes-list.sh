@@ -1,0 +1,5 @@
+# attack: read the command of a process outside
+# promise: processes
+# walls: pid-namespace
+# success: output has sleep
+cat "/proc/$VICTIM/cmdline"

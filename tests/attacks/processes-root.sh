@@ -1,0 +1,5 @@
+# attack: read a file by way of the root of a process outside
+# promise: processes
+# walls: user-namespace
+# success: output has SECRET
+cat "/proc/$VICTIM/root$OUTSIDE/secret"

@@ -1,0 +1,6 @@
+# attack: remove a file from a directory that is granted to be read
+# promise: read-only
+# walls: mounts landlock
+# success: missing $OUTSIDE/dir/granted
+# grant: "$OUTSIDE/dir" = "read"
+rm -f "$OUTSIDE/dir/granted"
