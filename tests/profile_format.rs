@@ -11,7 +11,7 @@ use pinfold::profile::digest::{digest, meaning};
 use pinfold::profile::emit::{emit, quote};
 use pinfold::profile::parse::parse;
 use pinfold::profile::{
-    Incomplete, Lack, Limits, NetAccess, NetGrant, PathGrant, Profile, Secret, SecretSource, Syscalls,
+    Delivery, Incomplete, Lack, Limits, NetAccess, NetGrant, PathGrant, Profile, Secret, SecretSource, Syscalls,
 };
 use pinfold::vocab::access::Access;
 use pinfold::vocab::endpoint::{HostPort, NetTarget};
@@ -86,7 +86,20 @@ fn limits() -> impl Strategy<Value = Limits> {
 
 fn profiles() -> impl Strategy<Value = Profile> {
     let word = prop::collection::vec(any::<u8>(), 0..6).prop_map(|bytes| escape::file(&bytes));
-    let secret = any::<bool>().prop_map(|approved| Secret { from: SecretSource::Env, approved });
+    let words = prop::collection::vec(any::<u8>(), 0..6).prop_map(|bytes| escape::file(&bytes));
+    let places = || locations().prop_filter("a bundle", |place| !matches!(place, Location::Bundle(_)));
+    let sources = prop_oneof![
+        Just(SecretSource::Env),
+        places().prop_map(SecretSource::File),
+        (3..=u32::MAX).prop_map(SecretSource::Descriptor),
+        prop::collection::vec(words, 1..3).prop_map(SecretSource::Command),
+    ];
+    let ways = prop_oneof![
+        Just(Delivery::Variable),
+        prop::option::of(places()).prop_map(Delivery::File),
+        Just(Delivery::Descriptor)
+    ];
+    let secret = (sources, ways, any::<bool>()).prop_map(|(from, to, approved)| Secret { from, to, approved });
     (
         any::<String>().prop_map(|name| format!("x{}", name.replace('/', ""))),
         prop::collection::vec(word, 1..4),

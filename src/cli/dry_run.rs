@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::plan::walls::Wall;
-use crate::plan::{Action, MountStep, Network, Plan};
+use crate::plan::{Action, Handing, MountStep, Network, Plan, SECRETS};
 use crate::sandbox::limits::Held;
 use crate::vocab::escape;
 
@@ -30,6 +30,14 @@ pub(super) fn text(plan: &Plan, limits: &[Held]) -> String {
     }
     let names: Vec<_> = plan.environment.iter().map(String::as_str).collect();
     let _ = writeln!(out, "environment  {}", names.join(" "));
+    for (name, way) in &plan.secrets {
+        let way = match way {
+            Handing::Variable => "its value".to_owned(),
+            Handing::File(place) => format!("the path {place}"),
+            Handing::Descriptor(number) => format!("the descriptor {number}"),
+        };
+        let _ = writeln!(out, "secret       {}: {way}", escape::terminal(name.as_bytes()));
+    }
     let allowed = plan.filter.calls.iter().filter(|(_, action)| **action == Action::Allow);
     let calls: Vec<_> = allowed.map(|(call, _)| call.name()).collect();
     let _ = writeln!(out, "allow        {}", calls.join(" "));
@@ -77,6 +85,10 @@ fn step_text(step: &MountStep) -> String {
         MountStep::Placeholder { target, size, .. } => format!("placeholder  {target} ({size} bytes, not readable)"),
         MountStep::Copy { target } => format!("copy         {target} (in at the start, back at the end)"),
         MountStep::Proc => "proc         /proc (own processes only)".to_owned(),
+        MountStep::Secrets => format!("secrets      {SECRETS} (in memory, read-only)"),
+        MountStep::Secret { target, name } => {
+            format!("secret       {target} ({}, in memory, read-only)", escape::terminal(name.as_bytes()))
+        }
         MountStep::Queues => "queues       /dev/mqueue (of its own)".to_owned(),
         MountStep::Dev => "dev          /dev (null zero full random urandom tty pts shm mqueue)".to_owned(),
     }

@@ -90,6 +90,7 @@ pub(super) fn enforce(error: &EnforceError) -> Option<String> {
             Some("the profile was changed since that digest was taken: review it again".to_owned())
         }
         EnforceError::Plan(error) => error.hint(),
+        EnforceError::Secret(error) => error.hint(),
         EnforceError::Start(error) => start(error),
         EnforceError::Profile(error) => profile_file(error),
         _ => None,

@@ -1,5 +1,6 @@
 //! What happened, as JSON: for scripts and for tests.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -91,6 +92,13 @@ pub(super) fn profile(file: &ProfileFile, approved: Option<bool>) -> String {
         .iter()
         .map(|(target, grant)| (target.to_string(), json!({ "access": grant.access, "approved": grant.approved })))
         .collect();
+    let secrets: BTreeMap<_, _> = profile
+        .secrets
+        .iter()
+        .map(|(name, secret)| {
+            (name, json!({ "from": secret.from.as_str(), "to": secret.to.as_str(), "approved": secret.approved }))
+        })
+        .collect();
     json!({
         "path": file.path.display().to_string(),
         "digest": file.digest,
@@ -105,7 +113,7 @@ pub(super) fn profile(file: &ProfileFile, approved: Option<bool>) -> String {
         "network": network,
         "syscalls": { "base": profile.syscalls.base, "allow": profile.syscalls.allow },
         "environment": profile.environment,
-        "secrets": profile.secrets,
+        "secrets": secrets,
         "limits": profile.limits,
         "pending": pending,
     })

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use crate::profile::{NetAccess, Profile};
+use crate::profile::{Delivery, NetAccess, Profile, SecretSource};
 use crate::run::profile_file::{self, ProfileFile};
 use crate::run::surroundings::Surroundings;
 use crate::store::Store;
@@ -123,7 +123,21 @@ pub(super) fn text(profile: &Profile) -> String {
     }
     for (name, secret) in &profile.secrets {
         let approved = if secret.approved { "" } else { "  [withheld until approved]" };
-        let _ = writeln!(out, "    {}{approved}", escape::terminal(name.as_bytes()));
+        let source = match &secret.from {
+            SecretSource::Env => String::new(),
+            SecretSource::File(place) => format!(" from the file {place}"),
+            SecretSource::Descriptor(number) => format!(" from the descriptor {number}"),
+            SecretSource::Command(words) => {
+                format!(" from what `{}` prints OUTSIDE the sandbox", escape::terminal(words.join(" ").as_bytes()))
+            }
+        };
+        let way = match &secret.to {
+            Delivery::Variable => String::new(),
+            Delivery::File(None) => " as a file in memory".to_owned(),
+            Delivery::File(Some(place)) => format!(" as a file in memory at {place}"),
+            Delivery::Descriptor => " as a descriptor".to_owned(),
+        };
+        let _ = writeln!(out, "    {}{source}{way}{approved}", escape::terminal(name.as_bytes()));
     }
     if !profile.environment.is_empty() {
         let names: Vec<_> = profile.environment.iter().map(|name| escape::terminal(name.as_bytes())).collect();

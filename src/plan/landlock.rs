@@ -50,6 +50,8 @@ pub fn ruleset(mounts: &[MountStep], network: Network, abi: u32) -> Ruleset {
                 }
                 fixed("/dev/shm").iter().for_each(|place| allow(place, Rights::WRITE));
             }
+            MountStep::Secrets => fixed(super::SECRETS).iter().for_each(|place| allow(place, SECRET)),
+            MountStep::Secret { target, .. } => allow(target, SECRET),
             MountStep::Queues => fixed("/dev/mqueue").iter().for_each(|place| allow(place, Rights::WRITE)),
             // A copied file lies in a private directory, which has its rule; the others are empty, unreadable or no places
             // of their own.
@@ -69,6 +71,8 @@ pub fn ruleset(mounts: &[MountStep], network: Network, abi: u32) -> Ruleset {
     };
     Ruleset { abi, handled, scope: scope.of_abi(abi), rules: without_repetition(rules) }
 }
+
+const SECRET: Rights = Rights::READ_FILE.and(Rights::READ_DIR);
 
 const PROC: Rights = Rights::READ.and(Rights::WRITE_FILE).and(Rights::TRUNCATE);
 

@@ -39,6 +39,8 @@ pub struct Plan {
     pub argv: Vec<Vec<u8>>,
     /// Names of the variables that are passed on; the values are taken from the caller when the run starts.
     pub environment: BTreeSet<String>,
+    /// Secrets by the name of their variable, with the way in; their values are read when the run starts.
+    pub secrets: BTreeMap<String, Handing>,
     /// Variables that are set to a fixed value.
     pub set: BTreeMap<String, Vec<u8>>,
     /// The network.
@@ -55,6 +57,17 @@ pub struct Plan {
     pub copies: Vec<AbsPath>,
     /// What was not granted though the profile names it, and why: said at the start.
     pub withheld: Vec<Withheld>,
+}
+
+/// How a secret is handed to the agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Handing {
+    /// As the value of its variable.
+    Variable,
+    /// In a read-only file in memory at this place, which is the value of its variable.
+    File(AbsPath),
+    /// As a sealed descriptor with this number, which is the value of its variable.
+    Descriptor(i32),
 }
 
 /// What a plan is for.
@@ -147,6 +160,15 @@ pub enum MountStep {
     Proc,
     /// A /dev of its own: null, zero, full, random, urandom, tty, pts, shm, mqueue, fd.
     Dev,
+    /// The directory of secrets that are files: read-only, in memory.
+    Secrets,
+    /// One of them at a place of its own.
+    Secret {
+        /// Inside.
+        target: AbsPath,
+        /// Its variable.
+        name: String,
+    },
     /// The POSIX message queues of the run's own IPC namespace, at /dev/mqueue: Landlock lets none be opened whose root no
     /// rule can name.
     Queues,
@@ -172,8 +194,9 @@ impl MountStep {
             | Self::Directory { target, .. }
             | Self::Symlink { target, .. }
             | Self::Placeholder { target, .. }
-            | Self::Copy { target } => Some(target),
-            Self::Proc | Self::Dev | Self::Queues => None,
+            | Self::Copy { target }
+            | Self::Secret { target, .. } => Some(target),
+            Self::Proc | Self::Dev | Self::Queues | Self::Secrets => None,
         }
     }
 }
@@ -267,6 +290,9 @@ pub enum Action {
     TraceRefuse(i32),
 }
 
+/// Where secrets that are files lie.
+pub const SECRETS: &str = "/run/secrets";
+
 /// Device nodes that every program may have. A terminal only if there is one.
 pub const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
@@ -300,6 +326,7 @@ fn arrange(mut steps: Vec<MountStep>) -> Vec<MountStep> {
             MountStep::Guard { target }
             | MountStep::Tmpfs { target, .. }
             | MountStep::Cover { target }
+            | MountStep::Secret { target, .. }
             | MountStep::Copy { target } => Some((target.clone(), false)),
             _ => None,
         })
@@ -325,7 +352,7 @@ fn arrange(mut steps: Vec<MountStep>) -> Vec<MountStep> {
             MountStep::Cover { .. } => 2,
             _ => 1,
         };
-        let depth = if matches!(step, MountStep::Queues) { 2 } else { 1 };
+        let depth = if matches!(step, MountStep::Queues | MountStep::Secrets) { 2 } else { 1 };
         (step.target().map_or(depth, |target| target.components().count()), rank)
     });
     steps

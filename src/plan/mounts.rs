@@ -9,7 +9,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::profile::{Lack, NetAccess, PathGrant, Profile};
+use crate::profile::emit;
+use crate::profile::{Delivery, Lack, NetAccess, PathGrant, Profile};
 use crate::vocab::access::Access;
 use crate::vocab::endpoint::NetTarget;
 use crate::vocab::host::{FileKind, Host};
@@ -19,7 +20,7 @@ use crate::vocab::sensitivity::Sensitivity;
 use crate::vocab::syscall::Syscall;
 
 use super::walls::Wall;
-use super::{Action, Mode, MountStep, Network, Plan, RootStyle, Withheld};
+use super::{Action, Handing, Mode, MountStep, Network, Plan, RootStyle, Withheld};
 
 /// Why a profile cannot be carried out on this machine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -54,6 +55,14 @@ pub enum PlanError {
     /// The second wall cannot be built.
     #[error("this kernel has no Landlock, the second wall behind the mounts")]
     NoLandlock,
+    /// A secret would have to be made in a directory of the host.
+    #[error("the secret `{name}` cannot be put at `{place}`: a granted directory holds that place")]
+    SecretPlace {
+        /// Its variable.
+        name: String,
+        /// Where it was to be.
+        place: Location,
+    },
     /// A grant on too much.
     #[error("`{0}` is never granted: it holds everything")]
     TooWide(Location),
@@ -65,6 +74,9 @@ impl PlanError {
         match self {
             Self::Variable(_) => Some("set the variable, or remove the line from the profile".to_owned()),
             Self::Endpoint(_) => Some("`\"@host\" = \"unconfined\"` gives the host's whole network".to_owned()),
+            Self::SecretPlace { .. } => Some(
+                "leave `at` out: the secret is then below /run/secrets, and its variable holds the path".to_owned(),
+            ),
             Self::NoLandlock => Some(
                 "boot with lsm=landlock,... in front of the list of /sys/kernel/security/lsm; or add \
                  `tolerate = [\"no-landlock\"]` to the profile, above its first section, to run with the mounts alone"
@@ -124,11 +136,12 @@ pub fn plan(
     }
     furnishing.protect(guarded, &grants);
     furnishing.enter(&host.workdir);
+    let secrets = furnishing.secrets(profile)?;
     let Furnishing { mut steps, create, copies, .. } = furnishing;
-    for name in profile.secrets.iter().filter(|(_, secret)| !secret.approved).map(|(name, _)| name) {
-        withheld.push(Withheld { line: format!("\"{name}\" = {{ from = \"env\" }}"), why: "not approved".to_owned() });
+    for (name, secret) in profile.secrets.iter().filter(|(_, secret)| !secret.approved) {
+        let line = format!("{} = {}", emit::quote(name), emit::secret(secret));
+        withheld.push(Withheld { line, why: "not approved".to_owned() });
     }
-    let secrets = profile.secrets.iter().filter(|(_, secret)| secret.approved).map(|(name, _)| name.clone());
     let filter = super::filter::filter(profile)?;
     if Syscall::from_name("mq_open").is_some_and(|call| filter.calls.get(&call) == Some(&Action::Allow)) {
         steps.push(MountStep::Queues);
@@ -148,7 +161,8 @@ pub fn plan(
         workdir: host.workdir.clone(),
         program,
         argv,
-        environment: profile.environment.iter().cloned().chain(secrets).collect(),
+        environment: profile.environment.clone(),
+        secrets,
         set: BTreeMap::new(),
         network,
         filter,
@@ -366,6 +380,42 @@ impl Furnishing<'_> {
         self.steps.extend(super::guards(guarded, &writable));
     }
 
+    /// The ways of the approved secrets, and the places of those that are files.
+    fn secrets(&mut self, profile: &Profile) -> Result<BTreeMap<String, Handing>, PlanError> {
+        let mut ways = BTreeMap::new();
+        // Beyond the standard streams, in the order of names.
+        let mut number = 3;
+        for (name, secret) in profile.secrets.iter().filter(|(_, secret)| secret.approved) {
+            let way = match &secret.to {
+                Delivery::Variable => Handing::Variable,
+                Delivery::Descriptor => {
+                    number += 1;
+                    Handing::Descriptor(number - 1)
+                }
+                Delivery::File(at) => {
+                    if !self.steps.contains(&MountStep::Secrets) {
+                        self.steps.push(MountStep::Secrets);
+                    }
+                    Handing::File(match at {
+                        None => below_secrets(name),
+                        Some(place) => self.secret_at(name, place)?,
+                    })
+                }
+            };
+            ways.insert(name.clone(), way);
+        }
+        Ok(ways)
+    }
+
+    fn secret_at(&mut self, name: &str, place: &Location) -> Result<AbsPath, PlanError> {
+        let target = self.host.roots.resolve(place).ok_or_else(|| PlanError::Variable(place.clone()))?;
+        if self.is_bound(&target) || self.steps.iter().any(|step| step.target() == Some(&target)) {
+            return Err(PlanError::SecretPlace { name: name.to_owned(), place: place.clone() });
+        }
+        self.steps.push(MountStep::Secret { target: target.clone(), name: name.to_owned() });
+        Ok(target)
+    }
+
     /// The working directory must exist, if only as an empty directory.
     fn enter(&mut self, workdir: &AbsPath) {
         if !self.is_bound(workdir) {
@@ -390,6 +440,12 @@ fn writable_above(path: &AbsPath, grants: &Grants<'_>) -> Option<AbsPath> {
             .map(|(_, grant)| (place, grant.access))
     });
     nearest.filter(|(_, access)| *access == Access::Write).map(|(place, _)| place)
+}
+
+/// Where the secret of that variable lies as a file: by its name, in which no byte is a slash or a dot at the start.
+pub fn below_secrets(name: &str) -> AbsPath {
+    let name: String = name.chars().map(|c| if c == '/' || c == '.' { '_' } else { c }).collect();
+    AbsPath::new(super::SECRETS).and_then(|dir| dir.join(&name)).unwrap_or_else(|_| AbsPath::root())
 }
 
 /// The directory that `text` leads to from `dir`, by text alone.

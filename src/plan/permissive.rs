@@ -102,6 +102,7 @@ pub fn plan(host: &Host, options: Options) -> Plan {
         program: options.program,
         argv: options.argv,
         environment: host.environment.clone(),
+        secrets: BTreeMap::new(),
         set: BTreeMap::new(),
         network: options.network,
         filter: super::observe::filter(options.exact),

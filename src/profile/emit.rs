@@ -10,7 +10,7 @@ use crate::vocab::endpoint::NetTarget;
 use crate::vocab::escape;
 
 use super::comments::{Anchor, Comments, Part};
-use super::{Incomplete, NetAccess, NetGrant, PathGrant, Profile, SCHEMA, Secret, SecretSource};
+use super::{Delivery, Incomplete, NetAccess, NetGrant, PathGrant, Profile, SCHEMA, Secret, SecretSource};
 
 /// The text of `profile`, with the comments of `previous_text`.
 pub fn emit(profile: &Profile, previous_text: Option<&str>) -> String {
@@ -160,10 +160,21 @@ pub fn net_grant(target: &NetTarget, grant: &NetGrant) -> String {
 
 /// What stands behind the name of a secret.
 pub fn secret(secret: &Secret) -> String {
-    let from = match secret.from {
-        SecretSource::Env => "env",
+    let mut out = format!("{{ from = {}", quote(secret.from.as_str()));
+    let _ = match &secret.from {
+        SecretSource::Env => Ok(()),
+        SecretSource::File(place) => write!(out, ", path = {}", quote(&place.to_string())),
+        SecretSource::Descriptor(number) => write!(out, ", fd = {number}"),
+        SecretSource::Command(words) => write!(out, ", command = {}", command(words)),
     };
-    format!("{{ from = {}, approved = {} }}", quote(from), secret.approved)
+    if secret.to != Delivery::Variable {
+        let _ = write!(out, ", to = {}", quote(secret.to.as_str()));
+    }
+    if let Delivery::File(Some(place)) = &secret.to {
+        let _ = write!(out, ", at = {}", quote(&place.to_string()));
+    }
+    let _ = write!(out, ", approved = {} }}", secret.approved);
+    out
 }
 
 fn reason(reason: Option<&str>) -> Option<(&'static str, String)> {

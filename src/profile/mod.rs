@@ -7,6 +7,7 @@ mod comments;
 pub mod digest;
 pub mod emit;
 pub mod parse;
+pub mod secret;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +20,8 @@ pub use crate::vocab::limits::Limits;
 use crate::vocab::location::Location;
 use crate::vocab::sensitivity::Sensitivity;
 use crate::vocab::syscall::Syscall;
+
+pub use secret::{Delivery, Secret, SecretSource};
 
 /// The schema that this build writes; older ones are read, newer ones are refused.
 pub const SCHEMA: u32 = 1;
@@ -123,23 +126,4 @@ pub struct Syscalls {
     pub arguments: BTreeMap<Syscall, BTreeSet<String>>,
     /// Calls of risk 4 that a person allowed: a subset of `allow`.
     pub approved: BTreeSet<Syscall>,
-}
-
-/// Where a secret's value comes from when the agent starts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Secret {
-    /// The source.
-    pub from: SecretSource,
-    /// A person said yes.
-    #[serde(default)]
-    pub approved: bool,
-}
-
-/// The sources of a secret.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SecretSource {
-    /// The variable of the same name in the caller's environment.
-    Env,
 }

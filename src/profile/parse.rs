@@ -20,7 +20,7 @@ use crate::vocab::syscall::Syscall;
 use crate::vocab::syscall_table::BASE_VERSION;
 
 use super::{
-    Incomplete, Lack, Limits, NetAccess, NetGrant, PathGrant, Profile, SCHEMA, Secret, SecretSource, Syscalls,
+    Delivery, Incomplete, Lack, Limits, NetAccess, NetGrant, PathGrant, Profile, SCHEMA, Secret, SecretSource, Syscalls,
 };
 
 /// Why a text is no profile, and where.
@@ -144,6 +144,9 @@ const TOP: &[&str] = &[
     "limits",
 ];
 const PATH_KEYS: &[&str] = &["access", "sensitive", "approved", "reason"];
+const SECRET_KEYS: &[&str] = &["from", "path", "fd", "command", "to", "at", "approved"];
+const SOURCES: &[&str] = &["env", "file", "fd", "command"];
+const DELIVERIES: &[&str] = &["env", "file", "fd"];
 const NET_KEYS: &[&str] = &["access", "approved", "reason"];
 /// For a hint: the words of [`GapKind::ALL`].
 const GAPS: &[&str] = &[
@@ -552,16 +555,56 @@ fn environment(section: Option<Field<'_>>) -> Result<BTreeSet<String>, ParseErro
 
 fn secret(field: &Field<'_>) -> Result<Secret, ParseError> {
     let table = field.table()?;
-    table.only(&["from", "approved"])?;
+    table.only(SECRET_KEYS)?;
     let from = table.required("from")?;
-    match from.string()? {
-        "env" => {}
+    // A key that belongs to another source or delivery would be a line that says nothing.
+    let alone = |key: &'static str, word: &str| match table.get(key) {
+        Some(field) => Err(field.key_error(Problem::Value(format!("`{key}` goes with `{word}`")))),
+        None => Ok(()),
+    };
+    let source = match from.string()? {
+        "env" => SecretSource::Env,
+        "file" => SecretSource::File(place(&table.required("path")?)?),
+        "fd" => SecretSource::Descriptor(descriptor(&table.required("fd")?)?),
+        "command" => {
+            let words = table.required("command")?;
+            SecretSource::Command(command(&words)?)
+        }
         word => {
-            return Err(from.error(Problem::UnknownWord { what: "source", word: shown(word), known: &["env"] }));
+            return Err(from.error(Problem::UnknownWord { what: "source", word: shown(word), known: SOURCES }));
+        }
+    };
+    for (key, word) in [("path", "file"), ("fd", "fd"), ("command", "command")] {
+        if source.as_str() != word {
+            alone(key, &format!("from = \"{word}\""))?;
         }
     }
+    let to = match table.get("to").map(|field| Ok((field, field.string()?))).transpose()? {
+        None | Some((_, "env")) => Delivery::Variable,
+        Some((_, "file")) => Delivery::File(table.get("at").map(|field| place(&field)).transpose()?),
+        Some((_, "fd")) => Delivery::Descriptor,
+        Some((field, word)) => {
+            return Err(field.error(Problem::UnknownWord { what: "delivery", word: shown(word), known: DELIVERIES }));
+        }
+    };
+    if !matches!(to, Delivery::File(_)) {
+        alone("at", "to = \"file\"")?;
+    }
     let approved = table.get("approved").map_or(Ok(false), |field| field.truth())?;
-    Ok(Secret { from: SecretSource::Env, approved })
+    Ok(Secret { from: source, to, approved })
+}
+
+/// A single place as the value of a key.
+fn place(field: &Field<'_>) -> Result<Location, ParseError> {
+    location(field.string()?).map_err(|problem| field.error(problem))
+}
+
+/// One that a shell can leave open, beyond the standard streams.
+fn descriptor(field: &Field<'_>) -> Result<u32, ParseError> {
+    match field.number()? {
+        0..=2 => Err(field.error(Problem::Expected("a descriptor above 2"))),
+        number => Ok(number),
+    }
 }
 
 fn limits(section: Option<Field<'_>>) -> Result<Limits, ParseError> {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::{Fact, ImageId};
-use crate::profile::{Secret, SecretSource};
+use crate::profile::Secret;
 use crate::trace::Trace;
 
 use super::Note;
@@ -54,7 +54,7 @@ pub(super) fn reduce(traces: &[Trace], notes: &mut BTreeSet<Note>) -> Passed {
                 if POWER.contains(&name.as_str()) || POWER_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
                     withheld.insert(name.clone());
                 } else if credentials.contains(name) {
-                    secrets.insert(name.clone(), Secret { from: SecretSource::Env, approved: false });
+                    secrets.insert(name.clone(), Secret::variable());
                 } else {
                     pass.insert(name.clone());
                 }

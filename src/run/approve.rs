@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::event::GapKind;
-use crate::profile::{NetGrant, PathGrant, Profile};
+use crate::profile::emit::{self, quote};
+use crate::profile::{NetGrant, PathGrant, Profile, Secret, SecretSource};
 use crate::store::approvals::Approval;
 use crate::store::{Store, StoreError};
 use crate::vocab::access::Access;
@@ -55,8 +56,8 @@ pub enum Pending {
     Path(Location, PathGrant),
     /// A network line.
     Network(NetTarget, NetGrant),
-    /// A secret by the name of its variable.
-    Secret(String),
+    /// A secret, with the name of its variable.
+    Secret(String, Secret),
     /// A system call of risk 4.
     Call(Syscall),
     /// Evidence with gaps.
@@ -77,7 +78,7 @@ pub fn pending(profile: &Profile) -> Vec<Pending> {
         .map(|lack| Pending::Incomplete(lack.gaps.clone()))
         .chain(risky)
         .chain(paths)
-        .chain(secrets.map(|(name, _)| Pending::Secret(name.clone())))
+        .chain(secrets.map(|(name, secret)| Pending::Secret(name.clone(), secret.clone())))
         .chain(network.map(|(target, grant)| Pending::Network(target.clone(), grant.clone())))
         .collect()
 }
@@ -87,7 +88,7 @@ impl Pending {
     pub fn scope(&self, profile: &Profile) -> Scope {
         let own = match self {
             Self::Network(..) => true,
-            Self::Secret(name) => PROVIDER_KEYS.contains(&name.as_str()),
+            Self::Secret(name, secret) => !secret.is_written_by_hand() && PROVIDER_KEYS.contains(&name.as_str()),
             Self::Call(_) | Self::Incomplete(_) => false,
             Self::Path(location, grant) => {
                 grant.sensitive == Some(Sensitivity::Credential) && in_own_state(location, profile)
@@ -109,7 +110,7 @@ impl Pending {
                     grant.approved = true;
                 }
             }
-            Self::Secret(name) => {
+            Self::Secret(name, _) => {
                 if let Some(secret) = profile.secrets.get_mut(name) {
                     secret.approved = true;
                 }
@@ -130,7 +131,9 @@ impl Pending {
         match self {
             Self::Path(location, grant) => format!("\"{location}\" = \"{}\"", grant.access),
             Self::Network(target, _) => format!("\"{target}\""),
-            Self::Secret(name) => format!("\"{}\" = {{ from = \"env\" }}", escape::terminal(name.as_bytes())),
+            Self::Secret(name, secret) => {
+                escape::terminal(format!("{} = {}", quote(name), emit::secret(secret)).as_bytes())
+            }
             Self::Call(call) => format!("allow = \"{call}\""),
             Self::Incomplete(_) => "incomplete".to_owned(),
         }
@@ -153,7 +156,15 @@ impl Pending {
                 "the agent has your whole network, unconfined: any host, local services, abstract sockets".to_owned()
             }
             Self::Network(..) => "the agent may connect there".to_owned(),
-            Self::Secret(_) => "the agent is given this secret from your environment".to_owned(),
+            Self::Secret(_, secret) => match &secret.from {
+                SecretSource::Env => "the agent is given this secret from your environment".to_owned(),
+                SecretSource::File(_) => "the agent is given what is in this file".to_owned(),
+                SecretSource::Descriptor(_) => "the agent is given what you leave open there".to_owned(),
+                SecretSource::Command(_) => {
+                    "at each start this command runs as you, outside of the sandbox, and the agent is given what it prints"
+                        .to_owned()
+                }
+            },
             Self::Incomplete(gaps) => {
                 let gaps: Vec<_> = gaps.iter().map(|gap| gap.meaning()).collect();
                 format!("not all was observed ({}): what the agent needs beyond it is refused", gaps.join("; "))
@@ -193,6 +204,8 @@ pub fn carry_over(old: &Profile, new: &mut Profile) {
     for (name, secret) in &mut new.secrets {
         secret.approved |= old.secrets.get(name).is_some_and(|before| before.approved);
     }
+    let by_hand = old.secrets.iter().filter(|(_, secret)| secret.is_written_by_hand());
+    new.secrets.extend(by_hand.map(|(name, secret)| (name.clone(), secret.clone())));
     let calls = old.syscalls.approved.intersection(&new.syscalls.allow).copied();
     new.syscalls.approved.extend(calls);
     // No run shows these: a person wrote them.

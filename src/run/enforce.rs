@@ -12,9 +12,10 @@ use crate::diff::{self, Change};
 use crate::event::{Denial, ExitStatus, GapKind};
 use crate::plan::mounts::{self, PlanError};
 use crate::plan::walls::Wall;
-use crate::plan::{MountStep, Plan};
+use crate::plan::{Handing, MountStep, Plan};
 use crate::probe::places::HostExecuted;
 use crate::sandbox::limits::{Held, Reached, Unheld, foresee};
+use crate::sandbox::secrets::Values;
 use crate::sandbox::{self, StartError};
 use crate::store::{Store, StoreError};
 use crate::vocab::escape;
@@ -22,6 +23,7 @@ use crate::vocab::path::AbsPath;
 
 use super::identity;
 use super::profile_file::{self, ProfileFile, ProfileFileError};
+use super::secrets::{self, SecretError};
 use super::surroundings::Surroundings;
 
 /// What to enforce.
@@ -98,6 +100,9 @@ pub enum EnforceError {
         /// Why.
         source: io::Error,
     },
+    /// A secret has no value.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// The sandbox did not start.
     #[error("the sandbox did not start")]
     Start(#[from] StartError),
@@ -210,6 +215,7 @@ pub fn enforce(
     limited: impl FnOnce(&[Held]),
     mut denied: impl FnMut(&Denial),
 ) -> Result<Enforced, EnforceError> {
+    let secrets = secrets::read(&prepared.file.profile, &prepared.plan, surroundings)?;
     for path in &prepared.plan.create {
         std::fs::DirBuilder::new()
             .recursive(true)
@@ -225,10 +231,11 @@ pub fn enforce(
     // What was made just now is not the agent's doing.
     let made = (!prepared.plan.create.is_empty()).then(|| surroundings.host_executed());
     let before = made.as_ref().unwrap_or(&prepared.guarded);
-    let environment = environment(surroundings, &prepared.plan);
-    let mut sandbox = sandbox::start(&prepared.plan, &environment)?;
+    let environment = environment(surroundings, &prepared.plan, &secrets);
+    let mut sandbox = sandbox::start(&prepared.plan, &environment, &secrets)?;
     let limits = sandbox.limits().to_vec();
     limited(&limits);
+    drop((environment, secrets));
     sandbox.release()?;
     let mut denials = Vec::new();
     let outcome = sandbox.supervise(&mut |denial| {
@@ -240,12 +247,27 @@ pub fn enforce(
 }
 
 /// `NAME=value` for each variable that the plan passes on or sets.
-pub(super) fn environment(surroundings: &Surroundings, plan: &Plan) -> Vec<Vec<u8>> {
+pub(super) fn environment(surroundings: &Surroundings, plan: &Plan, secrets: &Values) -> Vec<Vec<u8>> {
     let granted = |name: &String| plan.environment.contains(name) || !plan.has(Wall::Environment);
     let passed = surroundings.environment.iter();
-    let passed = passed.filter(|(name, _)| granted(name) && !plan.set.contains_key(*name));
+    let passed =
+        passed.filter(|(name, _)| granted(name) && !plan.set.contains_key(*name) && !plan.secrets.contains_key(*name));
+    let handed: Vec<(&String, Vec<u8>)> = plan
+        .secrets
+        .iter()
+        .filter_map(|(name, way)| {
+            let value = secrets.get(name)?;
+            Some(match way {
+                Handing::Variable => (name, value.clone()),
+                Handing::File(place) => (name, place.as_bytes().to_vec()),
+                Handing::Descriptor(number) => (name, number.to_string().into_bytes()),
+            })
+        })
+        .collect();
+    let handed = handed.iter().map(|(name, value)| (*name, value));
     passed
         .chain(plan.set.iter())
+        .chain(handed)
         .map(|(name, value)| {
             let mut entry = name.clone().into_bytes();
             entry.push(b'=');

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use crate::event::{Denial, Event, ExitStatus, Fact, Gap, ImageId, Tally};
 use crate::plan::{self, Network, Plan};
 use crate::probe::links;
+use crate::sandbox::secrets::Values;
 use crate::sandbox::{self, StartError};
 use crate::store::{Store, StoreError};
 use crate::trace::writer::WriteError;
@@ -196,7 +197,8 @@ fn observe(
     path: &std::path::Path,
 ) -> Result<Observed, LearnError> {
     let unwritten = |source| LearnError::Write { path: path.to_path_buf(), source };
-    let mut sandbox = sandbox::start(plan, &super::enforce::environment(surroundings, plan))?;
+    let mut sandbox =
+        sandbox::start(plan, &super::enforce::environment(surroundings, plan, &Values::new()), &Values::new())?;
     let attached = tracer::attach(sandbox.payload())?;
     sandbox.release()?;
     let deadline = request.timeout.map(|limit| sandbox.end_after(limit));

@@ -12,6 +12,7 @@ mod launchers;
 pub mod learn;
 pub mod profile_file;
 mod recorder;
+pub mod secrets;
 pub mod surroundings;
 
 /// Version of this program, as in traces.

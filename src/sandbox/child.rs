@@ -22,6 +22,7 @@ use crate::vocab::host::SANDBOX_NAME;
 use super::error::{StartError, Step};
 use super::landlock;
 use super::root::{Failure, Root};
+use super::secrets::{Secrets, Values};
 use super::word;
 
 /// Everything that the child needs, made before it exists.
@@ -30,6 +31,8 @@ pub(super) struct Launch<'a> {
     pub(super) plan: &'a Plan,
     /// Contents of the files that are copied in, in the order of the plan's copies; `None` for one that does not exist yet.
     pub(super) copies: Vec<Option<Vec<u8>>>,
+    /// Values of secrets that are files or descriptors.
+    pub(super) secrets: Secrets,
     program: CString,
     arguments: Vec<CString>,
     environment: Vec<CString>,
@@ -46,6 +49,7 @@ impl<'a> Launch<'a> {
         environment: &[Vec<u8>],
         filter: Vec<Instruction>,
         copies: Vec<Option<Vec<u8>>>,
+        secrets: &Values,
     ) -> Result<Self, StartError> {
         let word = |bytes: &[u8]| CString::new(bytes).map_err(|_| StartError::Nul);
         // A listener is made only where something is reported: a chain of filters may have one alone.
@@ -54,6 +58,7 @@ impl<'a> Launch<'a> {
         Ok(Self {
             plan,
             copies,
+            secrets: Secrets::new(plan, secrets)?,
             program: word(plan.program.as_bytes())?,
             arguments: plan.argv.iter().map(|bytes| word(bytes)).collect::<Result<_, _>>()?,
             environment: environment.iter().map(|bytes| word(bytes)).collect::<Result<_, _>>()?,
@@ -193,6 +198,8 @@ fn become_agent(launch: &Launch<'_>, control: &OwnedFd) -> Result<std::convert::
     if launch.plan.has(Wall::Descriptors) {
         process::close_on_exec_from(3).map_err(at(Step::Descriptors))?;
     }
+    let moved = launch.secrets.number(control)?;
+    let control = moved.as_ref().unwrap_or(control);
     if launch.plan.has(Wall::Landlock)
         && let Some(ruleset) = &launch.plan.landlock
     {

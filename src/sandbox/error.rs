@@ -71,6 +71,8 @@ steps! {
     Limits = "set the limits of the run",
     /// close_range(2).
     Descriptors = "close descriptors",
+    /// Files and descriptors in memory.
+    Secrets = "hand over the secrets",
     /// landlock_restrict_self(2) and kin.
     Landlock = "set up Landlock",
     /// seccomp(2).

@@ -19,6 +19,7 @@ mod error;
 mod landlock;
 pub mod limits;
 mod root;
+pub mod secrets;
 mod signals;
 mod supervisor;
 mod terminal;
@@ -84,10 +85,10 @@ pub struct Outcome {
 }
 
 /// Starts the sandbox up to the point where the payload waits to be released. The caller must have no other threads yet.
-pub fn start(plan: &Plan, environment: &[Vec<u8>]) -> Result<Sandbox, StartError> {
+pub fn start(plan: &Plan, environment: &[Vec<u8>], secrets: &secrets::Values) -> Result<Sandbox, StartError> {
     let (control, theirs) = socket::pair().map_err(|errno| StartError::kernel(Step::Channel, errno))?;
     let (copied, terminal) = (copies::read(&plan.copies)?, Terminal::find());
-    let launch = Launch::new(plan, environment, compile::compile(&plan.filter), copied.contents())?;
+    let launch = Launch::new(plan, environment, compile::compile(&plan.filter), copied.contents(), secrets)?;
     // Blocked before there is a child, so that none is lost; the child resets its own.
     let signals = Signals::block();
     let init = match clone_into(namespaces(plan)).map_err(|errno| StartError::kernel(Step::Namespaces, errno))? {

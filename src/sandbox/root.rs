@@ -14,8 +14,9 @@ use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::{Mode, mkdirat};
 
+use crate::plan::mounts::below_secrets;
 use crate::plan::walls::Wall;
-use crate::plan::{DEVICES, MountStep, RootStyle};
+use crate::plan::{DEVICES, MountStep, RootStyle, SECRETS};
 use crate::sys::mount::{
     Attributes, Depth, attach, clone_tree, open_beneath, open_beneath_or_link, pivot_to_working_directory,
     set_attributes,
@@ -200,6 +201,11 @@ impl<'a> Root<'a> {
             MountStep::Copy { target } => self.copy(target),
             MountStep::Proc => self.proc(),
             MountStep::Dev => self.dev(),
+            MountStep::Secrets => {
+                let place = self.target(&path(SECRETS)?, Kind::Dir)?;
+                self.launch.secrets.furnish(&place)
+            }
+            MountStep::Secret { target, name } => self.secret(target, name),
             MountStep::Queues => self.queues(),
         }
     }
@@ -294,6 +300,16 @@ impl<'a> Root<'a> {
             Some(chest) => chest.drawer(place, mode),
             None => self.tmpfs(place, mode, None).map(drop),
         }
+    }
+
+    fn secret(&self, target: &AbsPath, name: &str) -> Result<(), Failure> {
+        let file = match self.open(&below_secrets(name)) {
+            // It has no value here.
+            Err(Failure { errno: Errno::ENOENT, .. }) => return Ok(()),
+            other => other?,
+        };
+        let file = crate::sys::mount::clone_place(&file, Depth::Top).map_err(at(Step::Secrets))?;
+        attach(&file, self.target(target, Kind::File)?).map_err(at(Step::Secrets))
     }
 
     fn queues(&self) -> Result<(), Failure> {

@@ -37,6 +37,32 @@ pub fn standard_streams() -> [BorrowedFd<'static>; 3] {
     [0, 1, 2].map(|number| unsafe { BorrowedFd::borrow_raw(number) })
 }
 
+/// A copy of a descriptor with the lowest free number from `least` on, closed on exec.
+pub fn duplicate_from(descriptor: impl AsFd, least: libc::c_int) -> Result<OwnedFd, Errno> {
+    let raw = nix::fcntl::fcntl(descriptor, nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(least))?;
+    // SAFETY: the kernel just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+/// A copy of a descriptor that the caller of this program left open, by its number.
+///
+/// # Errors
+///
+/// EBADF when it is not open.
+pub fn copy_of_inherited(number: RawFd) -> Result<OwnedFd, Errno> {
+    if number < 0 {
+        return Err(Errno::EBADF);
+    }
+    // SAFETY: used for this one call, for which a number that is not open is an error and no more.
+    duplicate_from(unsafe { BorrowedFd::borrow_raw(number) }, 3)
+}
+
+/// Makes `number` a copy of a descriptor that stays open on exec; whatever had the number is closed.
+pub fn duplicate_to(descriptor: BorrowedFd<'_>, number: RawFd) -> Result<(), Errno> {
+    // SAFETY: integers alone. The caller is about to exec and uses nothing by that number.
+    Errno::result(unsafe { libc::dup2(descriptor.as_raw_fd(), number) }).map(drop)
+}
+
 /// prctl(2) with integer arguments.
 fn prctl(option: libc::c_int, argument: libc::c_ulong, further: libc::c_ulong) -> Result<(), Errno> {
     // SAFETY: only options whose arguments are integers come here; nothing is dereferenced.
