@@ -53,7 +53,7 @@ pub(super) fn run(arguments: &ApproveArguments) -> Exit {
     let store = Store::open(&surroundings.state_dir.to_path_buf(), surroundings.identity.uid);
     let recorded =
         profile_file::save(&file.path, &profile, Some(&file)).map_err(|error| screen::chain(&error)).and_then(|file| {
-            let approved = store.and_then(|store| approve::record(&store, &file, how));
+            let approved = store.and_then(|store| approve::record(&store, &surroundings, &file, how));
             approved.map(|()| file).map_err(|error| screen::chain(&error))
         });
     match recorded {

@@ -61,7 +61,7 @@ pub(super) fn conclude(
         return Ok(());
     };
     let store = Store::open(&surroundings.state_dir.to_path_buf(), surroundings.identity.uid);
-    match store.and_then(|store| approve::record(&store, &file, how)) {
+    match store.and_then(|store| approve::record(&store, surroundings, &file, how)) {
         Ok(()) => {
             let waiting = approve::pending(&profile).len();
             screen::say(format!(

@@ -13,7 +13,7 @@ use crate::profile::emit;
 use crate::profile::{Delivery, Lack, NetAccess, PathGrant, Profile};
 use crate::vocab::access::Access;
 use crate::vocab::endpoint::NetTarget;
-use crate::vocab::host::{FileKind, Host};
+use crate::vocab::host::{FileKind, Host, Names, Seen};
 use crate::vocab::location::{Base, Location, Roots};
 use crate::vocab::path::AbsPath;
 use crate::vocab::sensitivity::Sensitivity;
@@ -131,7 +131,7 @@ pub fn plan(
             }
         } else if let Some(why) = furnishing.grant(path, grant, &grants) {
             let line = format!("\"{location}\" = \"{}\"", grant.access);
-            withheld.push(Withheld { line, why: why.to_owned() });
+            withheld.push(Withheld { line, why });
         }
     }
     furnishing.protect(guarded, &grants);
@@ -241,19 +241,25 @@ impl Furnishing<'_> {
     }
 
     /// Puts one granted place into the root; says why where that cannot be.
-    fn grant(&mut self, path: &AbsPath, grant: &PathGrant, grants: &Grants<'_>) -> Option<&'static str> {
+    fn grant(&mut self, path: &AbsPath, grant: &PathGrant, grants: &Grants<'_>) -> Option<String> {
         if PRIVATE.iter().any(|top| AbsPath::new(top).is_ok_and(|top| *path == top)) {
-            return Some("every run has one of its own");
+            return Some("every run has one of its own".to_owned());
         }
         if path.is_beneath(&self.host.state_dir) {
-            return Some("it is pinfold's own state, which no sandbox sees");
+            return Some("it is pinfold's own state, which no sandbox sees".to_owned());
         }
         if self.leads_astray(path, grants) {
-            return Some("a symlink stands in its way that the agent may have made");
+            return Some("a symlink stands in its way that the agent may have made".to_owned());
         }
         let target = self.through_links(path);
         let seen = self.host.look(&target).or_else(|| self.host.look(path));
-        let Some(seen) = seen else { return self.missing(&target, grant) };
+        let Some(seen) = seen.cloned() else { return self.missing(&target, grant).map(str::to_owned) };
+        if let Some(why) = self.swapped(path, grant, &seen) {
+            if seen.kind != FileKind::Symlink {
+                self.cover(path, grants);
+            }
+            return Some(format!("{why}; `pinfold approve` says yes to it as it is"));
+        }
         if let (FileKind::Symlink, Some(text)) = (seen.kind, &seen.link) {
             self.link(&target, text.clone());
             return None;
@@ -284,6 +290,12 @@ impl Furnishing<'_> {
             self.steps.push(MountStep::Cover { target: self.host.state_dir.clone() });
         }
         None
+    }
+
+    /// In which way the place is no longer what a person said yes to.
+    fn swapped(&self, path: &AbsPath, grant: &PathGrant, now: &Seen) -> Option<String> {
+        let names = if grant.access.writes() || grant.sensitive.is_some() { Names::Count } else { Names::AreFree };
+        self.host.remembered.get(path)?.differs(now, names)
     }
 
     fn missing(&mut self, target: &AbsPath, grant: &PathGrant) -> Option<&'static str> {
@@ -465,7 +477,7 @@ fn follow(dir: &AbsPath, text: &[u8]) -> Option<AbsPath> {
 pub(super) mod tests {
     use super::*;
     use crate::profile::{Limits, NetGrant, Syscalls};
-    use crate::vocab::host::{Identity, Seen};
+    use crate::vocab::host::Identity;
 
     /// A profile that grants nothing.
     pub(crate) fn empty() -> Profile {
@@ -490,7 +502,7 @@ pub(super) mod tests {
     fn host(places: &[(&str, FileKind, Option<&str>)]) -> Host {
         let seen = places.iter().map(|(place, kind, link)| {
             let link = link.map(|text| text.as_bytes().to_vec());
-            (path(place), Some(Seen { kind: *kind, mode: 0o755, size: 1, modified: 2, uid: 0, link }))
+            (path(place), Some(Seen { kind: *kind, mode: 0o755, size: 1, modified: 2, uid: 0, link, names: 1 }))
         });
         Host {
             identity: Identity { uid: 1000, gid: 1000 },
@@ -499,6 +511,7 @@ pub(super) mod tests {
             seen: seen.collect(),
             environment: BTreeSet::new(),
             state_dir: path("/home/a/.local/state/pinfold"),
+            remembered: BTreeMap::new(),
             landlock: Some(7),
         }
     }

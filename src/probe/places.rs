@@ -37,7 +37,8 @@ pub(super) fn look_at(place: &AbsPath) -> Option<Seen> {
         FileKind::Symlink => Some(std::fs::read_link(&path).ok()?.into_os_string().into_vec()),
         _ => None,
     };
-    Some(Seen { kind, mode: meta.mode() & 0o7777, size: meta.size(), modified: meta.mtime(), uid: meta.uid(), link })
+    let (mode, size, modified) = (meta.mode() & 0o7777, meta.size(), meta.mtime());
+    Some(Seen { kind, mode, size, modified, uid: meta.uid(), link, names: meta.nlink() })
 }
 
 /// Names that the host executes or obeys, as they were at one moment.

@@ -20,6 +20,7 @@ use crate::vocab::sensitivity::Sensitivity;
 use crate::vocab::syscall::Syscall;
 
 use super::profile_file::ProfileFile;
+use super::surroundings::Surroundings;
 
 /// Variables that hold the key of a model provider: what an agent is started with in order to work at all.
 const PROVIDER_KEYS: &[&str] = &[
@@ -214,7 +215,7 @@ pub fn carry_over(old: &Profile, new: &mut Profile) {
 }
 
 /// Records that a person approved `file` as it stands.
-pub fn record(store: &Store, file: &ProfileFile, how: &str) -> Result<(), StoreError> {
+pub fn record(store: &Store, surroundings: &Surroundings, file: &ProfileFile, how: &str) -> Result<(), StoreError> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     store.approve(&Approval {
         digest: file.digest.clone(),
@@ -222,5 +223,6 @@ pub fn record(store: &Store, file: &ProfileFile, how: &str) -> Result<(), StoreE
         when: now.map_or(0, |since| since.as_secs()),
         how: how.to_owned(),
         text: file.text.clone(),
+        places: surroundings.remember(&file.profile),
     })
 }

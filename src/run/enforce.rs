@@ -3,7 +3,7 @@
 //! Nothing starts unless the profile is for this command and its digest was approved on this machine, and nothing starts
 //! with less than the plan says.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -19,6 +19,7 @@ use crate::sandbox::secrets::Values;
 use crate::sandbox::{self, StartError};
 use crate::store::{Store, StoreError};
 use crate::vocab::escape;
+use crate::vocab::host::{Host, Remembered};
 use crate::vocab::path::AbsPath;
 
 use super::identity;
@@ -168,9 +169,10 @@ pub fn prepare(surroundings: &Surroundings, request: &EnforceRequest) -> Result<
     if let Some(lack) = file.profile.incomplete.as_ref().filter(|lack| !lack.approved) {
         return Err(EnforceError::Incomplete { path, gaps: lack.gaps.clone() });
     }
-    check_approval(surroundings, request, &file)?;
+    let remembered = check_approval(surroundings, request, &file)?;
     let program = surroundings.find_program(name).ok_or_else(|| EnforceError::NotFound(escape::terminal(name)))?;
     let host = surroundings.host(&mounts::wanted_paths(&file.profile, &surroundings.roots));
+    let host = Host { remembered, ..host };
     let mut guarded = surroundings.host_executed();
     guarded.places.extend(AbsPath::try_from(file.path.as_path()).ok());
     let plan = mounts::plan(&file.profile, &host, &guarded.places, program, request.command.clone())?;
@@ -181,16 +183,17 @@ fn check_approval(
     surroundings: &Surroundings,
     request: &EnforceRequest,
     file: &ProfileFile,
-) -> Result<(), EnforceError> {
+) -> Result<BTreeMap<AbsPath, Remembered>, EnforceError> {
     let (path, digest) = (file.path.clone(), file.digest.clone());
     match &request.accept_digest {
-        Some(accepted) if *accepted == digest => return Ok(()),
+        // Nobody looked at the places of this machine.
+        Some(accepted) if *accepted == digest => return Ok(BTreeMap::new()),
         Some(_) => return Err(EnforceError::OtherDigest { path, digest }),
         None => {}
     }
     let store = Store::open(&surroundings.state_dir.to_path_buf(), surroundings.identity.uid)?;
-    if file.is_approved(&store)? {
-        return Ok(());
+    if let Some(approval) = store.approval(&file.path, &digest)? {
+        return Ok(approval.places);
     }
     let last = store.last_approval(&file.path)?;
     let changes = last.map(|approval| match crate::profile::parse::parse(&approval.text) {

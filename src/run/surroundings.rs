@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::probe::features;
 use crate::probe::places::{self, HostExecuted};
-use crate::vocab::host::{Host, Identity};
+use crate::vocab::host::{Host, Identity, Remembered};
 use crate::vocab::location::{Base, Roots};
 use crate::vocab::path::{AbsPath, PathError};
 
@@ -143,8 +143,16 @@ impl Surroundings {
             seen: places::look(wanted),
             environment: self.environment.keys().cloned().collect(),
             state_dir: self.state_dir.clone(),
+            remembered: BTreeMap::new(),
             landlock: features::landlock_abi(),
         }
+    }
+
+    /// What the places of `profile` are now.
+    pub fn remember(&self, profile: &crate::profile::Profile) -> BTreeMap<AbsPath, Remembered> {
+        let granted: Vec<AbsPath> = profile.filesystem.keys().filter_map(|place| self.roots.resolve(place)).collect();
+        let seen = places::look(&granted).into_iter();
+        seen.filter_map(|(place, seen)| Some((place, Remembered::of(&seen?)))).collect()
     }
 
     /// Names that the host executes and that exist now, in the home directory and (to a bounded depth) in the project.

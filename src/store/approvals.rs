@@ -1,10 +1,14 @@
 //! Which profiles a person approved on this machine: digests, and the text that was approved last for each profile file.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+use crate::vocab::host::Remembered;
+use crate::vocab::path::AbsPath;
 
 use super::{Store, StoreError, replace};
 
@@ -22,12 +26,20 @@ pub struct Approval {
     pub how: String,
     /// The text of the profile as approved.
     pub text: String,
+    /// What the granted places were.
+    #[serde(default)]
+    pub places: BTreeMap<AbsPath, Remembered>,
 }
 
 impl Store {
     /// Whether a profile of this meaning was approved for this file.
     pub fn is_approved(&self, profile: &Path, digest: &str) -> Result<bool, StoreError> {
-        Ok(self.approvals(profile)?.iter().any(|approval| approval.digest == digest))
+        Ok(self.approval(profile, digest)?.is_some())
+    }
+
+    /// The approval of a profile of this meaning for this file.
+    pub fn approval(&self, profile: &Path, digest: &str) -> Result<Option<Approval>, StoreError> {
+        Ok(self.approvals(profile)?.into_iter().find(|approval| approval.digest == digest))
     }
 
     /// The approval that was given last for this file.
@@ -103,6 +115,7 @@ mod tests {
             when: 1,
             how: "asked".into(),
             text: "x\n".into(),
+            places: BTreeMap::new(),
         };
         store.approve(&approval).unwrap();
         let store = Store::open(&root, uid).unwrap();

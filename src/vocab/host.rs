@@ -41,6 +41,84 @@ pub struct Seen {
     pub uid: u32,
     /// For a symlink its text.
     pub link: Option<Vec<u8>>,
+    /// How many names it has.
+    pub names: u64,
+}
+
+/// What a granted place was when a person said yes to the grant: if it became something else since, the yes was not to that.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Remembered {
+    /// Its type.
+    pub kind: FileKind,
+    /// Its owner.
+    pub uid: u32,
+    /// How many names it had; for a regular file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub names: Option<u64>,
+    /// Where a symlink led, escaped as in files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+}
+
+impl Remembered {
+    /// What `seen` is.
+    pub fn of(seen: &Seen) -> Self {
+        Self {
+            kind: seen.kind,
+            uid: seen.uid,
+            names: (seen.kind == FileKind::File).then_some(seen.names),
+            link: seen.link.as_ref().map(|text| super::escape::file(text)),
+        }
+    }
+
+    /// In which way `now` is something else; `None` when it is not. A second name counts where `names` do: what is written
+    /// by one name is changed under all.
+    pub fn differs(&self, now: &Seen, names: Names) -> Option<String> {
+        let now = Self::of(now);
+        if self.kind != now.kind {
+            return Some(format!(
+                "it was a {} when this was approved, and is a {} now",
+                self.kind.word(),
+                now.kind.word()
+            ));
+        }
+        if self.uid != now.uid {
+            return Some(format!(
+                "it belonged to the user {} when this was approved, and to {} now",
+                self.uid, now.uid
+            ));
+        }
+        if self.link != now.link {
+            return Some("it is a symlink that led elsewhere when this was approved".to_owned());
+        }
+        let second = self.names == Some(1) && now.names.is_some_and(|names| names > 1);
+        (names == Names::Count && second)
+            .then(|| "it has a second name, which it had not when this was approved: a hard link".to_owned())
+    }
+}
+
+/// Whether it matters that a file has several names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Names {
+    /// It does.
+    Count,
+    /// It does not.
+    AreFree,
+}
+
+impl FileKind {
+    /// In a word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Dir => "directory",
+            Self::Symlink => "symlink",
+            Self::Device => "device",
+            Self::Socket => "socket",
+            Self::Fifo => "pipe",
+        }
+    }
 }
 
 /// Who the agent runs as: always the caller, mapped to the same number inside.
@@ -67,6 +145,8 @@ pub struct Host {
     pub environment: std::collections::BTreeSet<String>,
     /// pinfold's own state directory: in no sandbox, whatever a profile says.
     pub state_dir: AbsPath,
+    /// What places were when the profile was approved on this machine.
+    pub remembered: BTreeMap<AbsPath, Remembered>,
     /// The newest ABI of Landlock; `None` where the kernel has none.
     pub landlock: Option<u32>,
 }
