@@ -109,15 +109,26 @@ fn profiles() -> impl Strategy<Value = Profile> {
         prop::collection::btree_set(variables(), 0..4),
         prop::collection::btree_map(variables(), secret, 0..3),
         limits(),
-        (prop::option::of(incomplete()), prop::collection::btree_set(Just(Lack::Landlock), 0..2)),
+        (prop::option::of(incomplete()), prop::collection::btree_set(Just(Lack::Landlock), 0..2), any::<bool>()),
     )
         .prop_map(
-            |(name, command, filesystem, network, syscalls, environment, secrets, limits, (incomplete, tolerate))| {
+            |(
+                name,
+                command,
+                filesystem,
+                network,
+                syscalls,
+                environment,
+                secrets,
+                limits,
+                (incomplete, tolerate, nested_sandbox),
+            )| {
                 Profile {
                     name,
                     command,
                     incomplete,
                     tolerate,
+                    nested_sandbox,
                     filesystem,
                     network: network.into_iter().collect(),
                     syscalls,

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::plan::walls::Wall;
-use crate::plan::{Action, Handing, MountStep, Network, Plan, SECRETS};
+use crate::plan::{Action, Handing, MountStep, Nesting, Network, Plan, SECRETS};
 use crate::sandbox::limits::Held;
 use crate::vocab::escape;
 
@@ -51,6 +51,10 @@ pub(super) fn text(plan: &Plan, limits: &[Held]) -> String {
         for (place, rights) in &ruleset.rules {
             let _ = writeln!(out, "beneath      {place}: {rights}");
         }
+    }
+    if plan.nesting == Nesting::Allowed {
+        let _ =
+            writeln!(out, "nested       namespaces and mounts of its own are allowed; no Landlock behind the mounts");
     }
     for wall in Wall::ALL {
         let state = if plan.has(wall) { wall.purpose() } else { "NOT IN FORCE" };

@@ -1,6 +1,6 @@
 //! `pinfold enforce`: what is in force, then the command, then what was refused.
 
-use crate::plan::{Network, Plan};
+use crate::plan::{Nesting, Network, Plan};
 use crate::run::enforce::{EnforceError, EnforceRequest, Prepared, enforce, prepare};
 use crate::sandbox::limits::Held;
 
@@ -87,6 +87,11 @@ fn announce(prepared: &Prepared, quiet: bool) {
             },
             landlock.as_ref().map_or_else(|| "no Landlock".to_owned(), |rules| format!("Landlock {}", rules.abi)),
         ));
+    }
+    if prepared.plan.nesting == Nesting::Allowed {
+        screen::warn(
+            "nested_sandbox: the command may make namespaces and mounts of its own; no Landlock stands behind the mounts",
+        );
     }
     if landlock.is_none() {
         screen::warn("the second wall is missing: this kernel has no Landlock, and the profile tolerates that");

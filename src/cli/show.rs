@@ -74,6 +74,9 @@ pub(super) fn text(profile: &Profile) -> String {
         let _ = writeln!(out, "INCOMPLETE: {}; what it needs beyond this is refused", gaps.join("; "));
     }
     let _ = writeln!(out, "`{command}` may");
+    if profile.nested_sandbox {
+        let _ = writeln!(out, "  MAKE NAMESPACES AND MOUNTS OF ITS OWN, for a sandbox within; Landlock is off then");
+    }
     for (heading, access) in [
         ("change, create and remove below", Access::Write),
         ("replace", Access::Replace),

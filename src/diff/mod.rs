@@ -119,6 +119,9 @@ fn lines(profile: &Profile) -> BTreeMap<(Section, String), String> {
     for lack in &profile.tolerate {
         line(Section::Top, format!("tolerate {}", quote(lack.as_str())), String::new());
     }
+    if profile.nested_sandbox {
+        line(Section::Top, "nested_sandbox".to_owned(), "true".to_owned());
+    }
     for (location, grant) in &profile.filesystem {
         line(Section::Filesystem, quote(&location.to_string()), path_grant(grant));
     }

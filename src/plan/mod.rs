@@ -47,6 +47,8 @@ pub struct Plan {
     pub network: Network,
     /// The system call filter.
     pub filter: FilterSpec,
+    /// Whether the command may confine what it runs by namespaces and mounts of its own.
+    pub nesting: Nesting,
     /// The ruleset of the second wall; `None` where that wall is not up.
     pub landlock: Option<landlock::Ruleset>,
     /// Limits.
@@ -199,6 +201,15 @@ impl MountStep {
             Self::Proc | Self::Dev | Self::Queues | Self::Secrets => None,
         }
     }
+}
+
+/// What a run may confine by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nesting {
+    /// Nothing: no namespaces, no mounts.
+    Refused,
+    /// What it runs, in namespaces below the sandbox's own.
+    Allowed,
 }
 
 /// The network of a run.

@@ -20,7 +20,7 @@ use crate::vocab::sensitivity::Sensitivity;
 use crate::vocab::syscall::Syscall;
 
 use super::walls::Wall;
-use super::{Action, Handing, Mode, MountStep, Network, Plan, RootStyle, Withheld};
+use super::{Action, Handing, Mode, MountStep, Nesting, Network, Plan, RootStyle, Withheld};
 
 /// Why a profile cannot be carried out on this machine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -52,6 +52,9 @@ pub enum PlanError {
     /// A newer base set.
     #[error("the base set {0} of system calls is newer than this version")]
     Base(u32),
+    /// root cannot be mapped into a namespace below the sandbox's, and some of its proc would be root's to write.
+    #[error("`nested_sandbox` does not work for root: the kernel lets no sandbox within map root again")]
+    NestedAsRoot,
     /// The second wall cannot be built.
     #[error("this kernel has no Landlock, the second wall behind the mounts")]
     NoLandlock,
@@ -76,6 +79,9 @@ impl PlanError {
             Self::Endpoint(_) => Some("`\"@host\" = \"unconfined\"` gives the host's whole network".to_owned()),
             Self::SecretPlace { .. } => Some(
                 "leave `at` out: the secret is then below /run/secrets, and its variable holds the path".to_owned(),
+            ),
+            Self::NestedAsRoot => Some(
+                "run it as an ordinary user; or turn the command's own sandbox off, and remove the line".to_owned(),
             ),
             Self::NoLandlock => Some(
                 "boot with lsm=landlock,... in front of the list of /sys/kernel/security/lsm; or add \
@@ -115,6 +121,9 @@ pub fn plan(
     if profile.syscalls.base > crate::vocab::syscall_table::BASE_VERSION {
         return Err(PlanError::Base(profile.syscalls.base));
     }
+    if profile.nested_sandbox && host.identity.uid == 0 {
+        return Err(PlanError::NestedAsRoot);
+    }
     let mut withheld = Vec::new();
     let network = network(profile, &mut withheld)?;
     let grants = resolve(profile, &host.roots)?;
@@ -148,6 +157,7 @@ pub fn plan(
     }
     let mounts = super::arrange(steps);
     let landlock = match host.landlock {
+        Some(abi) if profile.nested_sandbox => Some(super::landlock::without_places(network, abi)),
         Some(abi) => Some(super::landlock::ruleset(&mounts, network, abi)),
         None if profile.tolerate.contains(&Lack::Landlock) => None,
         None => return Err(PlanError::NoLandlock),
@@ -156,6 +166,7 @@ pub fn plan(
         mode: Mode::Enforce,
         identity: host.identity,
         walls: Wall::ALL.into_iter().filter(|wall| *wall != Wall::Landlock || landlock.is_some()).collect(),
+        nesting: if profile.nested_sandbox { Nesting::Allowed } else { Nesting::Refused },
         root: RootStyle::Empty,
         mounts,
         workdir: host.workdir.clone(),
@@ -492,6 +503,7 @@ pub(super) mod tests {
             limits: Limits::default(),
             incomplete: None,
             tolerate: BTreeSet::new(),
+            nested_sandbox: false,
         }
     }
 

@@ -14,7 +14,7 @@ use crate::vocab::path::AbsPath;
 use crate::vocab::sensitivity::{Place, Row, Sensitivity, covering, table};
 
 use super::walls::Wall;
-use super::{Mode, MountStep, Network, Plan, RootStyle};
+use super::{Mode, MountStep, Nesting, Network, Plan, RootStyle};
 
 /// What is particular to one learning run.
 #[derive(Debug, Clone)]
@@ -108,6 +108,7 @@ pub fn plan(host: &Host, options: Options) -> Plan {
         filter: super::observe::filter(options.exact),
         // What was learned under it would be learned from its errors.
         landlock: None,
+        nesting: Nesting::Refused,
         limits: Limits::default(),
         create: Vec::new(),
         copies: Vec::new(),

@@ -73,6 +73,9 @@ fn head(page: &mut Page, profile: &Profile) {
         page.entry("incomplete", &incomplete(lack));
     }
     page.list("tolerate", profile.tolerate.iter().map(|lack| lack.as_str()));
+    if profile.nested_sandbox {
+        page.entry("nested_sandbox", "true");
+    }
 }
 
 fn grants(page: &mut Page, profile: &Profile) {

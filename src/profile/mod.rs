@@ -38,6 +38,8 @@ pub struct Profile {
     pub incomplete: Option<Incomplete>,
     /// What a run may do without.
     pub tolerate: BTreeSet<Lack>,
+    /// Whether the command may confine what it runs by namespaces and mounts of its own.
+    pub nested_sandbox: bool,
     /// Places.
     pub filesystem: BTreeMap<Location, PathGrant>,
     /// Peers. Empty: no network.

@@ -136,6 +136,7 @@ const TOP: &[&str] = &[
     "command",
     "incomplete",
     "tolerate",
+    "nested_sandbox",
     "filesystem",
     "network",
     "syscalls",
@@ -160,7 +161,7 @@ const GAPS: &[&str] = &[
     "unreadable-path",
     "unresolved",
 ];
-const RESERVED: &[&str] = &["program", "audit", "on_violation", "nested_sandbox"];
+const RESERVED: &[&str] = &["program", "audit", "on_violation"];
 
 /// Longest part of a text that an error repeats, in characters.
 const SHOWN: usize = 60;
@@ -186,6 +187,7 @@ pub fn parse(text: &str) -> Result<Profile, ParseError> {
         command: command(&root.required("command")?)?,
         incomplete: root.get("incomplete").map(|field| incomplete(&field)).transpose()?,
         tolerate: root.get("tolerate").map_or_else(|| Ok(BTreeSet::new()), |field| tolerate(&field))?,
+        nested_sandbox: root.get("nested_sandbox").map_or(Ok(false), |field| field.truth())?,
         filesystem: entries(root.get("filesystem"), location, path_grant)?,
         network: entries(root.get("network"), target, net_grant)?,
         syscalls: syscalls(&root.required("syscalls")?.table()?)?,

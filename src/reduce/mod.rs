@@ -78,7 +78,8 @@ pub enum Note {
     /// A program that makes namespaces: mostly to confine what it runs.
     #[error(
         "it tried to make namespaces of its own, which is refused inside: if it brings a sandbox of its own \
-         (bwrap, Chromium, codex), turn that off (`--no-sandbox`, `--sandbox danger-full-access`)"
+         (bwrap, Chromium, codex), turn that off (`--no-sandbox`, `--sandbox danger-full-access`), or let it work with \
+         `nested_sandbox = true` in the profile"
     )]
     OwnSandbox,
     /// A program with a bit that has no effect.
@@ -193,6 +194,7 @@ pub fn reduce(traces: &[Trace], settings: &Settings) -> Reduction {
         command,
         incomplete: incomplete(traces),
         tolerate: BTreeSet::new(),
+        nested_sandbox: false,
         filesystem: filesystem.collect(),
         network: network::reduce(traces, &mut notes),
         syscalls: calls::reduce(&facts, &mut notes),

@@ -212,6 +212,7 @@ pub fn carry_over(old: &Profile, new: &mut Profile) {
     // No run shows these: a person wrote them.
     new.limits.clone_from(&old.limits);
     new.tolerate.clone_from(&old.tolerate);
+    new.nested_sandbox = old.nested_sandbox;
 }
 
 /// Records that a person approved `file` as it stands.

@@ -86,9 +86,8 @@ fn describe(call: &Notification) -> (String, String, Option<String>) {
             }
             Some(line)
         }
-        "clone" | "chmod" | "fchmod" | "fchmodat" | "fchmodat2" | "creat" | "open" | "openat" | "mknod" | "mknodat" => {
-            None
-        }
+        "clone" | "unshare" | "setns" => Some("nested_sandbox = true, above the first section".to_owned()),
+        "chmod" | "fchmod" | "fchmodat" | "fchmodat2" | "creat" | "open" | "openat" | "mknod" | "mknodat" => None,
         _ => {
             let mut line = format!("[syscalls] allow += \"{text}\"");
             if row(name).risk >= 4 {

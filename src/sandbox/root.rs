@@ -16,7 +16,7 @@ use nix::sys::stat::{Mode, mkdirat};
 
 use crate::plan::mounts::below_secrets;
 use crate::plan::walls::Wall;
-use crate::plan::{DEVICES, MountStep, RootStyle, SECRETS};
+use crate::plan::{DEVICES, MountStep, Nesting, RootStyle, SECRETS};
 use crate::sys::mount::{
     Attributes, Depth, attach, clone_tree, open_beneath, open_beneath_or_link, pivot_to_working_directory,
     set_attributes,
@@ -200,7 +200,12 @@ impl<'a> Root<'a> {
             MountStep::Placeholder { target, size, modified } => self.placeholder(target, *size, *modified),
             MountStep::Copy { target } => self.copy(target),
             MountStep::Proc => self.proc(),
-            MountStep::Dev => self.dev(),
+            MountStep::Dev => {
+                if self.launch.plan.nesting == Nesting::Allowed {
+                    self.proc_out_of_reach()?;
+                }
+                self.dev()
+            }
             MountStep::Secrets => {
                 let place = self.target(&path(SECRETS)?, Kind::Dir)?;
                 self.launch.secrets.furnish(&place)
@@ -261,6 +266,17 @@ impl<'a> Root<'a> {
             return attach(&host, &place).map_err(at(Step::Proc));
         }
         mount(Some("proc"), ".", Some("proc"), flags, none).map_err(at(Step::Proc))
+    }
+
+    /// A whole proc beneath the place of /dev, which is mounted over it: the kernel lets a namespace mount a proc only if it
+    /// has one of which nothing is covered (mount_namespaces(7), "fully visible"). Nobody reaches it.
+    fn proc_out_of_reach(&self) -> Result<(), Failure> {
+        let place = self.target(&path("/dev")?, Kind::Dir)?;
+        let below = self.tmpfs(&place, 0, None)?;
+        mkdirat(&below, "proc", Mode::empty()).map_err(at(Step::Proc))?;
+        nix::unistd::fchdir(open_beneath(&below, c"proc").map_err(at(Step::Proc))?).map_err(at(Step::Proc))?;
+        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+        mount(Some("proc"), ".", Some("proc"), flags, None::<&str>).map_err(at(Step::Proc))
     }
 
     fn dev(&mut self) -> Result<(), Failure> {
