@@ -190,6 +190,9 @@ pub struct EnforceArguments {
     /// Print the plan and run nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// With --dry-run: say beside each line of the plan what it is for
+    #[arg(long, requires = "dry_run")]
+    pub explain: bool,
     /// Run a profile that was not approved on this machine, if its digest is this one
     #[arg(long, value_name = "DIGEST")]
     pub accept_digest: Option<String>,

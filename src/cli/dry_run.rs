@@ -7,7 +7,8 @@ use crate::plan::{Action, Handing, MountStep, Nesting, Network, Plan, SECRETS};
 use crate::sandbox::limits::Held;
 use crate::vocab::escape;
 
-pub(super) fn text(plan: &Plan, limits: &[Held]) -> String {
+/// `reasons`: what to say beside each mount, if anything.
+pub(super) fn text(plan: &Plan, limits: &[Held], reasons: Option<&dyn Fn(&MountStep) -> String>) -> String {
     let mut out = String::new();
     let argv: Vec<_> = plan.argv.iter().map(|word| escape::terminal(word)).collect();
     let _ = writeln!(out, "program      {}", plan.program);
@@ -23,7 +24,11 @@ pub(super) fn text(plan: &Plan, limits: &[Held]) -> String {
         }
     );
     for step in &plan.mounts {
-        let _ = writeln!(out, "{}", step_text(step));
+        let _ = write!(out, "{}", step_text(step));
+        if let Some(why) = reasons {
+            let _ = write!(out, "  # {}", why(step));
+        }
+        out.push('\n');
     }
     for path in &plan.create {
         let _ = writeln!(out, "create       {path} (0700, if it is missing)");

@@ -1,6 +1,6 @@
 //! `pinfold enforce`: what is in force, then the command, then what was refused.
 
-use crate::plan::{Nesting, Network, Plan};
+use crate::plan::{MountStep, Nesting, Network, Plan, explain};
 use crate::run::enforce::{EnforceError, EnforceRequest, Prepared, enforce, prepare};
 use crate::sandbox::limits::Held;
 
@@ -25,11 +25,13 @@ pub(super) fn run(arguments: &EnforceArguments) -> Exit {
         Err(error) => return fail(&error),
     };
     if arguments.dry_run {
+        let why = |step: &MountStep| explain::why(step, &prepared.file.profile, &surroundings.roots);
+        let reasons: Option<&dyn Fn(&MountStep) -> String> = if arguments.explain { Some(&why) } else { None };
         let limits = match prepared.limits() {
             Ok(limits) => limits,
             Err(unheld) => return fail(&EnforceError::Start(unheld.into())),
         };
-        return match screen::data(&dry_run::text(&prepared.plan, &limits)) {
+        return match screen::data(&dry_run::text(&prepared.plan, &limits, reasons)) {
             Ok(()) => Exit::Success,
             Err(_) => Exit::Trouble,
         };

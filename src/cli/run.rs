@@ -27,6 +27,7 @@ pub(super) fn run(arguments: &RunArguments) -> Exit {
         Ok(Some(_)) => enforce::run(&EnforceArguments {
             places: arguments.places.clone(),
             dry_run: false,
+            explain: false,
             accept_digest: None,
             command: arguments.command.clone(),
         }),

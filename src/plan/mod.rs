@@ -5,6 +5,7 @@
 //! [`Host`](crate::vocab::host::Host).
 
 pub mod compile;
+pub mod explain;
 pub mod filter;
 pub mod landlock;
 pub mod mounts;
