@@ -137,7 +137,11 @@ pub(super) fn denial(denial: &Denial) -> String {
 pub(super) fn reached(reached: &Reached) -> String {
     let (key, value) = (reached.limit.key(), &reached.value);
     let result = match reached.result {
-        Met::Ended => "the command was ended",
+        Met::Ended => "the command was ended".to_owned(),
+        Met::Killed(1) => "the kernel ended a process".to_owned(),
+        Met::Killed(count) => format!("the kernel ended {count} processes"),
+        Met::Refused(1) => "a process was not made".to_owned(),
+        Met::Refused(count) => format!("{count} processes were not made"),
     };
     let written = if reached.limit == Limit::Processes { value.clone() } else { format!("\"{value}\"") };
     format!(

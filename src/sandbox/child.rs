@@ -107,6 +107,8 @@ fn prepare(launch: &Launch<'_>, control: &OwnedFd) -> Result<(), Failure> {
         Ok(Some(_)) => {}
         Ok(None) | Err(_) => process::exit_now(125),
     }
+    // Not before: its root is the control group that the supervisor has put this process into by now.
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWCGROUP).map_err(at(Step::Namespaces))?;
     // Init gets no signal of the terminal: it must outlive the payload by the message that tells its end.
     process::reset_signals(&[
         libc::SIGINT,
@@ -167,6 +169,10 @@ fn reap(launch: &Launch<'_>, payload: Pid, control: &OwnedFd) -> ! {
         bytes.extend(waited.status.to_ne_bytes());
         socket::send(control, &bytes, None).ok();
         if !stopped {
+            // With the last process the control group goes, and what it counted.
+            if launch.plan.limits.want_control_group() {
+                socket::receive(control).ok();
+            }
             process::exit_now(0);
         }
     }

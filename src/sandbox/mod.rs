@@ -101,7 +101,7 @@ pub fn start(plan: &Plan, environment: &[Vec<u8>], secrets: &secrets::Values) ->
     drop(theirs);
     let guard = Unfinished(init);
     let init_fd = process::pidfd(init).map_err(|errno| StartError::kernel(Step::Pidfd, errno))?;
-    let mut limits = Hold::take(plan)?;
+    let mut limits = Hold::take(plan, init)?;
     map_identity(init, plan)?;
     socket::send(&control, &[word::GO], None).map_err(|errno| StartError::kernel(Step::Channel, errno))?;
     let mut directories = Vec::new();
@@ -142,8 +142,8 @@ fn namespaces(plan: &Plan) -> CloneFlags {
         (Wall::HostName, CloneFlags::CLONE_NEWUTS),
     ];
     let by_wall = by_wall.into_iter().filter(|(wall, _)| plan.has(*wall)).map(|(_, flag)| flag);
-    // These three are needed to build the others.
-    let all = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWCGROUP;
+    // These two are needed to build the others.
+    let all = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
     let own_network = plan.network == Network::None && plan.has(Wall::Network);
     let network = if own_network { CloneFlags::CLONE_NEWNET } else { CloneFlags::empty() };
     by_wall.fold(all | network, |flags, flag| flags | flag)

@@ -53,6 +53,8 @@ impl Sandbox {
 
     fn conclude(&mut self, status: Option<ExitStatus>) -> Outcome {
         let reached = self.limits.reached(status);
+        // EPIPE: it did not wait for this, or is gone.
+        socket::send(&self.control, &[word::GO], None).ok();
         if status.is_some() {
             // Init is the last one inside and about to end: the caller, who mostly ends next, need not wait for it.
             process::reap_if_ended(self.init);

@@ -132,6 +132,11 @@ impl Limits {
         self.set().into_iter().map(|(limit, value)| (limit.key(), written(limit, value))).collect()
     }
 
+    /// Whether a control group could hold one of them.
+    pub fn want_control_group(&self) -> bool {
+        self.memory.is_some() || self.processes.is_some() || self.cpu.is_some()
+    }
+
     /// How much may lie in the private directories, which are memory: no more than that where nothing else is said.
     pub fn private_bytes(&self) -> Option<Bytes> {
         self.disk.or(self.memory)

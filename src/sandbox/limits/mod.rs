@@ -4,9 +4,12 @@
 //! *soft*: it is seen after it happened. A limit that nothing holds stops the start and is named: there is no run with
 //! fewer limits than its profile has. RLIMIT_AS is none of the means: programs reserve far more addresses than memory.
 
+mod bus;
+mod group;
+mod scope;
 mod watch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
@@ -19,6 +22,8 @@ use crate::vocab::host::Identity;
 use crate::vocab::limits::{Limit, Limits};
 
 use super::error::{StartError, Step};
+use group::{Delegated, Group, processes_with_init};
+use scope::Scope;
 use watch::Watch;
 
 /// What holds a limit.
@@ -26,6 +31,10 @@ use watch::Watch;
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Holder {
+    /// A control group that systemd made for the run.
+    Scope,
+    /// A control group that pinfold made below the one it was given.
+    ControlGroup,
     /// A resource limit of each process.
     ResourceLimit,
     /// The size of the file system that the private directories are in.
@@ -38,6 +47,8 @@ impl Holder {
     /// Its name in reports.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Scope => "systemd scope",
+            Self::ControlGroup => "control group",
             Self::ResourceLimit => "resource limit",
             Self::FileSystem => "size of the file system",
             Self::Watch => "watched",
@@ -105,28 +116,111 @@ pub struct Reached {
 pub enum Met {
     /// The whole run was ended.
     Ended,
+    /// The kernel ended so many processes of it.
+    Killed(u64),
+    /// So many processes were not made.
+    Refused(u64),
 }
 
 /// What would hold each of `limits`, if a run started now. Nothing is made.
 pub fn foresee(limits: &Limits, identity: Identity) -> Result<Vec<Held>, Unheld> {
-    assign(limits, identity, &BTreeMap::new(), LACK)
+    let mut lacks = Vec::new();
+    let ways = ways(limits, identity, &mut lacks);
+    let group = ways.first().map(|way| way.offers(limits).into_iter().map(|limit| (limit, way.holder())).collect());
+    assign(limits, identity, &group.unwrap_or_default(), &lacks)
 }
 
-/// Why no control group holds anything.
-const LACK: &str = "this version makes no control group";
+/// A way to a control group that holds at least one of the limits.
+#[derive(Debug)]
+enum Way {
+    Scope(Box<Scope>),
+    Delegated(Delegated),
+}
+
+impl Way {
+    fn holder(&self) -> Holder {
+        match self {
+            Self::Scope(_) => Holder::Scope,
+            Self::Delegated(_) => Holder::ControlGroup,
+        }
+    }
+
+    fn offers(&self, limits: &Limits) -> BTreeSet<Limit> {
+        match self {
+            Self::Scope(scope) => scope.offers.clone(),
+            Self::Delegated(_) => wanted(limits),
+        }
+    }
+
+    fn make(self, limits: &Limits, init: i32) -> Result<Group, String> {
+        match self {
+            Self::Scope(scope) => scope.make(limits, init),
+            Self::Delegated(place) => place.make(limits, init),
+        }
+    }
+}
+
+/// The limits that a control group can hold.
+fn wanted(limits: &Limits) -> BTreeSet<Limit> {
+    let set = limits.set().into_iter().map(|(limit, _)| limit);
+    set.filter(|limit| matches!(limit, Limit::Memory | Limit::Processes | Limit::Cpu)).collect()
+}
+
+/// The ways that are open here, the best first; why the others are not goes to `lacks`.
+fn ways(limits: &Limits, identity: Identity, lacks: &mut Vec<String>) -> Vec<Way> {
+    let wanted = wanted(limits);
+    if wanted.is_empty() {
+        return Vec::new();
+    }
+    let allowed = std::env::var_os(VARIABLE).unwrap_or_default();
+    if allowed == "none" {
+        lacks.push(format!("{VARIABLE} says that there is to be none"));
+        return Vec::new();
+    }
+    let mut ways = Vec::new();
+    if allowed != "own" {
+        match Scope::find(&wanted, identity) {
+            Ok(scope) if scope.offers == wanted => return vec![Way::Scope(Box::new(scope))],
+            Ok(scope) => ways.push(Way::Scope(Box::new(scope))),
+            Err(why) => lacks.push(why),
+        }
+    }
+    match Delegated::find(&wanted) {
+        // It holds all of them, which systemd does not.
+        Ok(place) => ways.insert(0, Way::Delegated(place)),
+        Err(why) => lacks.push(why),
+    }
+    ways
+}
+
+/// `none`: no control group; `own`: none of systemd's. For who does not want units to be made, and for tests.
+const VARIABLE: &str = "PINFOLD_CONTROL_GROUPS";
 
 /// What holds the limits of one run.
 #[derive(Debug)]
 pub(super) struct Hold {
     held: Vec<Held>,
+    group: Option<Group>,
     watch: Option<Watch>,
 }
 
 impl Hold {
     /// Decides, and puts init where it belongs, before it has made anything.
-    pub(super) fn take(plan: &Plan) -> Result<Self, Unheld> {
-        let held = assign(&plan.limits, plan.identity, &BTreeMap::new(), LACK)?;
-        Ok(Self { held, watch: None })
+    pub(super) fn take(plan: &Plan, init: i32) -> Result<Self, Unheld> {
+        let mut lacks = Vec::new();
+        let mut group = None;
+        for way in ways(&plan.limits, plan.identity, &mut lacks) {
+            match way.make(&plan.limits, init) {
+                Ok(made) => {
+                    group = Some(made);
+                    break;
+                }
+                Err(why) => lacks.push(why),
+            }
+        }
+        let holds: BTreeMap<Limit, Holder> = group.iter().flat_map(Group::holds).collect();
+        let held = assign(&plan.limits, plan.identity, &holds, &lacks)?;
+        Ok(Self { held, group, watch: None })
     }
 
     /// Puts on the payload, which still waits, what is put on processes, and begins to watch.
@@ -135,8 +229,7 @@ impl Hold {
         for held in self.held.iter().filter(|held| held.by == Holder::ResourceLimit) {
             let (resource, value) = match held.limit {
                 Limit::FileSize => (Resource::RLIMIT_FSIZE, plan.limits.file_size.map(|size| size.0)),
-                // Init counts as well.
-                _ => (Resource::RLIMIT_NPROC, plan.limits.processes.map(|count| u64::from(count) + 1)),
+                _ => (Resource::RLIMIT_NPROC, plan.limits.processes.map(processes_with_init)),
             };
             process::lower_limit(payload, resource, value.ok_or_else(|| wrong(Errno::EINVAL))?).map_err(wrong)?;
         }
@@ -163,8 +256,11 @@ impl Hold {
     pub(super) fn reached(&mut self, status: Option<ExitStatus>) -> Vec<Reached> {
         let watched = self.watch.take().is_some_and(|watch| watch.is_reached());
         let signalled = status == Some(ExitStatus::Signal(libc::SIGXFSZ));
+        let (killed, refused) = self.group.as_ref().map_or((0, 0), |group| (group.killed(), group.refused()));
         let met = |limit| match limit {
             Limit::Memory if watched => Some(Met::Ended),
+            Limit::Memory if killed > 0 => Some(Met::Killed(killed)),
+            Limit::Processes if refused > 0 => Some(Met::Refused(refused)),
             Limit::FileSize if signalled => Some(Met::Ended),
             _ => None,
         };
@@ -175,13 +271,14 @@ impl Hold {
     }
 }
 
-/// What holds each of the limits, of which a control group holds those in `group`; `lack` says why it holds no others.
+/// What holds each of the limits, of which a control group holds those in `group`; `lacks` say why it holds no others.
 fn assign(
     limits: &Limits,
     identity: Identity,
     group: &BTreeMap<Limit, Holder>,
-    lack: &str,
+    lacks: &[String],
 ) -> Result<Vec<Held>, Unheld> {
+    let lack = if lacks.is_empty() { "the control group does not have it".to_owned() } else { lacks.join(", and ") };
     let assign = |(limit, value): (Limit, String)| {
         let by = match (limit, group.get(&limit)) {
             (_, Some(holder)) => Ok(*holder),
@@ -189,10 +286,10 @@ fn assign(
             (Limit::Disk, None) => Ok(Holder::FileSystem),
             (Limit::Memory, None) => Ok(Holder::Watch),
             (Limit::Processes, None) => match uncounted(identity) {
-                Some(why) => Err(format!("it needs the controller `pids`, since {why}, and {lack}")),
+                Some(why) => Err(format!("it needs the controller `pids`, since {why}, but {lack}")),
                 None => Ok(Holder::ResourceLimit),
             },
-            (Limit::Cpu, None) => Err(format!("it needs the controller `cpu`, and {lack}")),
+            (Limit::Cpu, None) => Err(format!("it needs the controller `cpu`, but {lack}")),
         };
         match by {
             Ok(by) => Ok(Held { limit, value, by }),
@@ -238,10 +335,10 @@ mod tests {
 
     #[test]
     fn without_a_control_group_processor_time_is_refused_by_name_and_memory_is_soft() {
-        let refused = assign(&all(), USER, &BTreeMap::new(), "there is none").unwrap_err();
+        let refused = assign(&all(), USER, &BTreeMap::new(), &[]).unwrap_err();
         assert_eq!(refused.limit, Limit::Cpu);
         assert!(refused.why.contains("`cpu`"), "{refused}");
-        let held = assign(&Limits { cpu: None, ..all() }, USER, &BTreeMap::new(), "there is none").unwrap();
+        let held = assign(&Limits { cpu: None, ..all() }, USER, &BTreeMap::new(), &[]).unwrap();
         let soft: Vec<Limit> = held.iter().filter(|held| held.by.is_soft()).map(|held| held.limit).collect();
         assert_eq!(soft, [Limit::Memory]);
         assert_eq!(held.len(), 4);
@@ -250,9 +347,9 @@ mod tests {
     #[test]
     fn the_processes_of_root_are_counted_by_a_control_group_or_not_at_all() {
         let limits = Limits { processes: Some(20), ..Limits::default() };
-        let refused = assign(&limits, ROOT, &BTreeMap::new(), "there is none").unwrap_err();
+        let refused = assign(&limits, ROOT, &BTreeMap::new(), &[]).unwrap_err();
         assert_eq!(refused.limit, Limit::Processes);
         assert!(refused.why.contains("`pids`") && refused.why.contains("root"), "{refused}");
-        assert!(assign(&limits, USER, &BTreeMap::new(), "there is none").is_ok());
+        assert!(assign(&limits, USER, &BTreeMap::new(), &[]).is_ok());
     }
 }
