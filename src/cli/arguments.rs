@@ -45,6 +45,8 @@ pub enum Command {
     Doctor(super::doctor::DoctorArgs),
     /// Show the whole loop on a small bundled agent: learn, enforce, and an escape that fails
     Demo(super::demo::DemoArgs),
+    /// Try fifty harmless attacks on this machine, without a sandbox and inside: held, escaped, or not triable
+    Selftest(super::selftest::SelftestArgs),
     /// A helper of `demo`, run inside its sandbox
     #[command(hide = true, name = "demo-tool")]
     DemoTool(super::demo::tool::ToolArgs),

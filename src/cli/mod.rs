@@ -14,6 +14,7 @@ mod learn;
 mod report;
 mod run;
 pub mod screen;
+mod selftest;
 mod show;
 mod trace;
 
@@ -50,6 +51,7 @@ pub fn main() -> ExitCode {
             Ok(code) => return code,
             Err(error) => trouble(&error),
         },
+        Command::Selftest(arguments) => selftest::run(&arguments),
         Command::DemoTool(arguments) => match demo::tool::run(&arguments) {
             Ok(()) => Exit::Success,
             Err(error) => trouble(&error),

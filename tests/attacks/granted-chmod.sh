@@ -2,4 +2,5 @@
 # promise: granted
 # walls: mounts
 # success: mode of $OUTSIDE/secret has 0222
+# harmless: yes
 chmod 666 "$OUTSIDE/secret"

@@ -2,5 +2,6 @@
 # promise: granted
 # walls: mounts landlock
 # success: output has SECRET
+# harmless: yes
 # grant: "$OUTSIDE/dir/sibling" = "exist"
 cat "$OUTSIDE/dir/sibling"

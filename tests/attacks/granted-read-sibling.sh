@@ -2,5 +2,6 @@
 # promise: granted
 # walls: mounts landlock
 # success: output has SECRET
+# harmless: yes
 # grant: "$OUTSIDE/dir/granted" = "read"
 cat "$OUTSIDE/dir/sibling"

@@ -2,4 +2,5 @@
 # promise: granted
 # walls: mounts landlock
 # success: missing $HOME/.ssh
+# harmless: yes
 rm -rf ~/.ssh

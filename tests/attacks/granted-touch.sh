@@ -2,5 +2,6 @@
 # promise: granted
 # walls: mounts
 # success: output has 1970
+# harmless: yes
 touch -d @0 "$OUTSIDE/note"
 stat -c %y "$OUTSIDE/note"

@@ -2,4 +2,5 @@
 # promise: guarded
 # walls: guards
 # success: file $PROJECT/.git/config has planted
+# harmless: yes
 printf "[core]\nfsmonitor = planted\n" > .git/config

@@ -2,4 +2,5 @@
 # promise: guarded
 # walls: guards
 # success: exists $PROJECT/.git/hooks/post-commit
+# harmless: yes
 echo planted > .git/hooks/post-commit

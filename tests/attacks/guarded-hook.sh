@@ -2,4 +2,5 @@
 # promise: guarded
 # walls: guards
 # success: file $PROJECT/.git/hooks/pre-commit has planted
+# harmless: yes
 echo planted >> .git/hooks/pre-commit

@@ -2,6 +2,7 @@
 # promise: guarded
 # walls: guards
 # success: output has SECRET
+# harmless: yes
 # grant: "$PROJECT/.env" = { access = "read", sensitive = "credential", approved = false }
 ln .env other
 cat other

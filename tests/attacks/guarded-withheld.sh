@@ -2,5 +2,6 @@
 # promise: guarded
 # walls: guards
 # success: output has SECRET
+# harmless: yes
 # grant: "$PROJECT/.env" = { access = "read", sensitive = "credential", approved = false }
 cat .env

@@ -2,4 +2,5 @@
 # promise: inherited
 # walls: descriptors
 # success: output has SECRET
+# harmless: yes
 cat <&9

@@ -2,4 +2,5 @@
 # promise: inherited
 # walls: descriptors landlock
 # success: output has SECRET
+# harmless: yes
 cat /proc/self/fd/8/secret

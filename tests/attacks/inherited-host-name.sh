@@ -2,4 +2,5 @@
 # promise: inherited
 # walls: uts-namespace
 # success: output has OTHER NAME
+# harmless: yes
 [ "$(uname -n)" != pinfold ] && echo OTHER NAME

@@ -2,4 +2,5 @@
 # promise: inherited
 # walls: environment
 # success: output has SECRET
+# harmless: yes
 tr "\0" "\n" < /proc/self/environ

@@ -2,4 +2,5 @@
 # promise: inherited
 # walls: environment
 # success: output has SECRET
+# harmless: yes
 echo "$LEAK"

@@ -2,4 +2,5 @@
 # promise: processes
 # walls: user-namespace
 # success: output has SECRET
+# harmless: yes
 tr "\0" "\n" < "/proc/$VICTIM/environ"

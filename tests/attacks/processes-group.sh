@@ -2,4 +2,5 @@
 # promise: processes
 # walls: process-group landlock
 # success: the victim ends
+# harmless: yes
 kill -9 0

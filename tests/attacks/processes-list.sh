@@ -2,4 +2,5 @@
 # promise: processes
 # walls: pid-namespace
 # success: output has sleep
+# harmless: yes
 cat "/proc/$VICTIM/cmdline"

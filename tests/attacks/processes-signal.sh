@@ -2,4 +2,5 @@
 # promise: processes
 # walls: pid-namespace landlock
 # success: the victim ends
+# harmless: yes
 kill -9 "$VICTIM"

@@ -2,5 +2,6 @@
 # promise: read-only
 # walls: mounts
 # success: mode of $OUTSIDE/dir/granted has 0111
+# harmless: yes
 # grant: "$OUTSIDE/dir" = "read"
 chmod 777 "$OUTSIDE/dir/granted"

@@ -2,6 +2,7 @@
 # promise: read-only
 # walls: mounts landlock
 # success: file $OUTSIDE/dir/granted has planted
+# harmless: yes
 # grant: "$OUTSIDE/dir" = "read"
 ln "$OUTSIDE/dir/granted" link
 echo planted >> link

@@ -2,5 +2,6 @@
 # promise: read-only
 # walls: mounts landlock
 # success: exists $OUTSIDE/dir/new
+# harmless: yes
 # grant: "$OUTSIDE/dir" = "read"
 echo x > "$OUTSIDE/dir/new"

@@ -2,5 +2,6 @@
 # promise: read-only
 # walls: mounts landlock
 # success: missing $OUTSIDE/dir/granted
+# harmless: yes
 # grant: "$OUTSIDE/dir" = "read"
 rm -f "$OUTSIDE/dir/granted"

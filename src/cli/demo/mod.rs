@@ -4,7 +4,7 @@
 //! really tried, and is judged by what it left behind; an attack that fails without a sandbox proves nothing and is a
 //! failure of the demo.
 
-mod stage;
+pub(super) mod stage;
 pub mod tool;
 
 use std::io::{self, Write};

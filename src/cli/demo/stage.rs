@@ -224,7 +224,7 @@ fn first_line(child: &mut Child) -> io::Result<String> {
 }
 
 /// In the user's cache; where there is none, among the temporary files.
-fn fresh_directory() -> io::Result<PathBuf> {
+pub(in crate::cli) fn fresh_directory() -> io::Result<PathBuf> {
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let cache = absolute("XDG_CACHE_HOME").or(absolute("HOME").map(|home| home.join(".cache")));
     let places = cache.map(|cache| cache.join("pinfold")).into_iter().chain([std::env::temp_dir()]);
