@@ -248,7 +248,7 @@ fn cgroup() -> Feature {
     };
     Feature {
         name: "control group",
-        what_for: "limits of memory and processors (this version sets none)",
+        what_for: "limits of memory, processes and processors, where no systemd makes one",
         need: Optional,
         state,
     }
