@@ -1,6 +1,7 @@
 //! Which places are more than files: keys, credentials, names that the host executes, sockets of power.
 //!
-//! The table is data, in plain words that a reviewer reads. A name that is not in it is not thereby harmless.
+//! The table is data, `src/data/sensitivity.toml`, in plain words that a reviewer reads. A name that is not in it is not
+//! thereby harmless.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -151,414 +152,54 @@ impl<'p> Relative<'p> {
 
 /// The whole table: the vault, then credentials, then what the host executes.
 pub fn table() -> &'static [Row] {
-    use Place::{Anywhere, At};
-    use Sensitivity::{Credential, HostExecutes, Vault};
-    const fn row(place: Place, sensitivity: Sensitivity, why: &'static str) -> Row {
-        Row { place, sensitivity, why }
+    &TABLE
+}
+
+/// One group of `src/data/sensitivity.toml`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Group {
+    kind: Sensitivity,
+    why: String,
+    #[serde(default)]
+    at: Vec<String>,
+    #[serde(default)]
+    anywhere: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    places: Vec<Group>,
+}
+
+static TABLE: LazyLock<Vec<Row>> = LazyLock::new(|| {
+    #[expect(
+        clippy::expect_used,
+        reason = "the text is part of the program, and with an empty table nothing would be closed"
+    )]
+    read(include_str!("../data/sensitivity.toml")).expect("src/data/sensitivity.toml is not as it should be")
+});
+
+/// The rows of a table in TOML. What they name lives as long as the program: it is read once.
+fn read(text: &str) -> Result<Vec<Row>, String> {
+    let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
+    let mut rows = Vec::new();
+    for group in file.places {
+        let why: &'static str = group.why.leak();
+        let at = group.at.iter().map(|text| (text, Place::At as fn(Base, &'static str) -> Place));
+        for (text, place) in at.chain(group.anywhere.iter().map(|text| (text, Place::Anywhere as _))) {
+            let (base, rest) = split(text).ok_or_else(|| format!("`{text}` is no place below a variable"))?;
+            rows.push(Row { place: place(base, rest.to_owned().leak()), sensitivity: group.kind, why });
+        }
     }
-    const TABLE: &[Row] = &[
-        // Keys.
-        row(At(Base::Home, ".ssh"), Vault, "your SSH keys, and which hosts you know"),
-        row(At(Base::Home, ".gnupg"), Vault, "your GnuPG keys"),
-        row(At(Base::Home, ".pki"), Vault, "your keys and certificates"),
-        row(At(Base::Home, ".local/share/pki"), Vault, "your keys and certificates"),
-        row(At(Base::Home, ".config/age"), Vault, "your keys and certificates"),
-        row(At(Base::Home, ".config/sops"), Vault, "your keys and certificates"),
-        row(At(Base::Home, ".step"), Vault, "your keys and certificates"),
-        row(At(Base::Root, "etc/ssl/private"), Vault, "private keys of this machine"),
-        row(At(Base::Root, "etc/ssh/ssh_host_ed25519_key"), Vault, "private keys of this machine"),
-        row(At(Base::Root, "etc/ssh/ssh_host_rsa_key"), Vault, "private keys of this machine"),
-        row(At(Base::Root, "etc/ssh/ssh_host_ecdsa_key"), Vault, "private keys of this machine"),
-        row(At(Base::Root, "etc/shadow"), Vault, "password hashes and rights of this machine"),
-        row(At(Base::Root, "etc/shadow-"), Vault, "password hashes and rights of this machine"),
-        row(At(Base::Root, "etc/gshadow"), Vault, "password hashes and rights of this machine"),
-        row(At(Base::Root, "etc/gshadow-"), Vault, "password hashes and rights of this machine"),
-        row(At(Base::Root, "etc/sudoers"), Vault, "password hashes and rights of this machine"),
-        row(At(Base::Root, "etc/sudoers.d"), Vault, "password hashes and rights of this machine"),
-        // Clouds.
-        row(At(Base::Home, ".aws"), Vault, "your AWS credentials"),
-        row(At(Base::Home, ".azure"), Vault, "your cloud credentials"),
-        row(At(Base::Home, ".config/gcloud"), Vault, "your cloud credentials"),
-        row(At(Base::Home, ".boto"), Vault, "your cloud credentials"),
-        row(At(Base::Home, ".config/doctl"), Vault, "your cloud credentials"),
-        row(At(Base::Home, ".config/hcloud"), Vault, "your cloud credentials"),
-        row(At(Base::Home, ".oci"), Vault, "your cloud credentials"),
-        row(At(Base::Home, ".aliyun"), Vault, "your cloud credentials"),
-        row(At(Base::Home, ".bluemix"), Vault, "your cloud credentials"),
-        row(At(Base::Home, ".config/scw"), Vault, "your cloud credentials"),
-        row(At(Base::Home, ".linode-cli"), Vault, "your cloud credentials"),
-        row(At(Base::Home, ".config/linode-cli"), Vault, "your cloud credentials"),
-        row(At(Base::Home, ".fly"), Vault, "your cloud credentials"),
-        row(At(Base::Home, ".config/heroku"), Vault, "your cloud credentials"),
-        row(At(Base::Home, ".kube"), Vault, "credentials for your Kubernetes clusters"),
-        row(At(Base::Home, ".terraform.d"), Vault, "credentials for infrastructure and storage"),
-        row(At(Base::Home, ".config/rclone"), Vault, "credentials for infrastructure and storage"),
-        row(At(Base::Home, ".s3cfg"), Vault, "credentials for infrastructure and storage"),
-        row(At(Base::Home, ".vault-token"), Vault, "credentials for infrastructure and storage"),
-        // Browsers.
-        row(At(Base::Home, ".mozilla"), Vault, "a browser profile: sessions and saved passwords"),
-        row(At(Base::Home, ".config/mozilla"), Vault, "a browser profile: sessions and saved passwords"),
-        row(At(Base::Home, ".cache/mozilla"), Vault, "a browser profile: sessions and saved passwords"),
-        row(At(Base::Home, ".thunderbird"), Vault, "a browser profile: sessions and saved passwords"),
-        row(At(Base::Home, ".config/chromium"), Vault, "a browser profile: sessions and saved passwords"),
-        row(At(Base::Home, ".config/google-chrome"), Vault, "a browser profile: sessions and saved passwords"),
-        row(At(Base::Home, ".config/google-chrome-beta"), Vault, "a browser profile: sessions and saved passwords"),
-        row(At(Base::Home, ".config/BraveSoftware"), Vault, "a browser profile: sessions and saved passwords"),
-        row(At(Base::Home, ".config/microsoft-edge"), Vault, "a browser profile: sessions and saved passwords"),
-        row(At(Base::Home, ".config/vivaldi"), Vault, "a browser profile: sessions and saved passwords"),
-        row(At(Base::Home, ".config/opera"), Vault, "a browser profile: sessions and saved passwords"),
-        row(At(Base::Home, ".librewolf"), Vault, "a browser profile: sessions and saved passwords"),
-        row(At(Base::Home, ".zen"), Vault, "a browser profile: sessions and saved passwords"),
-        row(At(Base::Home, "snap/firefox"), Vault, "a browser profile: sessions and saved passwords"),
-        row(At(Base::Home, "snap/chromium"), Vault, "a browser profile: sessions and saved passwords"),
-        row(At(Base::Home, ".var/app/org.mozilla.firefox"), Vault, "a browser profile: sessions and saved passwords"),
-        row(At(Base::Home, ".var/app/org.chromium.Chromium"), Vault, "a browser profile: sessions and saved passwords"),
-        row(At(Base::Home, ".var/app/com.google.Chrome"), Vault, "a browser profile: sessions and saved passwords"),
-        // Password stores and wallets.
-        row(At(Base::Home, ".password-store"), Vault, "your passwords"),
-        row(At(Base::Home, ".local/share/keyrings"), Vault, "your passwords"),
-        row(At(Base::Home, ".gnome2/keyrings"), Vault, "your passwords"),
-        row(At(Base::Home, ".local/share/kwalletd"), Vault, "your passwords"),
-        row(At(Base::Home, ".config/Bitwarden"), Vault, "your passwords"),
-        row(At(Base::Home, ".config/1Password"), Vault, "your passwords"),
-        row(At(Base::Home, ".config/op"), Vault, "your passwords"),
-        row(At(Base::Home, ".config/keepassxc"), Vault, "your passwords"),
-        row(At(Base::Home, ".local/share/gopass"), Vault, "your passwords"),
-        row(At(Base::Home, ".bitcoin"), Vault, "a wallet"),
-        row(At(Base::Home, ".ethereum"), Vault, "a wallet"),
-        row(At(Base::Home, ".electrum"), Vault, "a wallet"),
-        row(At(Base::Home, ".monero"), Vault, "a wallet"),
-        row(At(Base::Home, ".config/solana"), Vault, "a wallet"),
-        row(At(Base::Home, ".config/Exodus"), Vault, "a wallet"),
-        row(At(Base::Home, ".config/Signal"), Vault, "your messages and sessions"),
-        row(At(Base::Home, ".config/Slack"), Vault, "your messages and sessions"),
-        row(At(Base::Home, ".config/discord"), Vault, "your messages and sessions"),
-        row(At(Base::Home, ".local/share/TelegramDesktop"), Vault, "your messages and sessions"),
-        // Sockets that rule this machine.
-        row(At(Base::Root, "run/docker.sock"), Vault, "a socket that is as good as root on this machine"),
-        row(At(Base::Root, "var/run/docker.sock"), Vault, "a socket that is as good as root on this machine"),
-        row(At(Base::Root, "run/podman"), Vault, "a socket that is as good as root on this machine"),
-        row(At(Base::Root, "run/containerd"), Vault, "a socket that is as good as root on this machine"),
-        row(At(Base::Root, "run/crio"), Vault, "a socket that is as good as root on this machine"),
-        row(At(Base::Root, "run/libvirt"), Vault, "a socket that is as good as root on this machine"),
-        row(At(Base::Root, "run/lxd.socket"), Vault, "a socket that is as good as root on this machine"),
-        row(At(Base::Root, "run/incus"), Vault, "a socket that is as good as root on this machine"),
-        row(At(Base::Root, "run/snapd.socket"), Vault, "a socket that is as good as root on this machine"),
-        row(At(Base::XdgRuntime, "docker.sock"), Vault, "a socket that starts containers as you"),
-        row(At(Base::XdgRuntime, "podman"), Vault, "a socket that starts containers as you"),
-        row(At(Base::XdgRuntime, "containerd"), Vault, "a socket that starts containers as you"),
-        row(At(Base::XdgRuntime, "gnupg"), Vault, "a socket that signs with your keys"),
-        row(At(Base::XdgRuntime, "keyring"), Vault, "a socket that signs with your keys"),
-        row(At(Base::XdgRuntime, "ssh-agent.socket"), Vault, "a socket that signs with your keys"),
-        row(At(Base::XdgRuntime, "bus"), Vault, "a socket that starts programs as you, outside of everything"),
-        row(At(Base::XdgRuntime, "dbus-1"), Vault, "a socket that starts programs as you, outside of everything"),
-        row(At(Base::XdgRuntime, "systemd"), Vault, "a socket that starts programs as you, outside of everything"),
-        row(At(Base::Root, "run/systemd/private"), Vault, "a socket that is as good as root on this machine"),
-        row(At(Base::Root, "run/dbus/system_bus_socket"), Vault, "a socket to the services of this machine"),
-        row(At(Base::Home, ".dbus"), Vault, "where the bus of your session listens"),
-        row(At(Base::Home, ".Xauthority"), Vault, "a key with which a program types into every window"),
-        row(At(Base::XdgRuntime, "gcr"), Vault, "a socket that signs with your keys"),
-        // Tokens of programs.
-        row(At(Base::Home, ".netrc"), Credential, "passwords for hosts"),
-        row(At(Base::Home, ".git-credentials"), Credential, "passwords for git"),
-        row(At(Base::Home, ".config/git/credentials"), Credential, "passwords for git"),
-        row(At(Base::Home, ".cache/git/credential"), Credential, "passwords for git"),
-        row(At(Base::Home, ".config/gh"), Credential, "a token for a code host"),
-        row(At(Base::Home, ".config/glab-cli"), Credential, "a token for a code host"),
-        row(At(Base::Home, ".config/hub"), Credential, "a token for a code host"),
-        row(At(Base::Home, ".npmrc"), Credential, "a token for a package registry"),
-        row(At(Base::Home, ".yarnrc.yml"), Credential, "a token for a package registry"),
-        row(At(Base::Home, ".config/pnpm/rc"), Credential, "a token for a package registry"),
-        row(At(Base::Home, ".pypirc"), Credential, "a token for a package registry"),
-        row(At(Base::Home, ".config/pypoetry/auth.toml"), Credential, "a token for a package registry"),
-        row(At(Base::Home, ".config/pip/pip.conf"), Credential, "a token for a package registry"),
-        row(At(Base::Home, ".pip/pip.conf"), Credential, "a token for a package registry"),
-        row(At(Base::Home, ".cargo/credentials"), Credential, "a token for a package registry"),
-        row(At(Base::Home, ".cargo/credentials.toml"), Credential, "a token for a package registry"),
-        row(At(Base::Home, ".gem/credentials"), Credential, "a token for a package registry"),
-        row(At(Base::Home, ".m2/settings.xml"), Credential, "a token for a package registry"),
-        row(At(Base::Home, ".m2/settings-security.xml"), Credential, "a token for a package registry"),
-        row(At(Base::Home, ".gradle/gradle.properties"), Credential, "a token for a package registry"),
-        row(At(Base::Home, ".composer/auth.json"), Credential, "a token for a package registry"),
-        row(At(Base::Home, ".config/composer/auth.json"), Credential, "a token for a package registry"),
-        row(At(Base::Home, ".nuget/NuGet/NuGet.Config"), Credential, "a token for a package registry"),
-        row(At(Base::Home, ".terraformrc"), Credential, "a token for a package registry"),
-        row(At(Base::Home, ".docker/config.json"), Credential, "a token for an image registry"),
-        row(At(Base::Home, ".config/containers/auth.json"), Credential, "a token for an image registry"),
-        row(At(Base::XdgRuntime, "containers/auth.json"), Credential, "a token for an image registry"),
-        row(At(Base::Home, ".pgpass"), Credential, "passwords for databases"),
-        row(At(Base::Home, ".my.cnf"), Credential, "passwords for databases"),
-        row(At(Base::Home, ".mylogin.cnf"), Credential, "passwords for databases"),
-        row(At(Base::Home, ".config/redis"), Credential, "passwords for databases"),
-        row(At(Base::Home, ".mongorc.js"), Credential, "passwords for databases"),
-        row(At(Base::Home, ".cache/huggingface/token"), Credential, "a token for a service"),
-        row(At(Base::Home, ".huggingface/token"), Credential, "a token for a service"),
-        row(At(Base::Home, ".kaggle/kaggle.json"), Credential, "a token for a service"),
-        row(At(Base::Home, ".config/openai"), Credential, "a token for a service"),
-        row(At(Base::Home, ".config/wandb"), Credential, "a token for a service"),
-        row(At(Base::Home, ".config/sentry"), Credential, "a token for a service"),
-        row(At(Base::Home, ".sentryclirc"), Credential, "a token for a service"),
-        row(At(Base::Home, ".config/stripe"), Credential, "a token for a service"),
-        row(At(Base::Home, ".vercel"), Credential, "a token for a service"),
-        row(At(Base::Home, ".netlify"), Credential, "a token for a service"),
-        row(At(Base::Home, ".config/netlify"), Credential, "a token for a service"),
-        row(At(Base::Home, ".config/vercel"), Credential, "a token for a service"),
-        row(At(Base::Home, ".local/share/com.vercel.cli"), Credential, "a token for a service"),
-        row(At(Base::Home, ".config/fetchmailrc"), Credential, "passwords for mail and networks"),
-        row(At(Base::Home, ".fetchmailrc"), Credential, "passwords for mail and networks"),
-        row(At(Base::Home, ".msmtprc"), Credential, "passwords for mail and networks"),
-        row(At(Base::Home, ".config/msmtp"), Credential, "passwords for mail and networks"),
-        row(At(Base::Home, ".mbsyncrc"), Credential, "passwords for mail and networks"),
-        row(At(Base::Home, ".config/neomutt"), Credential, "passwords for mail and networks"),
-        row(At(Base::Home, ".smbcredentials"), Credential, "passwords for mail and networks"),
-        row(At(Base::Home, ".config/vpnc"), Credential, "passwords for mail and networks"),
-        row(At(Base::Home, ".config/NetworkManager"), Credential, "passwords for mail and networks"),
-        row(At(Base::Home, ".bash_history"), Credential, "what you typed, which may hold passwords"),
-        row(At(Base::Home, ".zsh_history"), Credential, "what you typed, which may hold passwords"),
-        row(At(Base::Home, ".python_history"), Credential, "what you typed, which may hold passwords"),
-        row(At(Base::Home, ".node_repl_history"), Credential, "what you typed, which may hold passwords"),
-        row(At(Base::Home, ".psql_history"), Credential, "what you typed, which may hold passwords"),
-        row(At(Base::Home, ".mysql_history"), Credential, "what you typed, which may hold passwords"),
-        row(At(Base::Home, ".local/share/fish/fish_history"), Credential, "what you typed, which may hold passwords"),
-        // Agents' own logins.
-        row(At(Base::Home, ".claude/.credentials.json"), Credential, "the login of an agent"),
-        row(At(Base::Home, ".codex/auth.json"), Credential, "the login of an agent"),
-        row(At(Base::Home, ".pi/agent/auth.json"), Credential, "the login of an agent"),
-        row(At(Base::Home, ".gemini/oauth_creds.json"), Credential, "the login of an agent"),
-        row(At(Base::Home, ".gemini/google_accounts.json"), Credential, "the login of an agent"),
-        row(At(Base::Home, ".local/share/opencode/auth.json"), Credential, "the login of an agent"),
-        row(At(Base::Home, ".aider/oauth-keys.env"), Credential, "the login of an agent"),
-        row(At(Base::Home, ".config/mini-swe-agent/.env"), Credential, "the login of an agent"),
-        row(At(Base::Home, ".config/github-copilot"), Credential, "the login of an agent"),
-        row(At(Base::Home, ".copilot"), Credential, "the login of an agent"),
-        row(At(Base::Home, ".config/goose/secrets.yaml"), Credential, "the login of an agent"),
-        row(At(Base::Home, ".qwen/oauth_creds.json"), Credential, "the login of an agent"),
-        row(At(Base::Home, ".config/cursor/auth.json"), Credential, "the login of an agent"),
-        row(At(Base::Home, ".cursor/auth.json"), Credential, "the login of an agent"),
-        row(At(Base::Home, ".continue/config.yaml"), Credential, "the login of an agent"),
-        row(At(Base::Home, ".config/amp/secrets.json"), Credential, "the login of an agent"),
-        row(Anywhere(Base::Project, ".env"), Credential, "tokens of this project"),
-        row(Anywhere(Base::Project, ".env.local"), Credential, "tokens of this project"),
-        row(Anywhere(Base::Project, ".env.production"), Credential, "tokens of this project"),
-        row(Anywhere(Base::Project, ".npmrc"), Credential, "tokens of this project"),
-        row(Anywhere(Base::Project, ".netrc"), Credential, "tokens of this project"),
-        row(Anywhere(Base::Project, ".git/credentials"), Credential, "passwords for git"),
-        // Shells.
-        row(At(Base::Home, ".bashrc"), HostExecutes, "your shell runs it at every start"),
-        row(At(Base::Home, ".bash_profile"), HostExecutes, "your shell runs it at every start"),
-        row(At(Base::Home, ".bash_login"), HostExecutes, "your shell runs it at every start"),
-        row(At(Base::Home, ".bash_logout"), HostExecutes, "your shell runs it at every start"),
-        row(At(Base::Home, ".bash_aliases"), HostExecutes, "your shell runs it at every start"),
-        row(At(Base::Home, ".profile"), HostExecutes, "your shell runs it at every start"),
-        row(At(Base::Home, ".zshrc"), HostExecutes, "your shell runs it at every start"),
-        row(At(Base::Home, ".zshenv"), HostExecutes, "your shell runs it at every start"),
-        row(At(Base::Home, ".zprofile"), HostExecutes, "your shell runs it at every start"),
-        row(At(Base::Home, ".zlogin"), HostExecutes, "your shell runs it at every start"),
-        row(At(Base::Home, ".zlogout"), HostExecutes, "your shell runs it at every start"),
-        row(At(Base::Home, ".zsh"), HostExecutes, "your shell runs it at every start"),
-        row(At(Base::Home, ".oh-my-zsh"), HostExecutes, "your shell runs it at every start"),
-        row(At(Base::Home, ".kshrc"), HostExecutes, "your shell runs it at every start"),
-        row(At(Base::Home, ".mkshrc"), HostExecutes, "your shell runs it at every start"),
-        row(At(Base::Home, ".cshrc"), HostExecutes, "your shell runs it at every start"),
-        row(At(Base::Home, ".tcshrc"), HostExecutes, "your shell runs it at every start"),
-        row(At(Base::Home, ".login"), HostExecutes, "your shell runs it at every start"),
-        row(At(Base::Home, ".logout"), HostExecutes, "your shell runs it at every start"),
-        row(At(Base::Home, ".inputrc"), HostExecutes, "your shell runs it at every start"),
-        row(At(Base::Home, ".config/fish"), HostExecutes, "your shell runs it at every start"),
-        row(At(Base::Home, ".config/bash"), HostExecutes, "your shell runs it at every start"),
-        row(At(Base::Home, ".config/zsh"), HostExecutes, "your shell runs it at every start"),
-        row(At(Base::Home, ".config/nushell"), HostExecutes, "your shell runs it at every start"),
-        row(At(Base::Home, ".config/starship.toml"), HostExecutes, "your shell runs it at every start"),
-        row(At(Base::Home, ".bash_completion"), HostExecutes, "your shell runs it at every start"),
-        row(At(Base::Home, ".local/share/bash-completion"), HostExecutes, "your shell runs it at every start"),
-        row(At(Base::Home, ".xprofile"), HostExecutes, "your session runs it at login"),
-        row(At(Base::Home, ".xinitrc"), HostExecutes, "your session runs it at login"),
-        row(At(Base::Home, ".xsession"), HostExecutes, "your session runs it at login"),
-        row(At(Base::Home, ".xsessionrc"), HostExecutes, "your session runs it at login"),
-        row(At(Base::Home, ".Xresources"), HostExecutes, "your session runs it at login"),
-        row(At(Base::Home, ".pam_environment"), HostExecutes, "your session runs it at login"),
-        row(At(Base::Home, ".config/environment.d"), HostExecutes, "your session runs it at login"),
-        row(At(Base::Home, ".config/plasma-workspace/env"), HostExecutes, "your session runs it at login"),
-        row(At(Base::Home, ".config/autostart"), HostExecutes, "your desktop starts what stands there"),
-        row(At(Base::Home, ".config/systemd"), HostExecutes, "your desktop starts what stands there"),
-        row(At(Base::Home, ".local/share/systemd"), HostExecutes, "your desktop starts what stands there"),
-        row(At(Base::Home, ".config/upstart"), HostExecutes, "your desktop starts what stands there"),
-        row(At(Base::Home, ".local/share/applications"), HostExecutes, "your desktop starts what stands there"),
-        row(At(Base::Home, ".local/share/dbus-1"), HostExecutes, "your desktop starts what stands there"),
-        row(At(Base::Home, ".config/i3"), HostExecutes, "your desktop starts what stands there"),
-        row(At(Base::Home, ".config/sway"), HostExecutes, "your desktop starts what stands there"),
-        row(At(Base::Home, ".config/hypr"), HostExecutes, "your desktop starts what stands there"),
-        row(At(Base::Home, ".config/openbox"), HostExecutes, "your desktop starts what stands there"),
-        row(At(Base::Home, ".local/bin"), HostExecutes, "programs in your PATH"),
-        row(At(Base::Home, "bin"), HostExecutes, "programs in your PATH"),
-        row(At(Base::Home, ".cargo/bin"), HostExecutes, "programs in your PATH"),
-        row(At(Base::Home, "go/bin"), HostExecutes, "programs in your PATH"),
-        row(At(Base::Home, ".npm-global/bin"), HostExecutes, "programs in your PATH"),
-        row(At(Base::Home, ".deno/bin"), HostExecutes, "programs in your PATH"),
-        row(At(Base::Home, ".bun/bin"), HostExecutes, "programs in your PATH"),
-        row(At(Base::Home, ".pyenv/shims"), HostExecutes, "programs in your PATH"),
-        row(At(Base::Home, ".asdf/shims"), HostExecutes, "programs in your PATH"),
-        row(At(Base::Home, ".rbenv/shims"), HostExecutes, "programs in your PATH"),
-        row(At(Base::Home, ".volta/bin"), HostExecutes, "programs in your PATH"),
-        row(At(Base::Home, ".local/share/mise/shims"), HostExecutes, "programs in your PATH"),
-        // Programs that run what their configuration names.
-        row(At(Base::Home, ".gitconfig"), HostExecutes, "git and kin run programs that it names"),
-        row(At(Base::Home, ".config/git"), HostExecutes, "git and kin run programs that it names"),
-        row(At(Base::Home, ".gitmodules"), HostExecutes, "git and kin run programs that it names"),
-        row(At(Base::Home, ".hgrc"), HostExecutes, "git and kin run programs that it names"),
-        row(At(Base::Home, ".config/hg"), HostExecutes, "git and kin run programs that it names"),
-        row(At(Base::Home, ".config/jj"), HostExecutes, "git and kin run programs that it names"),
-        row(At(Base::Home, ".tigrc"), HostExecutes, "git and kin run programs that it names"),
-        row(At(Base::Home, ".vimrc"), HostExecutes, "your editor runs it"),
-        row(At(Base::Home, ".vim"), HostExecutes, "your editor runs it"),
-        row(At(Base::Home, ".config/nvim"), HostExecutes, "your editor runs it"),
-        row(At(Base::Home, ".emacs"), HostExecutes, "your editor runs it"),
-        row(At(Base::Home, ".emacs.d"), HostExecutes, "your editor runs it"),
-        row(At(Base::Home, ".config/emacs"), HostExecutes, "your editor runs it"),
-        row(At(Base::Home, ".config/doom"), HostExecutes, "your editor runs it"),
-        row(At(Base::Home, ".nanorc"), HostExecutes, "your editor runs it"),
-        row(At(Base::Home, ".config/Code/User"), HostExecutes, "your editor runs it"),
-        row(At(Base::Home, ".config/VSCodium/User"), HostExecutes, "your editor runs it"),
-        row(At(Base::Home, ".vscode/extensions"), HostExecutes, "your editor runs it"),
-        row(At(Base::Home, ".vscode-server"), HostExecutes, "your editor runs it"),
-        row(At(Base::Home, ".config/Cursor/User"), HostExecutes, "your editor runs it"),
-        row(At(Base::Home, ".config/zed"), HostExecutes, "your editor runs it"),
-        row(At(Base::Home, ".config/helix"), HostExecutes, "your editor runs it"),
-        row(At(Base::Home, ".local/share/nvim"), HostExecutes, "your editor runs it"),
-        row(At(Base::Home, ".tmux.conf"), HostExecutes, "a program runs what it names"),
-        row(At(Base::Home, ".config/tmux"), HostExecutes, "a program runs what it names"),
-        row(At(Base::Home, ".screenrc"), HostExecutes, "a program runs what it names"),
-        row(At(Base::Home, ".gdbinit"), HostExecutes, "a program runs what it names"),
-        row(At(Base::Home, ".config/gdb"), HostExecutes, "a program runs what it names"),
-        row(At(Base::Home, ".lldbinit"), HostExecutes, "a program runs what it names"),
-        row(At(Base::Home, ".pythonrc"), HostExecutes, "a program runs what it names"),
-        row(At(Base::Home, ".pythonstartup.py"), HostExecutes, "a program runs what it names"),
-        row(At(Base::Home, ".ipython"), HostExecutes, "a program runs what it names"),
-        row(At(Base::Home, ".jupyter"), HostExecutes, "a program runs what it names"),
-        row(At(Base::Home, ".Rprofile"), HostExecutes, "a program runs what it names"),
-        row(At(Base::Home, ".irbrc"), HostExecutes, "a program runs what it names"),
-        row(At(Base::Home, ".pryrc"), HostExecutes, "a program runs what it names"),
-        row(At(Base::Home, ".psqlrc"), HostExecutes, "a program runs what it names"),
-        row(At(Base::Home, ".sqliterc"), HostExecutes, "a program runs what it names"),
-        row(At(Base::Home, ".wgetrc"), HostExecutes, "a program runs what it names"),
-        row(At(Base::Home, ".curlrc"), HostExecutes, "a program runs what it names"),
-        row(At(Base::Home, ".config/direnv"), HostExecutes, "a program runs what it names"),
-        row(At(Base::Home, ".envrc"), HostExecutes, "a program runs what it names"),
-        row(At(Base::Home, ".cargo/config"), HostExecutes, "a program runs what it names"),
-        row(At(Base::Home, ".cargo/config.toml"), HostExecutes, "a program runs what it names"),
-        row(At(Base::Home, ".config/mise"), HostExecutes, "a program runs what it names"),
-        row(At(Base::Home, ".mise.toml"), HostExecutes, "a program runs what it names"),
-        row(At(Base::Home, ".asdfrc"), HostExecutes, "a program runs what it names"),
-        row(At(Base::Home, ".config/pre-commit"), HostExecutes, "a program runs what it names"),
-        row(At(Base::Home, ".makerc"), HostExecutes, "a program runs what it names"),
-        row(At(Base::Home, ".config/lf"), HostExecutes, "a program runs what it names"),
-        row(At(Base::Home, ".config/ranger"), HostExecutes, "a program runs what it names"),
-        row(At(Base::Home, ".lesskey"), HostExecutes, "a program runs what it names"),
-        row(At(Base::Home, ".config/less"), HostExecutes, "a program runs what it names"),
-        row(At(Base::Home, ".mailcap"), HostExecutes, "a program runs what it names"),
-        row(At(Base::Home, ".config/mimeapps.list"), HostExecutes, "a program runs what it names"),
-        row(At(Base::Home, ".config/kitty"), HostExecutes, "a program runs what it names"),
-        row(At(Base::Home, ".config/alacritty"), HostExecutes, "a program runs what it names"),
-        row(At(Base::Home, ".config/wezterm"), HostExecutes, "a program runs what it names"),
-        row(At(Base::Home, ".claude/settings.json"), HostExecutes, "an agent obeys it outside the sandbox too"),
-        row(At(Base::Home, ".claude/settings.local.json"), HostExecutes, "an agent obeys it outside the sandbox too"),
-        row(At(Base::Home, ".claude/hooks"), HostExecutes, "an agent obeys it outside the sandbox too"),
-        row(At(Base::Home, ".claude/commands"), HostExecutes, "an agent obeys it outside the sandbox too"),
-        row(At(Base::Home, ".claude/plugins/config.json"), HostExecutes, "an agent obeys it outside the sandbox too"),
-        row(At(Base::Home, ".codex/config.toml"), HostExecutes, "an agent obeys it outside the sandbox too"),
-        row(At(Base::Home, ".codex/hooks"), HostExecutes, "an agent obeys it outside the sandbox too"),
-        row(At(Base::Home, ".gemini/settings.json"), HostExecutes, "an agent obeys it outside the sandbox too"),
-        row(At(Base::Home, ".pi/agent/settings.json"), HostExecutes, "an agent obeys it outside the sandbox too"),
-        row(
-            At(Base::Home, ".config/opencode/opencode.json"),
-            HostExecutes,
-            "an agent obeys it outside the sandbox too",
-        ),
-        row(At(Base::Home, ".mcp.json"), HostExecutes, "an agent obeys it outside the sandbox too"),
-        row(At(Base::Home, ".aider.conf.yml"), HostExecutes, "an agent obeys it outside the sandbox too"),
-        row(At(Base::Home, ".cursor/mcp.json"), HostExecutes, "an agent obeys it outside the sandbox too"),
-        row(At(Base::Root, "etc/cron.d"), HostExecutes, "this machine runs it"),
-        row(At(Base::Root, "etc/crontab"), HostExecutes, "this machine runs it"),
-        row(At(Base::Root, "var/spool/cron"), HostExecutes, "this machine runs it"),
-        row(At(Base::Root, "etc/systemd"), HostExecutes, "this machine runs it"),
-        row(At(Base::Root, "etc/profile"), HostExecutes, "this machine runs it"),
-        row(At(Base::Root, "etc/profile.d"), HostExecutes, "this machine runs it"),
-        row(At(Base::Root, "etc/ld.so.preload"), HostExecutes, "this machine runs it"),
-        row(At(Base::Root, "etc/pam.d"), HostExecutes, "this machine runs it"),
-        row(At(Base::Root, "etc/rc.local"), HostExecutes, "this machine runs it"),
-        row(At(Base::Root, "etc/init.d"), HostExecutes, "this machine runs it"),
-        // In any project.
-        row(Anywhere(Base::Project, ".git/hooks"), HostExecutes, "git runs it outside the sandbox"),
-        row(
-            Anywhere(Base::Project, ".git/commondir"),
-            HostExecutes,
-            "git takes its configuration from where it points",
-        ),
-        row(Anywhere(Base::Project, ".git/config"), HostExecutes, "git runs it outside the sandbox"),
-        row(Anywhere(Base::Project, ".git/config.worktree"), HostExecutes, "git runs it outside the sandbox"),
-        row(Anywhere(Base::Project, ".git/modules"), HostExecutes, "git runs it outside the sandbox"),
-        row(Anywhere(Base::Project, ".git/info/attributes"), HostExecutes, "git runs it outside the sandbox"),
-        row(Anywhere(Base::Project, ".husky"), HostExecutes, "git runs it outside the sandbox"),
-        row(Anywhere(Base::Project, ".githooks"), HostExecutes, "git runs it outside the sandbox"),
-        row(Anywhere(Base::Project, ".gitmodules"), HostExecutes, "git or a hook runs what it names"),
-        row(Anywhere(Base::Project, ".hg/hgrc"), HostExecutes, "git or a hook runs what it names"),
-        row(Anywhere(Base::Project, ".pre-commit-config.yaml"), HostExecutes, "git or a hook runs what it names"),
-        row(Anywhere(Base::Project, "lefthook.yml"), HostExecutes, "git or a hook runs what it names"),
-        row(Anywhere(Base::Project, ".envrc"), HostExecutes, "your shell obeys it when you enter the directory"),
-        row(Anywhere(Base::Project, ".mise.toml"), HostExecutes, "your shell obeys it when you enter the directory"),
-        row(
-            Anywhere(Base::Project, ".vscode/tasks.json"),
-            HostExecutes,
-            "your editor runs it when you open the project",
-        ),
-        row(
-            Anywhere(Base::Project, ".vscode/settings.json"),
-            HostExecutes,
-            "your editor runs it when you open the project",
-        ),
-        row(
-            Anywhere(Base::Project, ".vscode/launch.json"),
-            HostExecutes,
-            "your editor runs it when you open the project",
-        ),
-        row(
-            Anywhere(Base::Project, ".vscode/extensions.json"),
-            HostExecutes,
-            "your editor runs it when you open the project",
-        ),
-        row(Anywhere(Base::Project, ".idea"), HostExecutes, "your editor runs it when you open the project"),
-        row(Anywhere(Base::Project, ".zed"), HostExecutes, "your editor runs it when you open the project"),
-        row(Anywhere(Base::Project, ".nvim.lua"), HostExecutes, "your editor runs it when you open the project"),
-        row(Anywhere(Base::Project, ".exrc"), HostExecutes, "your editor runs it when you open the project"),
-        row(Anywhere(Base::Project, ".dir-locals.el"), HostExecutes, "your editor runs it when you open the project"),
-        row(Anywhere(Base::Project, ".devcontainer"), HostExecutes, "your editor runs it when you open the project"),
-        row(
-            Anywhere(Base::Project, ".claude/settings.json"),
-            HostExecutes,
-            "an agent obeys it outside the sandbox too",
-        ),
-        row(
-            Anywhere(Base::Project, ".claude/settings.local.json"),
-            HostExecutes,
-            "an agent obeys it outside the sandbox too",
-        ),
-        row(Anywhere(Base::Project, ".claude/hooks"), HostExecutes, "an agent obeys it outside the sandbox too"),
-        row(Anywhere(Base::Project, ".claude/commands"), HostExecutes, "an agent obeys it outside the sandbox too"),
-        row(Anywhere(Base::Project, ".mcp.json"), HostExecutes, "an agent obeys it outside the sandbox too"),
-        row(Anywhere(Base::Project, ".cursor/mcp.json"), HostExecutes, "an agent obeys it outside the sandbox too"),
-        row(
-            Anywhere(Base::Project, ".gemini/settings.json"),
-            HostExecutes,
-            "an agent obeys it outside the sandbox too",
-        ),
-        row(Anywhere(Base::Project, ".cargo/config.toml"), HostExecutes, "cargo runs programs that it names"),
-        row(Anywhere(Base::Project, ".cargo/config"), HostExecutes, "cargo runs programs that it names"),
-        row(Anywhere(Base::Project, ".github/workflows"), HostExecutes, "your build server runs it"),
-        row(Anywhere(Base::Project, ".gitlab-ci.yml"), HostExecutes, "your build server runs it"),
-        row(Anywhere(Base::Project, ".circleci"), HostExecutes, "your build server runs it"),
-        row(Anywhere(Base::Project, "generated-profiles"), HostExecutes, "the profiles that sandboxes are made from"),
-    ];
-    TABLE
+    Ok(rows)
+}
+
+fn split(text: &str) -> Option<(Base, &str)> {
+    let of = |base: Base| text.strip_prefix(base.as_str())?.strip_prefix('/').map(|rest| (base, rest));
+    let variables = Base::ALL.into_iter().filter(|base| *base != Base::Root).find_map(of);
+    variables.or_else(|| Some((Base::Root, text.strip_prefix('/')?))).filter(|(_, rest)| !rest.is_empty())
 }
 
 #[cfg(test)]
@@ -605,6 +246,48 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn an_odd_table_is_refused() {
+        for (text, why) in [
+            ("[[places]]\nkind = \"vault\"\nwhy = \"\"\nat = [\"ssh\"]", "no place"),
+            ("[[places]]\nkind = \"vault\"\nwhy = \"\"\nat = [\"~/\"]", "no place"),
+            ("[[places]]\nkind = \"secret\"\nwhy = \"\"\nat = [\"~/x\"]", "secret"),
+            ("[[places]]\nkind = \"vault\"\nwhy = \"\"\nname = [\"~/x\"]", "name"),
+        ] {
+            let refused = read(text).unwrap_err();
+            assert!(refused.contains(why), "{refused}");
+        }
+    }
+
+    #[test]
+    fn sockets_of_power_and_what_the_host_executes_are_in_it() {
+        let at = |text: &str| {
+            let place = AbsPath::new(text).unwrap();
+            let roots = Roots(
+                [(Base::Home, "/h"), (Base::Project, "/p"), (Base::XdgRuntime, "/run/user/7")]
+                    .map(|(base, top)| (base, AbsPath::new(top).unwrap()))
+                    .into(),
+            );
+            classify(&place, &roots).map(|row| row.sensitivity)
+        };
+        let powers =
+            ["docker.sock", "podman/podman.sock", "bus", "systemd/private", "gnupg/S.gpg-agent", "keyring/ssh"];
+        for socket in powers.into_iter().chain(["ssh-agent.socket", "wayland-0", "pipewire-0", "pulse/native"]) {
+            assert_eq!(at(&format!("/run/user/7/{socket}")), Some(Sensitivity::Vault), "{socket}");
+        }
+        for name in ["/run/docker.sock", "/run/dbus/system_bus_socket", "/h/.Xauthority"] {
+            assert_eq!(at(name), Some(Sensitivity::Vault), "{name}");
+        }
+        let home =
+            [".bashrc", ".config/systemd/user/x", ".local/bin/x", ".config/autostart/x", ".config/nvim/init.lua"];
+        let project =
+            ["a/.git/hooks/x", ".git/config", ".envrc", ".vscode/tasks.json", ".yarn/releases/y", ".pnpmfile.cjs"];
+        for name in home.map(|name| format!("/h/{name}")).into_iter().chain(project.map(|name| format!("/p/{name}"))) {
+            assert_eq!(at(&name), Some(Sensitivity::HostExecutes), "{name}");
+        }
+        assert_eq!(at("/var/spool/cron/x"), Some(Sensitivity::HostExecutes));
     }
 
     #[test]
