@@ -29,6 +29,15 @@ pub struct Event {
     pub fact: Fact,
 }
 
+/// A fact that a part of the supervisor learns of a task whose call it carries out: whoever knows the images gives it one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The task, as the host counts.
+    pub tid: i32,
+    /// What.
+    pub fact: Fact,
+}
+
 /// What was observed. In a trace each is one JSON object with the variant's name as its key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

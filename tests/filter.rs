@@ -15,7 +15,7 @@
 use std::collections::BTreeMap;
 
 use pinfold::plan::compile::{NATIVE_ARCH, TRACE_REFUSE, X32_BIT, compile};
-use pinfold::plan::{Action, Condition, FilterSpec, Rule, Test, Width};
+use pinfold::plan::{Action, Condition, Desk, FilterSpec, Rule, Test, Width};
 use pinfold::vocab::bpf::Instruction;
 use pinfold::vocab::syscall::Syscall;
 use proptest::prelude::*;
@@ -86,7 +86,7 @@ fn returned(action: Action) -> u32 {
     match action {
         Action::Allow => 0x7fff_0000,
         Action::Refuse(errno) => 0x0005_0000 | u32::try_from(errno).unwrap(),
-        Action::Report(_) => 0x7fc0_0000,
+        Action::Report(_) | Action::Mediate(_) => 0x7fc0_0000,
         Action::Trace => 0x7ff0_0000,
         Action::TraceRefuse(errno) => 0x7ff0_0000 | u32::from(TRACE_REFUSE) | u32::try_from(errno).unwrap(),
     }
@@ -155,6 +155,7 @@ fn any_action() -> impl Strategy<Value = Action> {
         Just(Action::Allow),
         (1..134_i32).prop_map(Action::Refuse),
         (1..134_i32).prop_map(Action::Report),
+        Just(Action::Mediate(Desk::Network)),
         Just(Action::Trace),
         (1..134_i32).prop_map(Action::TraceRefuse),
     ]

@@ -208,7 +208,7 @@ fn answer(action: Action) -> Instruction {
     let k = match action {
         Action::Allow => 0x7fff_0000,
         Action::Refuse(code) => 0x0005_0000 | errno(code),
-        Action::Report(_) => 0x7fc0_0000,
+        Action::Report(_) | Action::Mediate(_) => 0x7fc0_0000,
         Action::Trace => 0x7ff0_0000 | u32::from(TRACE_PASS),
         Action::TraceRefuse(code) => 0x7ff0_0000 | u32::from(TRACE_REFUSE) | errno(code),
     };

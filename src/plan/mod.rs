@@ -296,10 +296,21 @@ pub enum Action {
     Refuse(i32),
     /// SECCOMP_RET_USER_NOTIF: the supervisor names it and answers with this errno.
     Report(i32),
+    /// SECCOMP_RET_USER_NOTIF: the supervisor carries the call out itself, at this desk.
+    Mediate(Desk),
     /// SECCOMP_RET_TRACE: the tracer looks and lets it go on. Without a tracer ENOSYS.
     Trace,
     /// SECCOMP_RET_TRACE: the tracer records the attempt and answers with this errno.
     TraceRefuse(i32),
+}
+
+/// Who carries out the calls that the program does not make itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Desk {
+    /// The network broker.
+    Network,
+    /// The calls that make, move and link names.
+    Paths,
 }
 
 /// Where secrets that are files lie.

@@ -9,7 +9,7 @@ use crate::vocab::argument_words::{FCNTL, WRITE_EXECUTE};
 use crate::vocab::syscall::Syscall;
 use crate::vocab::syscall_table::{CLONE_NAMESPACES, Class, IOCTLS, IOCTLS_REFUSED, rows};
 
-use super::{Action, Condition, FilterSpec, Rule, Test, Width};
+use super::{Action, Condition, Desk, FilterSpec, Rule, Test, Width};
 
 /// S_ISUID and S_ISGID.
 const SET_ID: u64 = 0o6000;
@@ -39,6 +39,23 @@ pub fn filter(exact: bool) -> FilterSpec {
         rules: rules(exact),
     }
 }
+
+/// Hands `calls` to `desk` in a learning run. One call gets one action of a filter, and these need two: the tracer's look,
+/// and the desk. So each is stopped for the tracer first, which puts `token` into the sixth argument register; the kernel
+/// asks the filter again with the changed registers (seccomp(2), Linux 4.8), and then the call is the desk's. None of them
+/// has a sixth argument; the tracer restores the register at the end of the call.
+pub fn hand_over(spec: &mut FilterSpec, calls: &[Syscall], desk: Desk, token: u64) {
+    for call in calls {
+        let conditions = vec![Condition { value: token, ..double(TOKEN_ARGUMENT, Test::Equal, 0) }];
+        let rules = spec.rules.entry(*call).or_default();
+        // What is refused is refused whatever the register holds: a program may guess.
+        let behind = rules.iter().take_while(|rule| matches!(rule.action, Action::TraceRefuse(_))).count();
+        rules.insert(behind, Rule { conditions, action: Action::Mediate(desk) });
+    }
+}
+
+/// The argument register, from 0, that says that the tracer has looked at a call.
+const TOKEN_ARGUMENT: u8 = 5;
 
 /// Rules on arguments that hold in every plan: [`refusals`], and what is too hot and too harmless to stop at.
 fn rules(exact: bool) -> BTreeMap<Syscall, Vec<Rule>> {
@@ -135,6 +152,18 @@ mod tests {
         let unseen: Vec<_> = spec.calls.iter().filter(|(_, action)| **action == Action::Allow).collect();
         assert_eq!(unseen.len(), 3);
         assert!(spec.rules.values().flatten().all(|rule| rule.action != Action::Allow));
+    }
+
+    #[test]
+    fn what_is_handed_over_is_seen_by_the_tracer_first_and_refusals_come_before() {
+        let mut spec = filter(false);
+        let calls = ["ioctl", "connect"].map(|name| Syscall::from_name(name).unwrap());
+        hand_over(&mut spec, &calls, Desk::Network, 7);
+        let ioctl = &spec.rules[&calls[0]];
+        let place = ioctl.iter().position(|rule| rule.action == Action::Mediate(Desk::Network)).unwrap();
+        assert!(place > 0 && ioctl[..place].iter().all(|rule| matches!(rule.action, Action::TraceRefuse(_))));
+        assert!(ioctl[place + 1..].iter().all(|rule| !matches!(rule.action, Action::TraceRefuse(_))));
+        assert_eq!(spec.calls[&calls[1]], Action::Trace);
     }
 
     #[test]

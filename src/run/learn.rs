@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use crate::event::{Denial, Event, ExitStatus, Fact, Gap, ImageId, Tally};
@@ -208,12 +209,17 @@ fn observe(
         cap: request.most_facts,
         checkpoint: request.checkpoint,
         roots: surroundings.roots.clone(),
+        hand_over: tracer::HandOver::default(),
     };
+    let (reports, reported) = mpsc::channel();
+    if !settings.hand_over.calls.is_empty() {
+        sandbox.serve(reports)?;
+    }
     // Two callbacks share the recorder: the tracer calls one at a time.
     let recorder = std::cell::RefCell::new(recorder);
     let mut sink = |event: Event| recorder.borrow_mut().record(&event).map_err(io::Error::other);
     let mut progress = |tally: &Tally| recorder.borrow_mut().tick(tally).map_err(io::Error::other);
-    let ended = tracer::run(attached, &settings, &mut sink, &mut progress);
+    let ended = tracer::run(attached, &settings, &reported, &mut sink, &mut progress);
     let recorder = recorder.into_inner();
     let ended = match ended {
         Ok(ended) => ended,

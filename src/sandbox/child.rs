@@ -53,7 +53,9 @@ impl<'a> Launch<'a> {
     ) -> Result<Self, StartError> {
         let word = |bytes: &[u8]| CString::new(bytes).map_err(|_| StartError::Nul);
         // A listener is made only where something is reported: a chain of filters may have one alone.
-        let reports = |action: &crate::plan::Action| matches!(action, crate::plan::Action::Report(_));
+        let reports = |action: &crate::plan::Action| {
+            matches!(action, crate::plan::Action::Report(_) | crate::plan::Action::Mediate(_))
+        };
         let spec = &plan.filter;
         Ok(Self {
             plan,

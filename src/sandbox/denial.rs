@@ -13,18 +13,22 @@ use crate::vocab::syscall_table::row;
 /// Distinct denials that are kept: a hostile program could make any number.
 const CAP: usize = 4096;
 
-/// The errno that `spec` gives to a call that was handed to the supervisor.
-pub(super) fn errno(spec: &FilterSpec, call: &Notification) -> i32 {
-    let code = |action: &Action| match action {
-        Action::Report(errno) | Action::Refuse(errno) => *errno,
+/// What `spec` does with a call that was handed to the supervisor: the answer of the filter once more, since a notification
+/// does not tell it.
+pub(super) fn action(spec: &FilterSpec, call: &Notification) -> Action {
+    let Some(name) = name(call) else { return spec.unknown };
+    let mut rules = spec.rules.get(&name).into_iter().flatten();
+    match rules.find(|rule| rule.conditions.iter().all(|condition| holds(condition, call))) {
+        Some(rule) => rule.action,
+        None => spec.calls.get(&name).copied().unwrap_or(spec.default),
+    }
+}
+
+/// The errno of a call that nobody carries out.
+pub(super) fn errno(action: Action) -> i32 {
+    match action {
+        Action::Report(errno) | Action::Refuse(errno) => errno,
         _ => libc::EPERM,
-    };
-    let Some(name) = name(call) else { return code(&spec.unknown) };
-    let rules = spec.rules.get(&name).into_iter().flatten();
-    let matching = rules.filter(|rule| rule.conditions.iter().all(|condition| holds(condition, call)));
-    match matching.map(|rule| rule.action).next() {
-        Some(action) => code(&action),
-        None => code(spec.calls.get(&name).unwrap_or(&spec.default)),
     }
 }
 
@@ -57,6 +61,16 @@ impl Ledger {
             denial.count += 1;
         } else if self.seen.len() < CAP {
             self.seen.insert(key, Denial { program, call: name, thing, errno, remedy, count: 1 });
+        }
+    }
+
+    /// Counts a denial that a desk says.
+    pub(super) fn note(&mut self, denial: Denial) {
+        let key = (denial.program.clone(), denial.call.clone(), denial.thing.clone());
+        if let Some(known) = self.seen.get_mut(&key) {
+            known.count += denial.count;
+        } else if self.seen.len() < CAP {
+            self.seen.insert(key, denial);
         }
     }
 
@@ -99,7 +113,8 @@ fn describe(call: &Notification) -> (String, String, Option<String>) {
     (text, thing, line)
 }
 
-fn program(pid: u32) -> String {
+/// The program that a task runs, escaped as in files. Read while its call waits.
+pub(super) fn program(pid: u32) -> String {
     use std::os::unix::ffi::OsStrExt as _;
     let exe = std::fs::read_link(format!("/proc/{pid}/exe"));
     exe.map_or_else(|_| "?".to_owned(), |path| escape::file(path.as_os_str().as_bytes()))

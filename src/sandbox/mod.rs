@@ -15,6 +15,7 @@ mod chest;
 mod child;
 mod copies;
 mod denial;
+pub mod desk;
 mod error;
 mod landlock;
 pub mod limits;
@@ -63,6 +64,8 @@ pub struct Sandbox {
     payload_fd: OwnedFd,
     control: OwnedFd,
     listener: Option<OwnedFd>,
+    desks: desk::Desks,
+    serving: Option<std::thread::JoinHandle<Option<socket::Message>>>,
     copies: copies::Copies,
     signals: Signals,
     terminal: Terminal,
@@ -126,6 +129,8 @@ pub fn start(plan: &Plan, environment: &[Vec<u8>], secrets: &secrets::Values) ->
         payload_fd,
         control,
         listener: None,
+        desks: desk::Desks::default(),
+        serving: None,
         copies: copied.with_directories(directories),
         signals,
         terminal,
@@ -188,6 +193,11 @@ impl Sandbox {
         self.limits.held()
     }
 
+    /// The desks that answer the calls which this run does not make itself. Before the release.
+    pub fn desks(&mut self) -> &mut desk::Desks {
+        &mut self.desks
+    }
+
     /// Lets the payload load its filter and exec, and does not wait: for a tracer, which must handle its stops meanwhile.
     pub fn let_go(&mut self) -> Result<(), StartError> {
         self.terminal.give_to(self.payload);
@@ -220,6 +230,8 @@ impl Drop for Sandbox {
             self.kill();
             process::reap(self.init);
         }
+        // Nobody has the filter any more, so it ends by itself.
+        self.serving.take().map(std::thread::JoinHandle::join);
         self.terminal.take_back();
     }
 }

@@ -1,16 +1,124 @@
 //! The time between release and end: answers what the filter hands over, follows stops, and collects the end.
+//!
+//! One loop waits for calls, for the desks that carry them out, and for messages of init. While learning the calls are
+//! served on a thread beside the tracer's, whose waiting cannot be shared.
 
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::event::{Denial, ExitStatus};
+use crate::event::{Denial, ExitStatus, Report};
+use crate::plan::{Action, FilterSpec};
+use crate::sys::socket::Message;
 use crate::sys::{process, seccomp, socket};
 
 use super::denial::{self, Ledger};
+use super::desk::{Call, Desks, Note};
 use super::error::{StartError, Step};
 use super::{Outcome, Sandbox, word};
+
+/// The listener of a run's filter, and who answers what comes by it.
+#[derive(Debug)]
+struct Service {
+    listener: Arc<OwnedFd>,
+    filter: FilterSpec,
+    desks: Desks,
+}
+
+/// What the loop of a run woke up for.
+struct Woken {
+    control: bool,
+    /// The last task that had the filter is gone.
+    hung_up: bool,
+}
+
+impl Service {
+    fn new(listener: OwnedFd, filter: FilterSpec, desks: Desks) -> Self {
+        seccomp::wake_in_place(&listener);
+        Self { listener: Arc::new(listener), filter, desks }
+    }
+
+    /// Waits for a call, a desk or, if there is one, a message; deals with the first two.
+    fn turn(&mut self, control: Option<BorrowedFd<'_>>, notes: &mut Notes<'_>) -> Result<Woken, Errno> {
+        let deadline = self.desks.handlers.values().filter_map(|desk| desk.deadline()).min();
+        let (mut call, mut message) = (PollFlags::empty(), PollFlags::empty());
+        {
+            let mut waiting = vec![PollFd::new(self.listener.as_fd(), PollFlags::POLLIN)];
+            waiting.extend(control.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+            let desks = self.desks.handlers.values().filter_map(|desk| desk.waits_for());
+            waiting.extend(desks.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+            match poll(&mut waiting, timeout(deadline)) {
+                Err(Errno::EINTR) => return Ok(Woken { control: false, hung_up: false }),
+                other => other?,
+            };
+            let events = |index: usize| waiting.get(index).and_then(PollFd::revents).unwrap_or(PollFlags::empty());
+            call |= events(0);
+            if control.is_some() {
+                message |= events(1);
+            }
+        }
+        if call.contains(PollFlags::POLLIN) {
+            self.answer(notes);
+        }
+        for desk in self.desks.handlers.values_mut() {
+            desk.turn(&mut |note| notes.note(note));
+        }
+        // Asking for the next call of nobody would wait for ever.
+        let hung_up = !call.is_empty() && !call.contains(PollFlags::POLLIN);
+        Ok(Woken { control: !message.is_empty(), hung_up })
+    }
+
+    /// One call. A refused one is answered first and told after, so that a flood costs the flooder.
+    fn answer(&mut self, notes: &mut Notes<'_>) {
+        // ENOENT: it went away meanwhile. What else there may be shows at the next wait.
+        let Ok(call) = seccomp::receive(&*self.listener) else { return };
+        let action = denial::action(&self.filter, &call);
+        if let Action::Mediate(desk) = action
+            && let Some(desk) = self.desks.handlers.get_mut(&desk)
+        {
+            return desk.take(Call::new(Arc::clone(&self.listener), call), &mut |note| notes.note(note));
+        }
+        let errno = denial::errno(action);
+        // The program's name must be read while the caller still waits.
+        notes.ledger(|ledger| ledger.add(&call, errno));
+        // ENOENT: the caller died; there is nobody to answer.
+        seccomp::refuse(&*self.listener, call.id, errno).ok();
+    }
+}
+
+fn timeout(deadline: Option<Instant>) -> PollTimeout {
+    let Some(deadline) = deadline else { return PollTimeout::NONE };
+    // Rounded up: a turn that comes too early would be followed by another at once.
+    let left = deadline.saturating_duration_since(Instant::now()).as_millis() + 1;
+    PollTimeout::from(u16::try_from(left).unwrap_or(u16::MAX))
+}
+
+/// Where what is told goes: into the ledger of a run that is enforced, or to whoever records a run that is learned.
+enum Notes<'a> {
+    Ledger(&'a mut Ledger),
+    Reports(&'a Sender<Report>),
+}
+
+impl Notes<'_> {
+    fn note(&mut self, note: Note) {
+        match (self, note) {
+            (Self::Ledger(ledger), Note::Denied(_, denial)) => ledger.note(denial),
+            (Self::Ledger(_), Note::Fact(_)) => {}
+            // Nobody listens any more: the run is over.
+            (Self::Reports(to), note) => drop(to.send(note.into_report())),
+        }
+    }
+
+    fn ledger(&mut self, with: impl FnOnce(&mut Ledger)) {
+        if let Self::Ledger(ledger) = self {
+            with(ledger);
+        }
+    }
+}
 
 impl Sandbox {
     /// Stays with a released run to its end.
@@ -21,32 +129,61 @@ impl Sandbox {
     pub fn supervise(mut self, denied: &mut dyn FnMut(Denial)) -> Result<Outcome, StartError> {
         let mut ledger = Ledger::default();
         let mut status = None;
+        let mut service: Option<Service> = None;
+        let channel = |errno| StartError::kernel(Step::Channel, errno);
         loop {
-            let mut waiting = vec![PollFd::new(self.control.as_fd(), PollFlags::POLLIN)];
-            waiting.extend(self.listener.as_ref().map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
-            match poll(&mut waiting, PollTimeout::NONE) {
-                Err(Errno::EINTR) => continue,
-                other => other.map_err(|errno| StartError::kernel(Step::Channel, errno))?,
+            let woken = match &mut service {
+                Some(service) => {
+                    let control = Some(self.control.as_fd());
+                    service.turn(control, &mut Notes::Ledger(&mut ledger)).map_err(channel)?
+                }
+                None => Woken { control: true, hung_up: false },
             };
-            let events = |index: usize| waiting.get(index).and_then(PollFd::revents).unwrap_or(PollFlags::empty());
-            let (message, call) = (!events(0).is_empty(), events(1));
-            if call.contains(PollFlags::POLLIN) {
-                self.answer(&mut ledger);
-            } else if !call.is_empty() {
-                // Hung up: the last task that had the filter is gone. Asking for its next call would wait for ever.
-                self.listener = None;
-            }
-            if message && !self.hear(&mut status)? {
+            if woken.hung_up {
+                service = None;
+            } else if woken.control && !self.hear(&mut status)? {
                 break;
+            }
+            if let Some(listener) = self.listener.take() {
+                service = Some(Service::new(listener, self.plan.filter.clone(), std::mem::take(&mut self.desks)));
             }
         }
         ledger.into_denials().into_iter().for_each(denied);
         Ok(self.conclude(status))
     }
 
+    /// Serves the desks beside whoever handles the stops of a run that is learned: on a thread of its own, until nobody has
+    /// the filter any more. What the desks learn is sent to `reports`.
+    pub fn serve(&mut self, reports: Sender<Report>) -> Result<(), StartError> {
+        let channel = |errno| StartError::kernel(Step::Channel, errno);
+        let control = process::duplicate_from(&self.control, 3).map_err(channel)?;
+        let (filter, desks) = (self.plan.filter.clone(), std::mem::take(&mut self.desks));
+        let served = std::thread::Builder::new().name("desks".to_owned()).spawn(move || {
+            // The first message behind the release is the listener, or what went wrong before it.
+            match socket::receive(&control) {
+                Ok(Some(Message { bytes, descriptor: Some(listener), .. }))
+                    if bytes.first() == Some(&word::LISTENER) =>
+                {
+                    let mut service = Service::new(listener, filter, desks);
+                    while service.turn(None, &mut Notes::Reports(&reports)).is_ok_and(|woken| !woken.hung_up) {}
+                    None
+                }
+                other => other.ok().flatten(),
+            }
+        });
+        self.serving = Some(served.map_err(|error| channel(Errno::from_raw(error.raw_os_error().unwrap_or(0))))?);
+        Ok(())
+    }
+
     /// Collects the end of a run whose stops somebody else handled.
     pub fn finish(mut self) -> Result<Outcome, StartError> {
         let mut status = None;
+        let first = self.serving.take().and_then(|serving| serving.join().ok().flatten());
+        if let Some(message) = first
+            && !self.understand(message, &mut status)?
+        {
+            return Ok(self.conclude(status));
+        }
         while self.hear(&mut status)? {}
         Ok(self.conclude(status))
     }
@@ -73,23 +210,6 @@ impl Sandbox {
         }
     }
 
-    /// One refused call: answered first, told after, so that a flood costs the flooder.
-    fn answer(&mut self, ledger: &mut Ledger) {
-        let Some(listener) = &self.listener else { return };
-        match seccomp::receive(listener) {
-            Ok(call) => {
-                let errno = denial::errno(&self.plan.filter, &call);
-                // The program's name must be read while the caller still waits.
-                ledger.add(&call, errno);
-                // ENOENT: the caller died; there is nobody to answer.
-                seccomp::refuse(listener, call.id, errno).ok();
-            }
-            Err(Errno::ENOENT | Errno::EINTR) => {}
-            // The last task that had the filter is gone.
-            Err(_) => self.listener = None,
-        }
-    }
-
     /// One message; `false` after the last.
     fn hear(&mut self, status: &mut Option<ExitStatus>) -> Result<bool, StartError> {
         let message = match socket::receive(&self.control) {
@@ -97,6 +217,10 @@ impl Sandbox {
             Ok(None) | Err(Errno::ECONNRESET) => return Ok(false),
             Err(errno) => return Err(StartError::kernel(Step::Channel, errno)),
         };
+        self.understand(message, status)
+    }
+
+    fn understand(&mut self, message: Message, status: &mut Option<ExitStatus>) -> Result<bool, StartError> {
         let raw = |bytes: &[u8]| bytes.try_into().map_or(0, i32::from_ne_bytes);
         match message.bytes.split_first() {
             Some((&word::LISTENER, _)) => self.listener = message.descriptor,

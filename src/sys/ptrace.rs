@@ -128,6 +128,29 @@ pub fn refuse(tid: i32, errno: i32) -> Result<(), Errno> {
     request(libc::PTRACE_SETREGSET, tid, GENERAL, (&raw mut piece).addr() as u64)
 }
 
+/// The register of the sixth argument, at a stop at the beginning or the end of a call.
+#[cfg(target_arch = "x86_64")]
+pub fn set_sixth_argument(tid: i32, value: u64) -> Result<(), Errno> {
+    let pid = nix::unistd::Pid::from_raw(tid);
+    let mut registers = nix::sys::ptrace::getregs(pid)?;
+    registers.r9 = value;
+    nix::sys::ptrace::setregs(pid, registers)
+}
+
+/// The register of the sixth argument, at a stop at the beginning or the end of a call.
+#[cfg(target_arch = "aarch64")]
+pub fn set_sixth_argument(tid: i32, value: u64) -> Result<(), Errno> {
+    const GENERAL: u64 = 1; // NT_PRSTATUS (linux/elf.h)
+    // SAFETY: all bytes zero is a valid value of this plain structure.
+    let mut registers: libc::user_regs_struct = unsafe { std::mem::zeroed() };
+    let mut piece = libc::iovec { iov_base: (&raw mut registers).cast(), iov_len: size_of_val(&registers) };
+    request(libc::PTRACE_GETREGSET, tid, GENERAL, (&raw mut piece).addr() as u64)?;
+    if let Some(sixth) = registers.regs.get_mut(5) {
+        *sixth = value;
+    }
+    request(libc::PTRACE_SETREGSET, tid, GENERAL, (&raw mut piece).addr() as u64)
+}
+
 fn request(which: libc::c_uint, tid: i32, address: u64, data: u64) -> Result<(), Errno> {
     // SAFETY: the callers pass either plain numbers or the address of a live variable of the size that the request
     // writes; a tid that is no stopped tracee of ours gives ESRCH.

@@ -64,15 +64,86 @@ pub fn receive(listener: impl AsFd) -> Result<Notification, Errno> {
 
 /// Answers a call with an errno.
 pub fn refuse(listener: impl AsFd, id: u64, errno: i32) -> Result<(), Errno> {
-    let answer = libc::seccomp_notif_resp { id, val: 0, error: -errno, flags: 0 };
+    send(listener, libc::seccomp_notif_resp { id, val: 0, error: -errno, flags: 0 })
+}
+
+/// Answers a call with the value that it returns.
+pub fn answer(listener: impl AsFd, id: u64, value: i64) -> Result<(), Errno> {
+    send(listener, libc::seccomp_notif_resp { id, val: value, error: 0, flags: 0 })
+}
+
+/// Lets the kernel make the call after all, with what registers and memory hold then: whatever was looked at may be another
+/// by now.
+pub fn go_on(listener: impl AsFd, id: u64) -> Result<(), Errno> {
+    const SECCOMP_USER_NOTIF_FLAG_CONTINUE: u32 = 1;
+    send(listener, libc::seccomp_notif_resp { id, val: 0, error: 0, flags: SECCOMP_USER_NOTIF_FLAG_CONTINUE })
+}
+
+fn send(listener: impl AsFd, answer: libc::seccomp_notif_resp) -> Result<(), Errno> {
     // SAFETY: the ioctl reads one `seccomp_notif_resp`, which `answer` is.
     let done = unsafe { libc::ioctl(listener.as_fd().as_raw_fd(), SECCOMP_IOCTL_NOTIF_SEND, &raw const answer) };
     Errno::result(done).map(drop)
 }
 
+/// Whether the caller still waits for its answer. What was read by its pid before is of that caller if it does.
+pub fn waits(listener: impl AsFd, id: u64) -> bool {
+    // SAFETY: the ioctl reads one 64-bit word, which `id` is.
+    let done = unsafe { libc::ioctl(listener.as_fd().as_raw_fd(), SECCOMP_IOCTL_NOTIF_ID_VALID, &raw const id) };
+    done == 0
+}
+
+/// Where a descriptor is put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// In the place of this number; `None` for the lowest free one.
+    pub number: Option<RawFd>,
+    /// Closed on exec.
+    pub close_on_exec: bool,
+    /// The call returns the number, in the same step (Linux 5.14): else the call waits on.
+    pub answers: bool,
+}
+
+/// Puts a copy of `descriptor` into the caller's table (Linux 5.9); returns its number there.
+pub fn put(listener: impl AsFd, id: u64, descriptor: impl AsFd, place: Place) -> Result<RawFd, Errno> {
+    #[repr(C)]
+    struct AddFd {
+        id: u64,
+        flags: u32,
+        source: u32,
+        number: u32,
+        number_flags: u32,
+    }
+    const SECCOMP_ADDFD_FLAG_SETFD: u32 = 1;
+    const SECCOMP_ADDFD_FLAG_SEND: u32 = 2;
+    let number = place.number.map(u32::try_from).transpose().map_err(|_| Errno::EBADF)?;
+    let request = AddFd {
+        id,
+        flags: number.map_or(0, |_| SECCOMP_ADDFD_FLAG_SETFD) | if place.answers { SECCOMP_ADDFD_FLAG_SEND } else { 0 },
+        source: u32::try_from(descriptor.as_fd().as_raw_fd()).map_err(|_| Errno::EBADF)?,
+        number: number.unwrap_or(0),
+        number_flags: if place.close_on_exec { libc::O_CLOEXEC.unsigned_abs() } else { 0 },
+    };
+    // SAFETY: the ioctl reads one `seccomp_notif_addfd`, whose layout `AddFd` has.
+    let done = unsafe { libc::ioctl(listener.as_fd().as_raw_fd(), SECCOMP_IOCTL_NOTIF_ADDFD, &raw const request) };
+    Errno::result(done)
+}
+
+/// Asks that caller and listener wake each other on one processor (Linux 6.6): an answer then costs a switch, not an
+/// interrupt. Older kernels do without.
+pub fn wake_in_place(listener: impl AsFd) {
+    const SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP: libc::c_ulong = 1;
+    let descriptor = listener.as_fd().as_raw_fd();
+    // SAFETY: the argument is a plain number.
+    unsafe { libc::ioctl(descriptor, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP) };
+}
+
 // _IOWR('!', 0, struct seccomp_notif) and _IOWR('!', 1, struct seccomp_notif_resp): linux/seccomp.h.
 const SECCOMP_IOCTL_NOTIF_RECV: libc::c_ulong = 0xC050_2100;
 const SECCOMP_IOCTL_NOTIF_SEND: libc::c_ulong = 0xC018_2101;
+// _IOW('!', 2, __u64), _IOW('!', 3, struct seccomp_notif_addfd), _IOW('!', 4, __u64).
+const SECCOMP_IOCTL_NOTIF_ID_VALID: libc::c_ulong = 0x4008_2102;
+const SECCOMP_IOCTL_NOTIF_ADDFD: libc::c_ulong = 0x4018_2103;
+const SECCOMP_IOCTL_NOTIF_SET_FLAGS: libc::c_ulong = 0x4008_2104;
 
 #[cfg(test)]
 mod tests {

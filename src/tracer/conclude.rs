@@ -12,6 +12,10 @@ const HANDLED_CALLS: u8 = 16;
 impl Tracer<'_> {
     /// The end of a call that was waited for; or a stop on the way of a [`Probe`](super::task::Probe).
     pub(super) fn leave(&mut self, tid: i32) -> Resume {
+        // A program may count on every register that no call changes.
+        if let Some(before) = self.tasks.get_mut(&tid).and_then(|task| task.handed.take()) {
+            ptrace::set_sixth_argument(tid, before).ok();
+        }
         match ptrace::result(tid) {
             Ok(Some(result)) => self.conclude(tid, result),
             Ok(None) => self.look_at_probes(tid),

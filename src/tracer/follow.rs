@@ -5,13 +5,14 @@
 //! ESRCH is never an error.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::event::{ExitStatus, Fact, Gap, Image, ImageId};
+use crate::event::{ExitStatus, Fact, Gap, Image, ImageId, Report};
 use crate::sys::ptrace::{self, Resume};
 use crate::sys::wait::{self, Birth, Change, Waited};
 use crate::vocab::path::AbsPath;
@@ -44,13 +45,14 @@ pub(super) struct Tracer<'a> {
     pub(super) beside: Beside,
     /// Calls whose success was foreseen, counted.
     pub(super) foreseen: u32,
+    reports: &'a Receiver<Report>,
     payload: i32,
     status: Option<ExitStatus>,
     init: Option<ExitStatus>,
 }
 
 impl<'a> Tracer<'a> {
-    pub(super) fn new(payload: i32, settings: &'a Settings, sink: Sink<'a>) -> Self {
+    pub(super) fn new(payload: i32, settings: &'a Settings, reports: &'a Receiver<Report>, sink: Sink<'a>) -> Self {
         let first = Task { pid: payload, ..Task::default() };
         Self {
             settings,
@@ -66,6 +68,7 @@ impl<'a> Tracer<'a> {
             meter: Meter::new(),
             beside: Beside::new(),
             foreseen: 0,
+            reports,
             payload,
             status: None,
             init: None,
@@ -78,7 +81,10 @@ impl<'a> Tracer<'a> {
         let mut failed = None;
         while !self.is_over() {
             match wait::any(true) {
-                Ok(Some(waited)) => self.handle(waited),
+                Ok(Some(waited)) => {
+                    self.take_reports();
+                    self.handle(waited);
+                }
                 Ok(None) | Err(Errno::EINTR) => {}
                 Err(Errno::ECHILD) => break,
                 Err(errno) => return Err(TraceError::Wait(errno)),
@@ -110,6 +116,15 @@ impl<'a> Tracer<'a> {
         }
     }
 
+    /// What others learned of the tasks: before a task becomes another program or ends, what is told of it is of the one
+    /// that it was.
+    fn take_reports(&mut self) {
+        while let Ok(Report { tid, fact }) = self.reports.try_recv() {
+            let image = self.image_of(tid).unwrap_or(ImageId(0));
+            self.recorder.emit(image, fact);
+        }
+    }
+
     fn is_over(&self) -> bool {
         let init_ended = self.settings.init.is_none() || self.init.is_some();
         self.tasks.is_empty() && self.status.is_some() && init_ended
@@ -117,6 +132,7 @@ impl<'a> Tracer<'a> {
 
     fn finish(mut self) -> Result<Ended, TraceError> {
         let first = ImageId(0);
+        self.take_reports();
         if !self.tasks.is_empty() || self.status.is_none() {
             self.recorder.conclude(first, Fact::Gap { gap: Gap::LostTask });
         }
@@ -182,7 +198,9 @@ impl<'a> Tracer<'a> {
     /// To the end of the call that is waited for, or to the next event.
     pub(super) fn usual(&self, tid: i32) -> Resume {
         match self.tasks.get(&tid) {
-            Some(task) if task.pending.is_some() || !task.probes.is_empty() => Resume::ToSyscall,
+            Some(task) if task.pending.is_some() || !task.probes.is_empty() || task.handed.is_some() => {
+                Resume::ToSyscall
+            }
             Some(_) | None => Resume::Run,
         }
     }

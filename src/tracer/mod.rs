@@ -31,13 +31,16 @@ mod resources;
 mod strace_words;
 mod task;
 
+use std::collections::BTreeSet;
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use nix::errno::Errno;
 
-use crate::event::{ExitStatus, Peaks, Tally};
+use crate::event::{ExitStatus, Peaks, Report, Tally};
 use crate::sys;
 use crate::vocab::location::Roots;
+use crate::vocab::syscall::Syscall;
 
 pub use facts::Sink;
 pub use imported::{First, Imported, first_command, import};
@@ -64,6 +67,17 @@ pub struct Settings {
     pub checkpoint: Duration,
     /// Where the variables lead: for the names in the census.
     pub roots: Roots,
+    /// The calls that somebody else carries out, once they were looked at.
+    pub hand_over: HandOver,
+}
+
+/// Calls that the filter hands to the supervisor when their sixth argument register holds the token.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HandOver {
+    /// Chosen anew for each run: a program that guessed it would be carried out unseen.
+    pub token: u64,
+    /// Which.
+    pub calls: BTreeSet<Syscall>,
 }
 
 /// How a traced run ended.
@@ -107,7 +121,8 @@ pub fn attach(payload: i32) -> Result<Attached, TraceError> {
 }
 
 /// Follows the tree until the first program, everything that it started and the sandbox's init have ended. Must be called
-/// on the thread that attached; `progress` is called at most every 100 ms, and also while nothing happens.
+/// on the thread that attached; `progress` is called at most every 100 ms, and also while nothing happens. `reports` are
+/// facts of tasks of the tree that others learn; each must be sent before its task goes on.
 ///
 /// # Errors
 ///
@@ -115,9 +130,10 @@ pub fn attach(payload: i32) -> Result<Attached, TraceError> {
 pub fn run(
     attached: Attached,
     settings: &Settings,
+    reports: &Receiver<Report>,
     sink: Sink<'_>,
     progress: &mut Progress<'_>,
 ) -> Result<Ended, TraceError> {
     let _beat = sys::tick::Tick::start(BEAT).map_err(TraceError::Wait)?;
-    follow::Tracer::new(attached.payload, settings, sink).run(progress)
+    follow::Tracer::new(attached.payload, settings, reports, sink).run(progress)
 }

@@ -55,6 +55,9 @@ impl Tracer<'_> {
         } else if let Some(call) = call {
             self.look(tid, &entry, call);
         }
+        if let Some(call) = call {
+            self.hand_over(tid, &entry, call);
+        }
         self.usual(tid)
     }
 
@@ -77,6 +80,18 @@ impl Tracer<'_> {
         let thing = asked_for(call.name(), &entry.arguments);
         let denial = Denial { program, call: call.name().to_owned(), thing, errno, remedy: None, count: 1 };
         self.recorder.emit(image, Fact::Denied(denial));
+    }
+
+    /// Lets the filter give a call to whoever carries it out.
+    fn hand_over(&mut self, tid: i32, entry: &Entry, call: Syscall) {
+        let [.., sixth] = entry.arguments;
+        if self.settings.hand_over.calls.contains(&call)
+            // ESRCH: killed meanwhile.
+            && ptrace::set_sixth_argument(tid, self.settings.hand_over.token).is_ok()
+            && let Some(task) = self.tasks.get_mut(&tid)
+        {
+            task.handed = Some(sixth);
+        }
     }
 
     pub(super) fn image_of(&self, tid: i32) -> Option<ImageId> {

@@ -28,6 +28,8 @@ pub(super) struct Task {
     pub(super) pending: Option<Pending>,
     /// A call that a signal interrupted: made again by the kernel, or given up.
     pub(super) interrupted: Option<Box<Interrupted>>,
+    /// The sixth argument register of a call that was handed over: what it held before.
+    pub(super) handed: Option<u64>,
     /// Datagram sockets that it connected, and of which it is not yet known whether anything is sent.
     pub(super) probes: Vec<Probe>,
 }
