@@ -6,6 +6,7 @@ use crate::event::{ExitStatus, Gap, Tally};
 use crate::profile::Profile;
 use crate::run::approve::{self, Pending, Scope};
 use crate::run::derive::{Derived, NoProfile, Reduced};
+use crate::run::evidence;
 use crate::run::profile_file::{self, ProfileFile};
 use crate::run::surroundings::Surroundings;
 use crate::store::Store;
@@ -51,6 +52,10 @@ pub(super) fn conclude(
     }
     let how = settle(&mut profile, manner.accept);
     let file = save(derived, &profile).map_err(|_| NotWritten::Trouble)?;
+    if let Err(error) = evidence::keep(surroundings, &file.path, &reduced.evidence) {
+        screen::error(&error, None);
+        return Err(NotWritten::Trouble);
+    }
     let Some(how) = how else {
         screen::say(format!(
             "pinfold: wrote {}; nothing is approved\n{} `pinfold approve {}` looks at it and approves it; until then enforcing stops",

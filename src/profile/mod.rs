@@ -6,6 +6,7 @@
 mod comments;
 pub mod digest;
 pub mod emit;
+pub mod evidence;
 pub mod parse;
 pub mod secret;
 

@@ -6,6 +6,7 @@
 
 pub mod calls;
 pub mod environment;
+pub mod evidence;
 pub mod needs;
 pub mod network;
 pub mod path_graph;
@@ -26,13 +27,13 @@ use needs::Needs;
 /// How reduction is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Chains of programs kept for each grant.
+    /// Programs kept for each thing that was needed.
     pub witnesses: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { witnesses: 3 }
+        Self { witnesses: 16 }
     }
 }
 
@@ -43,17 +44,6 @@ pub struct Reduction {
     pub profile: Profile,
     /// What a person should know, in words.
     pub notes: Vec<Note>,
-    /// Who needed what.
-    pub evidence: Evidence,
-}
-
-/// Who needed what: kept beside the profile.
-#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
-pub struct Evidence {
-    /// For each place the chains of programs that needed it, such as `sh → git`.
-    pub chains: BTreeMap<Location, BTreeSet<String>>,
-    /// Places that were looked for and are absent.
-    pub absent: BTreeSet<Location>,
 }
 
 /// Something that was seen and not granted, or granted with a doubt.
@@ -140,23 +130,15 @@ struct Grant {
 }
 
 /// Reduces runs of one command to one profile, which says so where they are not complete.
-pub fn reduce(traces: &[Trace], settings: &Settings) -> Reduction {
+pub fn reduce(traces: &[Trace], _settings: &Settings) -> Reduction {
     let mut notes = BTreeSet::new();
-    let mut evidence = Evidence::default();
     let mut grants: BTreeMap<Location, Grant> = BTreeMap::new();
     for trace in traces {
-        let chains = path_graph::Chains::of(trace);
         let needs = Needs::of(trace);
         let places = places::Places::of(trace);
-        for path in &needs.absent {
-            evidence.absent.insert(trace.header.roots.locate(path));
-        }
         let mut found: BTreeMap<AbsPath, Grant> = BTreeMap::new();
         for (path, need) in &needs.needs {
             for (place, grant) in places.grants(path, need, &needs, &mut notes) {
-                let chains = need.images.iter().map(|image| chains.of_image(*image));
-                let known = evidence.chains.entry(trace.header.roots.locate(&place)).or_default();
-                known.extend(chains);
                 join(found.entry(place).or_insert(grant), grant);
             }
         }
@@ -168,10 +150,6 @@ pub fn reduce(traces: &[Trace], settings: &Settings) -> Reduction {
             join(grants.entry(location).or_insert(grant), grant);
         }
     }
-    for chains in evidence.chains.values_mut() {
-        *chains = std::mem::take(chains).into_iter().take(settings.witnesses).collect();
-    }
-    evidence.chains.retain(|place, _| grants.contains_key(place));
     many(&grants, &mut notes);
     for trace in traces {
         for event in &trace.events {
@@ -203,7 +181,7 @@ pub fn reduce(traces: &[Trace], settings: &Settings) -> Reduction {
         // This version enforces none, so it writes none.
         limits: Limits::default(),
     };
-    Reduction { profile, notes: notes.into_iter().collect(), evidence }
+    Reduction { profile, notes: notes.into_iter().collect() }
 }
 
 fn incomplete(traces: &[Trace]) -> Option<Incomplete> {

@@ -157,7 +157,8 @@ impl<'a> Places<'a> {
         }
     }
 
-    fn is_private(&self, path: &AbsPath) -> bool {
+    /// Whether each sandbox has that place of its own.
+    pub(super) fn is_private(&self, path: &AbsPath) -> bool {
         let inside = |top: &Option<AbsPath>| top.as_ref().is_some_and(|top| path.is_beneath(top));
         let own = [&self.project, &self.home].into_iter().any(inside);
         let tmp = self.roots.get(Base::Tmpdir).filter(|tmp| is_at(tmp, &PRIVATE));

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::event::{ExitStatus, Gap};
 use crate::profile::Profile;
+use crate::profile::evidence::Evidence;
 use crate::reduce::{self, Note};
 use crate::store::{Store, StoreError};
 use crate::trace::Trace;
@@ -77,6 +78,8 @@ pub struct Reduced {
     pub notes: Vec<Note>,
     /// Runs that it was made from.
     pub runs: usize,
+    /// Who needed what.
+    pub evidence: Evidence,
 }
 
 /// Why a run gave no profile.
@@ -193,7 +196,8 @@ fn reduce_runs(
             }
         }
     }
-    let mut reduction = reduce::reduce(&traces, &reduce::Settings::default());
+    let settings = reduce::Settings::default();
+    let mut reduction = reduce::reduce(&traces, &settings);
     if let Some(file) = previous {
         reduction.profile.name.clone_from(&file.profile.name);
     } else if let Some(stem) = path.file_stem().and_then(std::ffi::OsStr::to_str) {
@@ -204,5 +208,6 @@ fn reduce_runs(
     {
         approve::carry_over(&before, &mut reduction.profile);
     }
-    Ok(Reduced { profile: reduction.profile, notes: reduction.notes, runs: traces.len() })
+    let evidence = reduce::evidence::gather(&traces, &reduction.profile, &settings);
+    Ok(Reduced { profile: reduction.profile, notes: reduction.notes, runs: traces.len(), evidence })
 }

@@ -6,6 +6,7 @@
 pub mod approve;
 pub mod derive;
 pub mod enforce;
+pub mod evidence;
 pub mod from_strace;
 pub mod identity;
 mod launchers;

@@ -80,7 +80,7 @@ impl Store {
         Ok(self.dir("approvals")?.join(format!("{}.jsonl", key(profile))))
     }
 
-    fn lock(&self) -> Result<nix::fcntl::Flock<std::fs::File>, StoreError> {
+    pub(super) fn lock(&self) -> Result<nix::fcntl::Flock<std::fs::File>, StoreError> {
         let path = self.root().join("lock");
         let wrong = |source| StoreError::Write { path: path.clone(), source };
         let file = std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(wrong)?;

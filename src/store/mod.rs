@@ -1,4 +1,4 @@
-//! Profiles, approvals and traces on disk.
+//! Profiles, approvals, evidence and traces on disk.
 //!
 //! Everything that decides what may run lives in one state directory, which no sandbox ever shows; a profile lives in the
 //! project, where people review it, and counts only with an approval from here. Files are replaced atomically and only by
@@ -6,6 +6,7 @@
 
 pub mod approvals;
 mod atomic;
+pub mod evidence;
 pub mod traces;
 
 use std::io;

@@ -77,21 +77,16 @@ impl Roots {
     /// The location of `path` from its nearest variable. XDG variables that lie where they do by default stay `~/...`,
     /// so that a profile does not depend on whether the variable happened to be set.
     pub fn locate(&self, path: &AbsPath) -> Location {
-        let mut best: Option<(usize, Base, &[u8])> = None;
-        for base in Base::ALL {
-            let Some(top) = self.get(base) else { continue };
-            if self.is_default(base, &top) {
-                continue;
-            }
-            if let Some(rest) = path.relative_to(&top) {
-                let depth = top.components().count();
-                if best.is_none_or(|(seen, ..)| depth > seen) {
-                    best = Some((depth, base, rest));
-                }
-            }
-        }
-        let (base, rest) = best.map_or((Base::Root, &[][..]), |(_, base, rest)| (base, rest));
-        Location::Path { base, rest: rest.to_vec() }
+        self.locator().locate(path)
+    }
+
+    /// For whoever asks [`Self::locate`] for many paths.
+    pub fn locator(&self) -> Locator {
+        let tops = Base::ALL.into_iter().filter_map(|base| Some((base, self.get(base)?)));
+        let mut tops: Vec<_> = tops.filter(|(base, top)| !self.is_default(*base, top)).collect();
+        // The deepest first; of two that lead to the same place the narrowest, which stands first already.
+        tops.sort_by_key(|(_, top)| std::cmp::Reverse(top.components().count()));
+        Locator(tops)
     }
 
     fn is_default(&self, base: Base, top: &AbsPath) -> bool {
@@ -111,6 +106,19 @@ impl Roots {
             Location::Bundle(_) => None,
             Location::Path { base, rest } => self.get(*base)?.join(rest).ok(),
         }
+    }
+}
+
+/// The variables of one run that name places, the deepest first.
+#[derive(Debug, Clone)]
+pub struct Locator(Vec<(Base, AbsPath)>);
+
+impl Locator {
+    /// See [`Roots::locate`].
+    pub fn locate(&self, path: &AbsPath) -> Location {
+        let found = self.0.iter().find_map(|(base, top)| Some((*base, path.relative_to(top)?)));
+        let (base, rest) = found.unwrap_or((Base::Root, &[]));
+        Location::Path { base, rest: rest.to_vec() }
     }
 }
 

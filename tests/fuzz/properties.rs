@@ -10,7 +10,9 @@ use pinfold::import::strace::Log;
 use pinfold::import::strace_values::{Address, Argument, split};
 use pinfold::profile::digest::digest;
 use pinfold::profile::emit::emit;
+use pinfold::profile::evidence;
 use pinfold::profile::parse::parse;
+use pinfold::reduce::evidence::gather;
 use pinfold::reduce::{Settings, reduce};
 use pinfold::trace::Trace;
 use pinfold::trace::reader::read;
@@ -36,6 +38,11 @@ pub(crate) fn trace_reader(bytes: &[u8]) {
     assert_eq!(reduction, reduce(std::slice::from_ref(&named), &Settings::default()));
     let text = emit(&reduction.profile, None);
     assert_eq!(parse(&text).unwrap(), reduction.profile, "{text}");
+
+    let gathered = gather(std::slice::from_ref(&named), &reduction.profile, &Settings::default());
+    let mut written = Vec::new();
+    evidence::write(&gathered, "0", &mut written).unwrap();
+    assert_eq!(evidence::read(&*written).unwrap(), gathered);
 }
 
 /// Addresses, arguments and variables of a traced program, and the lines of a log, whatever they are.
