@@ -37,3 +37,8 @@ fn whatever_a_program_passed_is_decoded_or_refused() {
 fn every_profile_that_was_kept_means_the_same_after_it_was_written() {
     replay("profile", properties::profile);
 }
+
+#[test]
+fn whatever_the_fuse_device_says_is_a_request_or_refused() {
+    replay("fuse_request", properties::fuse_request);
+}

@@ -195,6 +195,12 @@ const ROWS: &[Row] = &[
     row("pidfd", "signals that cannot reach a recycled process id", Required, Trial::Pidfd),
     row("session keyring", "no access to the keys of the login", Required, Trial::Keyring),
     row("Landlock", "a second wall behind the mounts; a profile may do without it by name", Required, Trial::Landlock),
+    row(
+        "FUSE",
+        "enforcing: files that are refused are named, and files in the home directory replaced in place",
+        Optional,
+        Trial::Fuse,
+    ),
 ];
 
 /// Tries everything. A few dozen milliseconds.
@@ -282,6 +288,7 @@ pub fn explain(trial: Trial, refusal: Refusal, settings: &Settings) -> State {
         Step::Mount | Step::Use if trial == Trial::Proc => proc(refusal, settings),
         Step::Mount => mounting(refusal, settings),
         Step::Use if trial == Trial::MountApi => mounting(refusal, settings),
+        Step::Use if trial == Trial::Fuse => fuse(refusal, settings),
         Step::Attach | Step::Filter | Step::Use => tracing(trial, refusal, settings),
         Step::Prepare | Step::Wrong => (format!("the attempt itself failed ({})", name(refusal.errno)), Vec::new()),
     };
@@ -398,6 +405,27 @@ fn mounting(refusal: Refusal, settings: &Settings) -> Explanation {
         return ("this container refuses mounts in a user namespace of its own".to_owned(), container_flags(settings));
     }
     (format!("a new user namespace may not mount ({})", name(refusal.errno)), Vec::new())
+}
+
+/// Its device must be there, everybody's, and the kernel's module with it.
+fn fuse(refusal: Refusal, settings: &Settings) -> Explanation {
+    match refusal.errno {
+        libc::ENOENT | libc::EACCES if settings.container.is_some() => (
+            "this container has no /dev/fuse that may be opened".to_owned(),
+            vec!["docker run --device /dev/fuse ...".to_owned()],
+        ),
+        libc::ENOENT | libc::ENODEV | libc::ENXIO => {
+            ("this kernel has no FUSE, or its module is not loaded".to_owned(), vec!["sudo modprobe fuse".to_owned()])
+        }
+        libc::EACCES => {
+            ("/dev/fuse may not be opened by this user".to_owned(), vec!["sudo chmod 666 /dev/fuse".to_owned()])
+        }
+        libc::EPERM if settings.container.is_some() => (
+            "this container lets no /dev/fuse be used".to_owned(),
+            vec!["docker run --device /dev/fuse ...".to_owned()],
+        ),
+        _ => mounting(refusal, settings),
+    }
 }
 
 /// mount_namespaces(7): a new proc is refused while something covers a part of every proc that is visible.

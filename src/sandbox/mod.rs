@@ -24,6 +24,7 @@ pub mod secrets;
 mod signals;
 mod supervisor;
 mod terminal;
+pub mod tripwire;
 
 use std::io::Write as _;
 use std::os::fd::OwnedFd;

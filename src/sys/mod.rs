@@ -1,5 +1,6 @@
 //! The unsafe fence: one kernel call a function, typed in and out.
 
+pub mod fuse;
 pub mod landlock;
 pub mod memory;
 pub mod mount;

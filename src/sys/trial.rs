@@ -40,6 +40,8 @@ pub enum Trial {
     Keyring,
     /// Landlock. The ABI is [`super::landlock::abi`].
     Landlock,
+    /// A FUSE file system, mounted in a user namespace.
+    Fuse,
 }
 
 /// The namespaces beside user and mount.
@@ -179,6 +181,10 @@ fn run(trial: Trial, maps: &Maps) -> Result<(), Refusal> {
             Errno::result(keyring).at(Step::Use).map(drop)
         }
         Trial::Landlock => super::landlock::abi().at(Step::Use).map(drop),
+        Trial::Fuse => {
+            enter_user_namespace(maps)?;
+            super::fuse::mount_here(geteuid().as_raw(), getegid().as_raw()).at(Step::Use).map(drop)
+        }
     }
 }
 

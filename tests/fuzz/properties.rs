@@ -14,6 +14,7 @@ use pinfold::profile::evidence;
 use pinfold::profile::parse::parse;
 use pinfold::reduce::evidence::gather;
 use pinfold::reduce::{Settings, reduce};
+use pinfold::sandbox::tripwire::wire;
 use pinfold::trace::Trace;
 use pinfold::trace::reader::read;
 use pinfold::trace::writer::Writer;
@@ -68,6 +69,37 @@ pub(crate) fn profile(bytes: &[u8]) {
     let again = parse(&text).unwrap();
     assert_eq!(again, profile, "{text}");
     assert_eq!(digest(&again).to_string(), digest(&profile).to_string());
+}
+
+/// A message of the device is a request or is refused; a request holds no more than the message, and its answer has a header.
+pub(crate) fn fuse_request(bytes: &[u8]) {
+    use wire::Operation as O;
+    let request = match wire::parse(bytes) {
+        Ok(request) => request,
+        Err(wire::Malformed { unique }) => return assert!(unique.is_none() || bytes.len() >= 40),
+    };
+    let held = match &request.operation {
+        O::Write { data, .. } => data.len(),
+        O::ForgetMany { nodes } => nodes.len() * 16,
+        O::Lookup { name } | O::Unlink { name } | O::RemoveDirectory { name } | O::Link { name, .. } => {
+            assert!(wire::is_name(name), "{name:?}");
+            name.len()
+        }
+        O::Rename { name, new_name, .. } => {
+            assert!(wire::is_name(name) && wire::is_name(new_name), "{name:?} {new_name:?}");
+            name.len() + new_name.len()
+        }
+        O::SetXattr { name, value, .. } => name.len() + value.len(),
+        O::Init { major, minor, readahead, flags } => {
+            let reply = wire::init_reply(*major, *minor, *readahead, *flags);
+            assert!(reply.is_none_or(|reply| reply.len() == 64));
+            0
+        }
+        _ => 0,
+    };
+    assert!(held <= bytes.len());
+    let reply = wire::reply(request.unique, Err(1));
+    assert_eq!(reply.get(8..16), Some(request.unique.to_ne_bytes().as_slice()));
 }
 
 /// Every value of `argument`: none holds more bytes than its text.

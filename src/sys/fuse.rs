@@ -1,0 +1,153 @@
+//! A FUSE file system in the namespaces of another process, mounted without privileges (fuse(4), Linux 4.18; fsopen(2)).
+//!
+//! The kernel gives the callers of a FUSE file system by their numbers in the pid namespace of whoever mounted it, and takes
+//! only a device that was opened in the user namespace of the mount. So neither the launcher nor what it launched can mount
+//! it: a child of the launcher enters the user and mount namespaces of the launched and stays in the launcher's pid
+//! namespace.
+#![expect(unsafe_code, reason = "system calls that have no safe wrapper, and a child that shares our memory")]
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+
+/// A mounted, unattached file system and the device that serves it.
+#[derive(Debug)]
+pub struct Mounted {
+    /// Requests are read from it, replies written to it.
+    pub device: OwnedFd,
+    /// The mount, to be attached.
+    pub mount: OwnedFd,
+}
+
+/// What the child of [`mount_in`] is told and leaves behind.
+struct Task {
+    process: RawFd,
+    uid: u32,
+    gid: u32,
+    result: Result<(RawFd, RawFd), Errno>,
+}
+
+/// Mounts in the user and mount namespaces of `process` (a pidfd), for the ids of its owner. The caller may have no threads:
+/// the child shares its memory and its descriptors, and it waits.
+///
+/// # Errors
+///
+/// ENOENT: no /dev/fuse; EPERM, EACCES: it, or mounting, is forbidden; ENODEV: the kernel has no FUSE.
+pub fn mount_in(process: impl AsFd, uid: u32, gid: u32) -> Result<Mounted, Errno> {
+    const STACK: usize = 64 << 10;
+    let mut stack = vec![0_u128; STACK / 16];
+    let mut task = Task { process: process.as_fd().as_raw_fd(), uid, gid, result: Err(Errno::ECHILD) };
+    // CLONE_FILES: what the child opens is ours, without a message.
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_FILES | libc::SIGCHLD;
+    // SAFETY: the end of a vector of `u128` is within its allocation and aligned for a stack.
+    let top = unsafe { stack.as_mut_ptr().add(STACK / 16) };
+    // SAFETY: CLONE_VFORK suspends this thread until the child has ended, so nothing that the child uses, the stack and
+    // `task`, is touched or freed meanwhile; the child makes system calls and writes to `task`, no more.
+    let child = unsafe { libc::clone(enter_and_mount, top.cast(), flags, (&raw mut task).cast()) };
+    let child = Errno::result(child)?;
+    super::process::reap(child);
+    let (device, mount) = task.result?;
+    // SAFETY: the child made it for us in the table that it shared; nobody else owns it.
+    let device = unsafe { OwnedFd::from_raw_fd(device) };
+    // SAFETY: as above.
+    let mount = unsafe { OwnedFd::from_raw_fd(mount) };
+    Ok(Mounted { device, mount })
+}
+
+extern "C" fn enter_and_mount(task: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: `mount_in` passes a `Task` that outlives this child, and does not touch it until the child has ended.
+    let task = unsafe { &mut *task.cast::<Task>() };
+    // SAFETY: only integers are passed.
+    let entered = unsafe { libc::setns(task.process, libc::CLONE_NEWUSER | libc::CLONE_NEWNS) };
+    task.result = Errno::result(entered).and_then(|_| mount_here(task.uid, task.gid));
+    0
+}
+
+/// Opens the device and makes the file system in the caller's namespaces. Neither allocates nor locks.
+pub(super) fn mount_here(uid: u32, gid: u32) -> Result<(RawFd, RawFd), Errno> {
+    const FSCONFIG_CMD_CREATE: libc::c_uint = 6;
+    const CLOEXEC: libc::c_uint = 1;
+    // MOUNT_ATTR_NOSUID and MOUNT_ATTR_NODEV.
+    const ATTRIBUTES: libc::c_uint = 2 | 4;
+    // SAFETY: the path is a NUL-terminated string literal.
+    let device = unsafe { libc::open(c"/dev/fuse".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC) };
+    let device = Errno::result(device)?;
+    let make = || {
+        // SAFETY: the name is a NUL-terminated string literal.
+        let context = Errno::result(unsafe { libc::syscall(libc::SYS_fsopen, c"fuse".as_ptr(), CLOEXEC) })?;
+        let context = RawFd::try_from(context).map_err(|_| Errno::EBADF)?;
+        let mut number = Decimal::default();
+        let made = set(context, c"source", c"pinfold")
+            .and_then(|()| set(context, c"fd", number.text(device.cast_unsigned())))
+            .and_then(|()| set(context, c"rootmode", c"40000"))
+            .and_then(|()| set(context, c"user_id", number.text(uid)))
+            .and_then(|()| set(context, c"group_id", number.text(gid)))
+            .and_then(|()| flag(context, c"default_permissions"))
+            .and_then(|()| flag(context, c"allow_other"))
+            .and_then(|()| {
+                // SAFETY: this command takes no key and no value.
+                let done = unsafe { libc::syscall(libc::SYS_fsconfig, context, FSCONFIG_CMD_CREATE, 0, 0, 0) };
+                Errno::result(done)?;
+                // SAFETY: only integers are passed.
+                let mount = unsafe { libc::syscall(libc::SYS_fsmount, context, CLOEXEC, ATTRIBUTES) };
+                RawFd::try_from(Errno::result(mount)?).map_err(|_| Errno::EBADF)
+            });
+        close(context);
+        made
+    };
+    make().map(|mount| (device, mount)).inspect_err(|_| close(device))
+}
+
+fn close(descriptor: RawFd) {
+    // SAFETY: it was opened here, and nobody else knows it.
+    unsafe { libc::close(descriptor) };
+}
+
+fn set(context: RawFd, key: &CStr, value: &CStr) -> Result<(), Errno> {
+    const FSCONFIG_SET_STRING: libc::c_uint = 1;
+    let (key, value) = (key.as_ptr(), value.as_ptr());
+    // SAFETY: key and value are NUL-terminated strings that outlive the call.
+    Errno::result(unsafe { libc::syscall(libc::SYS_fsconfig, context, FSCONFIG_SET_STRING, key, value, 0) }).map(drop)
+}
+
+fn flag(context: RawFd, key: &CStr) -> Result<(), Errno> {
+    const FSCONFIG_SET_FLAG: libc::c_uint = 0;
+    // SAFETY: the key is a NUL-terminated string that outlives the call; the value is null, as for every flag.
+    Errno::result(unsafe { libc::syscall(libc::SYS_fsconfig, context, FSCONFIG_SET_FLAG, key.as_ptr(), 0, 0) })
+        .map(drop)
+}
+
+/// A number as text, without an allocation.
+#[derive(Default)]
+struct Decimal([u8; 11]);
+
+impl Decimal {
+    fn text(&mut self, mut number: u32) -> &CStr {
+        let mut at = self.0.len() - 1;
+        self.0 = [0; 11];
+        loop {
+            at -= 1;
+            if let Some(digit) = self.0.get_mut(at) {
+                *digit = b'0' + u8::try_from(number % 10).unwrap_or(0);
+            }
+            number /= 10;
+            if number == 0 || at == 0 {
+                break;
+            }
+        }
+        self.0.get(at..).and_then(|text| CStr::from_bytes_until_nul(text).ok()).unwrap_or(c"")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Decimal;
+
+    #[test]
+    fn numbers_are_written_to_their_last_digit() {
+        for number in [0, 7, 10, 65_534, u32::MAX] {
+            assert_eq!(Decimal::default().text(number).to_str(), Ok(number.to_string().as_str()));
+        }
+    }
+}
