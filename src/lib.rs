@@ -16,7 +16,7 @@
 //! | ½ | [`sys`] | the unsafe fence: one kernel call a function, typed in and out |
 //! | 1 | [`event`] | the only thing that tracer, sandbox and reduce share |
 //! | 2 | [`trace`], [`profile`] | the two file formats |
-//! | 3 | [`reduce`], [`diff`], [`plan`], [`import`] | pure functions between them |
+//! | 3 | [`reduce`], [`diff`], [`plan`], [`import`], [`export`] | pure functions between them |
 //! | 4 | [`probe`], [`store`], [`tracer`], [`sandbox`] | mechanisms |
 //! | 5 | [`run`] | learn and enforce: the mechanisms put together |
 //! | 6 | [`cli`] | as typed → resolved → call → render; the only room that prints |
@@ -28,6 +28,7 @@
 pub mod cli;
 pub mod diff;
 pub mod event;
+pub mod export;
 pub mod import;
 pub mod plan;
 pub mod probe;

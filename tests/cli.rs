@@ -13,7 +13,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use common::scratch::{Scratch, said};
 
-const COMMANDS: &[&str] = &["run", "learn", "enforce", "show", "approve", "diff", "trace", "doctor", "demo"];
+const COMMANDS: &[&str] =
+    &["run", "learn", "enforce", "show", "approve", "diff", "fmt", "report", "trace", "man", "doctor", "demo"];
 
 fn scratch() -> Scratch {
     Scratch::new("cli")
@@ -94,6 +95,34 @@ fn diff_says_same_different_and_trouble_by_exit_code() {
     assert_eq!(changed.status.code(), Some(1), "{}", said(&changed));
     assert!(String::from_utf8_lossy(&changed.stdout).contains("/opt/added"), "{}", said(&changed));
     assert_eq!(diff(&old, &missing).status.code(), Some(2));
+}
+
+#[test]
+fn fmt_lists_and_mends_what_is_not_in_its_one_form_and_keeps_comments() {
+    let scratch = scratch();
+    let text = "name='x'\nschema=1 # the first\ncommand=['x']\nsyscalls={base=1,allow=['socket']}\n";
+    let file = scratch.file("generated-profiles/x.toml", text);
+    let fmt = |words: &[&str]| scratch.pinfold(&["fmt"]).args(words).output().unwrap();
+    let listed = fmt(&["--check", "x"]);
+    assert_eq!(listed.status.code(), Some(1), "{}", said(&listed));
+    assert!(String::from_utf8_lossy(&listed.stdout).ends_with("generated-profiles/x.toml\n"), "{}", said(&listed));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+    assert_eq!(fmt(&["x"]).status.code(), Some(0));
+    let mended = std::fs::read_to_string(&file).unwrap();
+    assert!(mended.starts_with("schema = 1 # the first\nname = \"x\"\n"), "{mended}");
+    assert_eq!(fmt(&["--check", "x"]).status.code(), Some(0));
+    assert_eq!(fmt(&["--check", "x", "absent"]).status.code(), Some(2));
+}
+
+#[test]
+fn there_is_a_manual_page_for_each_command_with_its_examples() {
+    let scratch = scratch();
+    let output = scratch.pinfold(&["man", "pages"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    for command in COMMANDS.iter().filter(|command| **command != "trace") {
+        let page = std::fs::read_to_string(scratch.project().join(format!("pages/pinfold-{command}.1"))).unwrap();
+        assert!(page.contains(".SH SYNOPSIS") && page.contains(&format!("pinfold {command}")), "{command}: {page}");
+    }
 }
 
 #[test]

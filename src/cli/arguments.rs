@@ -38,6 +38,12 @@ pub enum Command {
     ///
     /// Exit code: 0 the same, 1 they differ, 2 trouble
     Diff(DiffArguments),
+    /// Bring profiles to their one form; comments stay
+    ///
+    /// Exit code: 0 done, or nothing to do; with --check 1 where there is; 2 trouble
+    Fmt(FmtArguments),
+    /// Write one page about a profile for a browser: what it allows, what was used of it, what was refused
+    Report(ReportArguments),
     /// Look at what was observed of a run
     #[command(subcommand, after_help = "Example:\n  pinfold trace show claude")]
     Trace(TraceCommand),
@@ -55,6 +61,12 @@ pub enum Command {
     Completions {
         /// For which shell
         shell: clap_complete::Shell,
+    },
+    /// Write the manual pages, one for each command
+    #[command(after_help = "Example:\n  pinfold man ~/.local/share/man/man1")]
+    Man {
+        /// The directory for them; it is made where it is missing
+        dir: PathBuf,
     },
 }
 
@@ -246,6 +258,44 @@ pub struct DiffArguments {
     /// After
     #[arg(value_name = "NEW")]
     pub new: PathBuf,
+}
+
+/// `pinfold fmt`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pinfold fmt claude
+  pinfold fmt --check generated-profiles/*.toml      in CI: says which are not in their one form")]
+pub struct FmtArguments {
+    /// Write nothing; list what is not in its one form
+    #[arg(long)]
+    pub check: bool,
+    /// Profile files, or names of profiles in generated-profiles/
+    #[arg(value_name = "PROFILE", required = true)]
+    pub profiles: Vec<PathBuf>,
+}
+
+/// `pinfold report`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pinfold report claude > claude.html
+  pinfold report --against old.toml --output page.html new.toml      with what is different, side by side
+
+The page needs no network and no other file. Its text can be read without scripts.")]
+pub struct ReportArguments {
+    /// Write it to this file [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Show what is different from this profile, too
+    #[arg(long, value_name = "PROFILE")]
+    pub against: Option<PathBuf>,
+    /// Show this run, not those that are kept; may be repeated
+    #[arg(long, value_name = "TRACE")]
+    pub trace: Vec<PathBuf>,
+    /// A profile file, or the name of one in generated-profiles/
+    #[arg(value_name = "PROFILE")]
+    pub profile: PathBuf,
 }
 
 /// What to do with a trace.

@@ -9,8 +9,11 @@ pub mod doctor;
 mod dry_run;
 mod enforce;
 pub mod exit;
+mod fmt;
 mod hints;
 mod learn;
+mod man;
+mod page;
 mod report;
 mod run;
 pub mod screen;
@@ -42,6 +45,9 @@ pub fn main() -> ExitCode {
         Command::Show(arguments) => show::run(&arguments),
         Command::Approve(arguments) => approve::run(&arguments),
         Command::Diff(arguments) => diff::run(&arguments),
+        Command::Fmt(arguments) => fmt::run(&arguments),
+        Command::Report(arguments) => page::run(&arguments),
+        Command::Man { dir } => man::run(&dir),
         Command::Trace(command) => trace::run(&command),
         Command::Doctor(arguments) => match doctor::run(&arguments) {
             Ok(code) => return code,

@@ -11,6 +11,7 @@ pub mod from_strace;
 pub mod identity;
 mod launchers;
 pub mod learn;
+pub mod page;
 pub mod profile_file;
 mod recorder;
 pub mod secrets;

@@ -15,6 +15,7 @@
     reason = "helpers of tests: a panic is a failed test, and a skip is said aloud"
 )]
 
+pub mod browser;
 pub mod corpus;
 pub mod enforced;
 pub mod scratch;

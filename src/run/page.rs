@@ -1,0 +1,80 @@
+//! A profile file → the page about it: what is kept of its runs and approvals on this machine, put together.
+//!
+//! A trace that cannot be read is left out and named; everything else that is missing is said on the page.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use crate::diff;
+use crate::export::page::{Approval, Comparison, Difference, Page, page};
+use crate::store::{Store, StoreError};
+use crate::trace::Trace;
+use crate::trace::reader::{ReadError, read};
+
+use super::profile_file::ProfileFile;
+
+/// A page, and what could not go into it.
+#[derive(Debug)]
+pub struct Report {
+    /// The HTML.
+    pub html: String,
+    /// Traces that were left out.
+    pub unread: Vec<(PathBuf, ReadError)>,
+}
+
+/// The page about `file`, compared with `other` where one is given. Without a store nothing of its runs is known.
+pub fn report(
+    file: &ProfileFile,
+    other: Option<&ProfileFile>,
+    traces: &[PathBuf],
+    store: Option<&Store>,
+) -> Result<Report, StoreError> {
+    let mut paths = traces.to_vec();
+    let mut approval = Approval::Unknown;
+    if let Some(store) = store {
+        approval = if file.is_approved(store)? { Approval::Approved } else { Approval::NotApproved };
+        if paths.is_empty() {
+            paths = store.traces(&file.path)?;
+        }
+    }
+    let (mut runs, mut unread) = (Vec::new(), Vec::new());
+    for path in paths {
+        match open(&path) {
+            Ok(trace) => runs.push(trace),
+            Err(error) => unread.push((path, error)),
+        }
+    }
+    let html = page(&Page {
+        profile: &file.profile,
+        digest: &file.digest,
+        approval,
+        traces: &runs,
+        denials: &[],
+        confidence: Vec::new(),
+        comparison: other.map(|other| comparison(other, file)),
+    });
+    Ok(Report { html, unread })
+}
+
+fn open(path: &Path) -> Result<Trace, ReadError> {
+    read(BufReader::with_capacity(1 << 20, File::open(path)?))
+}
+
+fn comparison(old: &ProfileFile, new: &ProfileFile) -> Comparison {
+    let changes = diff::diff(&old.profile, &new.profile);
+    Comparison {
+        with: old.path.display().to_string(),
+        verdict: format!("{} lines differ.", changes.len()),
+        changes: changes
+            .iter()
+            .map(|change| Difference {
+                direction: String::new(),
+                risk: 0,
+                sentence: change.to_string(),
+                before: String::new(),
+                after: String::new(),
+            })
+            .collect(),
+    }
+}
