@@ -16,7 +16,7 @@
 //! | ½ | [`sys`] | the unsafe fence: one kernel call a function, typed in and out |
 //! | 1 | [`event`] | the only thing that tracer, sandbox and reduce share |
 //! | 2 | [`trace`], [`profile`] | the two file formats |
-//! | 3 | [`reduce`], [`diff`], [`plan`], [`import`], [`export`] | pure functions between them |
+//! | 3 | [`reduce`], [`diff`], [`plan`], [`import`], [`export`], [`check`] | pure functions between them |
 //! | 4 | [`probe`], [`store`], [`tracer`], [`sandbox`] | mechanisms |
 //! | 5 | [`run`] | learn and enforce: the mechanisms put together |
 //! | 6 | [`cli`] | as typed → resolved → call → render; the only room that prints |
@@ -25,6 +25,7 @@
 //! *trace* the events of one run, a *grant* one allowance of a *profile*, a *plan* a profile resolved on a host, a *denial*
 //! something that the kernel or the supervisor refused.
 
+pub mod check;
 pub mod cli;
 pub mod diff;
 pub mod event;

@@ -14,7 +14,7 @@ use std::os::unix::fs::PermissionsExt;
 use common::scratch::{Scratch, said};
 
 const COMMANDS: &[&str] =
-    &["run", "learn", "enforce", "show", "approve", "diff", "fmt", "report", "trace", "man", "doctor", "demo"];
+    &["run", "learn", "enforce", "show", "approve", "diff", "check", "fmt", "report", "trace", "man", "doctor", "demo"];
 
 fn scratch() -> Scratch {
     Scratch::new("cli")

@@ -38,6 +38,10 @@ pub enum Command {
     ///
     /// Exit code: 0 the same, 1 they differ, 2 trouble
     Diff(DiffArguments),
+    /// Say what a reviewer would stumble over: dangerous lines without a reason, lines that nobody used or that say nothing
+    ///
+    /// Exit code: 0 nothing but notes, 1 warnings, 2 trouble
+    Check(CheckArguments),
     /// Bring profiles to their one form; comments stay
     ///
     /// Exit code: 0 done, or nothing to do; with --check 1 where there is; 2 trouble
@@ -258,6 +262,36 @@ pub struct DiffArguments {
     /// After
     #[arg(value_name = "NEW")]
     pub new: PathBuf,
+}
+
+/// `pinfold check`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pinfold check claude
+  pinfold check --fix claude                                     takes out what another line says as well
+  pinfold check --format sarif generated-profiles/*.toml         for a code host")]
+pub struct CheckArguments {
+    /// Mend what can be mended without changing what is allowed
+    #[arg(long)]
+    pub fix: bool,
+    /// The form of the list
+    #[arg(long, value_name = "FORM", default_value = "text")]
+    pub format: CheckFormat,
+    /// Profile files, or names of profiles in generated-profiles/
+    #[arg(value_name = "PROFILE", required = true)]
+    pub profiles: Vec<PathBuf>,
+}
+
+/// Values of `check --format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CheckFormat {
+    /// A line a finding.
+    Text,
+    /// For scripts.
+    Json,
+    /// SARIF 2.1.0.
+    Sarif,
 }
 
 /// `pinfold fmt`

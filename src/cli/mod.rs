@@ -2,6 +2,7 @@
 
 mod approve;
 pub mod arguments;
+mod check;
 mod conclude;
 pub mod demo;
 mod diff;
@@ -45,6 +46,7 @@ pub fn main() -> ExitCode {
         Command::Show(arguments) => show::run(&arguments),
         Command::Approve(arguments) => approve::run(&arguments),
         Command::Diff(arguments) => diff::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
         Command::Fmt(arguments) => fmt::run(&arguments),
         Command::Report(arguments) => page::run(&arguments),
         Command::Man { dir } => man::run(&dir),
