@@ -14,7 +14,8 @@ use common::scratch::{Scratch, said};
 use pinfold::event::{
     Census, Event, ExitStatus, Fact, Hop, Image, ImageId, Intent, Outcome, Owner, PathFact, Transport,
 };
-use pinfold::profile::evidence::{self, Evidence, ReadError};
+use pinfold::profile::evidence::{self, Evidence, Novelty, ReadError};
+use pinfold::reduce::confidence::leave_one_out;
 use pinfold::reduce::evidence::gather;
 use pinfold::reduce::{Settings, reduce};
 use pinfold::trace::{Footer, Header, Trace};
@@ -274,6 +275,77 @@ proptest! {
     }
 }
 
+/// What a profile of all other runs would have refused each run; `None` where it was not tried.
+fn left_out(mut traces: Vec<Trace>) -> Vec<Option<Vec<Novelty>>> {
+    let settings = Settings::default();
+    let profile = reduce(&traces, &settings).profile;
+    let mut evidence = gather(&traces, &profile, &settings);
+    let before = traces.clone();
+    leave_one_out(&mut traces, &profile, &settings, &mut evidence);
+    assert_eq!(traces, before, "the traces come back");
+    evidence.runs.iter().map(|run| run.left_out.as_ref().map(|kinds| kinds.iter().copied().collect())).collect()
+}
+
+fn run_of(started: u64, facts: Vec<Fact>) -> Trace {
+    let start = image(None, "/usr/bin/sh", &["sh", &format!("<text {started}>")]);
+    trace(started, std::iter::once(start).chain(facts).map(|fact| (0, fact)).collect())
+}
+
+#[test]
+fn a_run_that_alone_needed_something_would_have_been_stopped_by_the_others() {
+    let peer = Fact::Connect {
+        endpoint: Endpoint::Inet("203.0.113.7:443".parse().unwrap()),
+        transport: Transport::Tcp,
+        result: Outcome::Ok,
+    };
+    let usual = || vec![reads("/etc/hosts"), does(Intent::Create, "/home/u/p/out", Outcome::Ok, &[])];
+    let with = |fact: Fact| usual().into_iter().chain([fact]).collect();
+    let found = left_out(vec![
+        run_of(1, usual()),
+        run_of(2, usual()),
+        run_of(3, with(reads("/home/u/.netrc"))),
+        run_of(4, with(does(Intent::Create, "/home/u/.agent/log", Outcome::Ok, &[]))),
+        run_of(5, with(peer)),
+        run_of(6, with(Fact::Call { call: call("kcmp") })),
+        // Beneath a line that stands anyway.
+        run_of(7, with(reads("/home/u/p/src/new"))),
+    ]);
+    let clean = || Some(vec![]);
+    let some = |kind| Some(vec![kind]);
+    let expected = vec![
+        clean(),
+        clean(),
+        some(Novelty::Hard),
+        some(Novelty::Write),
+        some(Novelty::Network),
+        some(Novelty::Syscall),
+        clean(),
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_run_repeated_is_one_trial_and_is_left_out_with_its_like() {
+    let odd = |started| {
+        let mut trace = run_of(9, vec![reads("/srv/odd")]);
+        (trace.header.started, trace.header.run) = (started, format!("run{started}"));
+        trace
+    };
+    let found = left_out(vec![odd(1), odd(2), run_of(3, vec![reads("/srv/even")])]);
+    assert_eq!(found, [Some(vec![Novelty::Hard]), None, Some(vec![Novelty::Hard])]);
+    assert_eq!(left_out(vec![odd(1), odd(2)]), [None, None], "one run, repeated, says nothing");
+}
+
+#[test]
+fn what_no_profile_grants_is_nothing_new() {
+    // A name directly in the home directory, made and taken away: no line is for it.
+    let lock = |started| {
+        let at = "/home/u/.x.lock";
+        run_of(started, vec![does(Intent::Create, at, Outcome::Ok, &[]), does(Intent::Remove, at, Outcome::Ok, &[])])
+    };
+    assert_eq!(left_out(vec![lock(1), lock(2), run_of(3, vec![])])[2], Some(vec![]));
+}
+
 /// The evidence file of the one profile in `scratch`.
 fn kept(scratch: &Scratch) -> Evidence {
     let files: Vec<_> =
@@ -303,4 +375,43 @@ fn learning_keeps_the_evidence_of_the_runs_that_the_profile_was_made_from() {
     learn(&[]);
     assert_eq!(kept(&scratch).runs.len(), 1, "a profile of one run has the evidence of one");
     assert!(!written(&kept(&scratch)).contains("secret"), "no contents");
+}
+
+#[test]
+fn show_says_how_likely_the_next_run_needs_more_and_each_enforced_run_counts() {
+    need!(UserNamespaces);
+    let scratch = Scratch::new("trials");
+    scratch.file("agent.sh", "cat input > output; cat $1");
+    scratch.file("input", "x");
+    std::fs::create_dir_all(scratch.outside("other")).unwrap();
+    std::fs::write(scratch.outside("other/f"), "y").unwrap();
+    let learn = |word: &str, options: &[&str]| {
+        let mut command = scratch.pinfold(&["learn", "--accept-learned=own"]);
+        let output = command.args(options).args(["--", "sh", "agent.sh", word]).output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        said(&output)
+    };
+    let other = scratch.outside("other/f");
+    assert!(learn("input", &[]).contains("Learned from 1 run, which says nothing of the next"));
+    assert!(learn("input", &["--append"]).contains("Learned from 2 runs that did the same and count as one"));
+    let told = learn(other.to_str().unwrap(), &["--append"]);
+    assert!(told.contains("Learned from 3 runs, 2 of them different."), "{told}");
+    let profile = scratch.profile();
+    let show = || {
+        let output = scratch.pinfold(&["show"]).arg(&profile).output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(show().contains("needs something new: about "), "{}", show());
+    assert!(!show().contains("Enforced"), "{}", show());
+    for _ in 0..2 {
+        let output = scratch.pinfold(&["enforce", "--", "sh", "agent.sh", "input"]).output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+    }
+    assert!(show().contains("Enforced 2 times as it stands"), "{}", show());
+    let json = scratch.pinfold(&["show", "--json"]).arg(&profile).output().unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(json["confidence"]["runs"], 3);
+    assert_eq!(json["confidence"]["enforced"]["runs"], 2);
+    assert!(json["confidence"]["left_out"]["upper95"].as_f64().unwrap() > 0.5);
 }

@@ -15,7 +15,7 @@ use crate::vocab::escape;
 use super::arguments::Accept;
 use super::exit::Exit;
 use super::screen::{self, Colour, paint};
-use super::{hints, show};
+use super::{confidence, hints, show};
 
 /// A run as it was, for the first line.
 #[derive(Debug)]
@@ -153,11 +153,7 @@ fn summary(run: Option<&Run<'_>>, reduced: &Reduced) {
     for note in &reduced.notes {
         screen::say(format!("{} {note}", paint("note:", Colour::Cyan)));
     }
-    screen::say(format!(
-        "Made from {} run{}. How likely the next run needs more is not known.\n",
-        reduced.runs,
-        if reduced.runs == 1 { "" } else { "s" }
-    ));
+    screen::say(confidence::learned(&reduced.evidence) + "\n");
 }
 
 fn say_no_profile(why: &NoProfile, derived: &Derived) {

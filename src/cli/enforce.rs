@@ -54,6 +54,9 @@ pub(super) fn run(arguments: &EnforceArguments) -> Exit {
     for reached in &enforced.reached {
         screen::say(format!("{} {}", paint("limit:", Colour::Red), hints::reached(reached)));
     }
+    if let Err(error) = &enforced.recorded {
+        screen::warn(format!("this run counts for nothing: {}", screen::chain(error)));
+    }
     if let Some(path) = &arguments.places.report
         && let Err(error) = report::enforced(path, &prepared, &enforced)
     {

@@ -4,6 +4,7 @@ mod approve;
 pub mod arguments;
 mod check;
 mod conclude;
+mod confidence;
 pub mod demo;
 mod diff;
 pub mod doctor;

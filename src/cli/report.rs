@@ -68,7 +68,7 @@ pub(super) fn enforced(path: &Path, prepared: &Prepared, enforced: &Enforced) ->
     )
 }
 
-pub(super) fn profile(file: &ProfileFile, approved: Option<bool>) -> String {
+pub(super) fn profile(file: &ProfileFile, approved: Option<bool>, confidence: Value) -> String {
     let pending: Vec<Value> = approve::pending(&file.profile)
         .iter()
         .map(|item| json!({ "line": item.line(), "meaning": item.meaning() }))
@@ -103,6 +103,7 @@ pub(super) fn profile(file: &ProfileFile, approved: Option<bool>) -> String {
         "path": file.path.display().to_string(),
         "digest": file.digest,
         "approved": approved,
+        "confidence": confidence,
         "name": profile.name,
         "command": profile.command,
         "incomplete": profile.incomplete.as_ref().map(|lack| json!({

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use crate::profile::evidence::Evidence;
 use crate::profile::{Delivery, NetAccess, Profile, SecretSource};
+use crate::run::evidence;
 use crate::run::profile_file::{self, ProfileFile};
 use crate::run::surroundings::Surroundings;
 use crate::store::Store;
@@ -12,28 +14,39 @@ use crate::vocab::escape;
 
 use super::arguments::ShowArguments;
 use super::exit::Exit;
-use super::{hints, screen};
+use super::{confidence, hints, screen};
 
 pub(super) fn run(arguments: &ShowArguments) -> Exit {
     let file = match open(&arguments.profile) {
         Ok(file) => file,
         Err(exit) => return exit,
     };
-    let approved = Surroundings::read(None).ok().and_then(|surroundings| {
-        let store = Store::open(&surroundings.state_dir.to_path_buf(), surroundings.identity.uid).ok()?;
-        file.is_approved(&store).ok()
-    });
+    let (mut approved, mut trials, mut evidence) = (None, Vec::new(), Evidence::default());
+    // What cannot be told of the machine does not keep a person from reading the file.
+    if let Ok(surroundings) = Surroundings::read(None) {
+        let store = Store::open(&surroundings.state_dir.to_path_buf(), surroundings.identity.uid);
+        if let Ok(store) = &store {
+            approved = file.is_approved(store).ok();
+            trials = store.trials(&file.path, &file.digest).unwrap_or_default();
+        }
+        match evidence::load(&surroundings, &file.path) {
+            Ok(found) => evidence = found.unwrap_or_default(),
+            Err(error) => screen::warn(screen::chain(&error)),
+        }
+    }
     let out = if arguments.json {
-        super::report::profile(&file, approved)
+        super::report::profile(&file, approved, confidence::json(&evidence, &trials))
     } else {
         let approval = match approved {
             Some(true) => "approved on this machine",
             Some(false) => "NOT approved on this machine",
             None => "whether it is approved on this machine could not be told",
         };
-        format!("{}\n{} {approval}\n{}", file.path.display(), file.digest, text(&file.profile))
+        let (text, learned, enforced) =
+            (text(&file.profile), confidence::learned(&evidence), confidence::enforced(&trials));
+        format!("{}\n{} {approval}\n{text}\n\n{learned}\n{enforced}", file.path.display(), file.digest)
     };
-    match screen::data(&(out + "\n")) {
+    match screen::data(&(out.trim_end().to_owned() + "\n")) {
         Ok(()) => Exit::Success,
         Err(_) => Exit::Trouble,
     }

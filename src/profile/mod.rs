@@ -7,6 +7,7 @@ mod comments;
 pub mod digest;
 pub mod emit;
 pub mod evidence;
+pub mod lines;
 pub mod parse;
 pub mod secret;
 

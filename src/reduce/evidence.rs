@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::event::{self, Fact, ImageId, Transport};
 use crate::profile::Profile;
 use crate::profile::evidence::{Evidence, Grant, MOST_RUNS, Outcome, Program, Run, Runs, Subject, Witness};
+use crate::profile::lines::Lines;
 use crate::trace::Trace;
 use crate::vocab::access::Access;
 use crate::vocab::endpoint::Endpoint;
@@ -54,17 +55,19 @@ fn run(trace: &Trace) -> Run {
     }
 }
 
-/// A digest over what a run did. Names that it made itself may be random, and count as their directory.
+/// A digest over what a run did. What it changed counts as the directory: names that it made may be random, and the first
+/// run makes what the second finds.
 pub(super) fn shape(trace: &Trace) -> String {
     let (needs, places, locator) = (Needs::of(trace), Places::of(trace), trace.header.roots.locator());
     let mut lines = BTreeSet::new();
     for (path, need) in needs.needs.iter().filter(|(path, _)| !places.is_private(path)) {
-        let own = std::iter::once(path.clone()).chain(path.ancestors()).filter(|place| needs.made.contains(place));
-        let (place, mark) = match own.last().and_then(|made| made.parent()) {
-            Some(above) => (above, "makes in"),
-            None => (path.clone(), need.access.as_str()),
-        };
-        lines.insert(format!("{mark} {}", locator.locate(&place)));
+        let own = std::iter::once(path.clone()).chain(path.ancestors());
+        let made = own.filter(|place| needs.made.contains(place)).last();
+        let changed = made.or_else(|| need.access.writes().then(|| path.clone()));
+        lines.insert(match changed.and_then(|changed| changed.parent()) {
+            Some(above) => format!("changes in {}", locator.locate(&above)),
+            None => format!("{} {}", need.access, locator.locate(path)),
+        });
     }
     for event in &trace.events {
         lines.extend(match &event.fact {
@@ -110,16 +113,13 @@ struct Here<'t> {
     trace: &'t Trace,
     locator: Locator,
     programs: BTreeMap<ImageId, u32>,
-    /// Lines of the profile where they lie in this run.
-    grants: BTreeMap<AbsPath, (u32, Access)>,
+    lines: Lines,
 }
 
 impl Here<'_> {
-    /// The line that covers `path`: the nearest at or above it. One that only lets a name exist covers nothing beneath.
+    /// The number of the line that covers `path`.
     fn grant(&self, path: &AbsPath) -> Option<u32> {
-        let own = std::iter::once(path.clone()).chain(path.ancestors());
-        let mut found = own.filter_map(|place| Some((self.grants.get(&place)?, place == *path)));
-        found.find(|((_, access), exact)| *exact || *access != Access::Exist).map(|((number, _), _)| *number)
+        self.lines.over(path).map(|line| line.number)
     }
 }
 
@@ -134,13 +134,8 @@ impl<'a> Gathering<'a> {
     }
 
     fn add(&mut self, run: u32, trace: &Trace) {
-        let roots = &trace.header.roots;
-        let places = (0..).zip(&self.profile.filesystem);
-        let resolved =
-            places.filter_map(|(number, (place, grant))| Some((roots.resolve(place)?, (number, grant.access))));
-        let grants = resolved.collect();
-        let programs = self.programs(trace);
-        let here = Here { run, trace, locator: roots.locator(), programs, grants };
+        let (roots, programs) = (&trace.header.roots, self.programs(trace));
+        let here = Here { run, trace, locator: roots.locator(), programs, lines: Lines::of(self.profile, roots) };
         self.paths(&here);
         self.rest(&here);
         self.variables(&here);

@@ -5,6 +5,7 @@
 //! never a grant; `/`, the home directory and the directories that many programs share are never granted; what is sensitive is granted by its own name and not approved.
 
 pub mod calls;
+pub mod confidence;
 pub mod environment;
 pub mod evidence;
 pub mod needs;

@@ -208,6 +208,7 @@ fn reduce_runs(
     {
         approve::carry_over(&before, &mut reduction.profile);
     }
-    let evidence = reduce::evidence::gather(&traces, &reduction.profile, &settings);
+    let mut evidence = reduce::evidence::gather(&traces, &reduction.profile, &settings);
+    reduce::confidence::leave_one_out(&mut traces, &reduction.profile, &settings, &mut evidence);
     Ok(Reduced { profile: reduction.profile, notes: reduction.notes, runs: traces.len(), evidence })
 }

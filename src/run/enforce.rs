@@ -26,6 +26,7 @@ use super::identity;
 use super::profile_file::{self, ProfileFile, ProfileFileError};
 use super::secrets::{self, SecretError};
 use super::surroundings::Surroundings;
+use super::trials;
 
 /// What to enforce.
 #[derive(Debug, Clone)]
@@ -145,6 +146,8 @@ pub struct Enforced {
     pub limits: Vec<Held>,
     /// The limits that the run came up against.
     pub reached: Vec<Reached>,
+    /// Whether the run was recorded as a trial of the profile.
+    pub recorded: Result<(), StoreError>,
 }
 
 /// Where the profile of `command` is, and which agent it is for.
@@ -246,7 +249,13 @@ pub fn enforce(
         denials.push(denial);
     })?;
     let planted = surroundings.planted_since(before);
-    Ok(Enforced { status: outcome.status, denials, planted, lost: outcome.lost, limits, reached: outcome.reached })
+    let store = Store::open(&surroundings.state_dir.to_path_buf(), surroundings.identity.uid);
+    // What is not granted does not exist inside: that a file was refused is not seen.
+    let recorded = store.and_then(|store| {
+        trials::record(&store, &prepared.file, outcome.status, outcome.interrupted.is_some(), &denials, false)
+    });
+    let sandbox::Outcome { status, lost, reached, .. } = outcome;
+    Ok(Enforced { status, denials, planted, lost, limits, reached, recorded })
 }
 
 /// `NAME=value` for each variable that the plan passes on or sets.

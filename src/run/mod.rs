@@ -16,6 +16,7 @@ pub mod profile_file;
 mod recorder;
 pub mod secrets;
 pub mod surroundings;
+mod trials;
 
 /// Version of this program, as in traces.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

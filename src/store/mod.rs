@@ -8,6 +8,7 @@ pub mod approvals;
 mod atomic;
 pub mod evidence;
 pub mod traces;
+pub mod trials;
 
 use std::io;
 use std::path::{Path, PathBuf};
