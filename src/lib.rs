@@ -4,7 +4,7 @@
 //! ```text
 //!  learn:    command ──tracer+sandbox(permissive plan)──▶ Events ──trace──▶ file ──reduce──▶ Profile
 //!  enforce:  Profile × Host ──plan──▶ Plan ──sandbox──▶ the program, confined, and its denials as Events
-//!  review:   Profile × Profile ──diff──▶ changes
+//!  review:   Profile × Profile ──diff──▶ what the second allows more, and less
 //! ```
 //!
 //! The rooms have ranks; a file imports only from a strictly lower rank or from its own folder, and

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use pinfold::diff::diff;
+use pinfold::diff::lines::diff;
 use pinfold::event::GapKind;
 use pinfold::profile::digest::{digest, meaning};
 use pinfold::profile::emit::{emit, quote};

@@ -34,9 +34,9 @@ pub enum Command {
     Show(ShowArguments),
     /// Look at what in a profile waits for a person, and say yes or no
     Approve(ApproveArguments),
-    /// List the grants that differ between two profiles
+    /// Say what a profile allows that another does not, and how dangerous that is
     ///
-    /// Exit code: 0 the same, 1 they differ, 2 trouble
+    /// Exit code: 0 nothing more is allowed, 1 more is, 2 trouble
     Diff(DiffArguments),
     /// Say what a reviewer would stumble over: dangerous lines without a reason, lines that nobody used or that say nothing
     ///

@@ -68,10 +68,8 @@ pub(super) fn run(arguments: &EnforceArguments) -> Exit {
 
 fn fail(error: &EnforceError) -> Exit {
     if let EnforceError::NotApproved { changes: Some(changes), .. } = error {
-        screen::say("changes since it was approved last:");
-        for change in changes {
-            screen::say(format!("  {change}"));
-        }
+        screen::say("against what was approved last, the profile");
+        screen::say(super::diff::text(changes, screen::Stream::Error).trim_end());
     }
     screen::error(error, hints::enforce(error).as_deref());
     hints::enforce_exit(error)

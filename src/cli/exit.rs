@@ -5,9 +5,9 @@ use std::process::ExitCode;
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// All is well; for `diff`: the same.
+    /// All is well; for `diff`: nothing more is allowed.
     Success,
-    /// `diff`: they differ; `doctor`: something that is needed is missing; `demo`: a row did not hold.
+    /// `diff`: more is allowed; `doctor`: something that is needed is missing; `demo`: a row did not hold.
     Differs,
     /// `diff`, `show`, `approve`, `doctor`, and wrong usage: it could not be told.
     Trouble,

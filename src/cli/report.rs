@@ -5,7 +5,6 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::diff::Change;
 use crate::run::approve;
 use crate::run::derive::NoProfile;
 use crate::run::enforce::{Enforced, Prepared};
@@ -119,10 +118,6 @@ pub(super) fn profile(file: &ProfileFile, approved: Option<bool>, confidence: Va
         "pending": pending,
     })
     .to_string()
-}
-
-pub(super) fn changes(changes: &[Change]) -> String {
-    json!(changes).to_string() + "\n"
 }
 
 fn attempt(attempt: &Attempt) -> Value {

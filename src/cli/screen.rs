@@ -65,13 +65,47 @@ pub enum Colour {
     Cyan,
     /// Headings.
     Bold,
+    /// Beside the matter.
+    Faint,
+}
+
+/// Where something is written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// Data.
+    Output,
+    /// Talk.
+    Error,
+}
+
+impl Stream {
+    fn is_terminal(self) -> bool {
+        match self {
+            Self::Output => io::stdout().is_terminal(),
+            Self::Error => io::stderr().is_terminal(),
+        }
+    }
+
+    /// Columns of the terminal; 100 where there is none.
+    pub fn width(self) -> usize {
+        let size = match self {
+            Self::Output => terminal_size::terminal_size_of(io::stdout()),
+            Self::Error => terminal_size::terminal_size_of(io::stderr()),
+        };
+        size.map_or(100, |(width, _)| width.0.into())
+    }
 }
 
 /// `text` in a colour, if standard error is a terminal and `NO_COLOR` is not set (no-color.org).
 pub fn paint(text: &str, colour: Colour) -> String {
+    paint_for(Stream::Error, text, colour)
+}
+
+/// `text` in a colour, if `stream` is a terminal and `NO_COLOR` is not set.
+pub fn paint_for(stream: Stream, text: &str, colour: Colour) -> String {
     let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
         && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
-        && io::stderr().is_terminal();
+        && stream.is_terminal();
     if !wanted {
         return text.to_owned();
     }
@@ -81,6 +115,7 @@ pub fn paint(text: &str, colour: Colour) -> String {
         Colour::Green => 32,
         Colour::Cyan => 36,
         Colour::Bold => 1,
+        Colour::Faint => 2,
     };
     format!("\x1b[{code}m{text}\x1b[0m")
 }

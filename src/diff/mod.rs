@@ -1,176 +1,314 @@
-//! Profile × Profile → the grants that differ, in the notation of the file.
+//! Profile × Profile → what the second allows that the first does not, and the other way round.
 //!
-//! Invariant: there is no change if and only if both have the same digest; reasons and the name are not compared. Changes
-//! are in the order of the file. It does not judge them.
+//! Authority is compared, not text: a directory holds what lies beneath it, the nearest line decides, a list that is gone
+//! rules nothing, what is not approved has no effect. Each difference has a stable code, a direction, a risk from 0 to 4 and
+//! one plain sentence.
+//!
+//! Invariant: if there is a request (an access to a path, a call with its arguments, a peer, a variable, a secret, an amount
+//! of something limited) that the second allows and the first refuses, some change widens; if there is none, no change does.
+//! `tests/diff_soundness.rs` holds that against an oracle that asks for one request after the other. Two profiles of
+//! different meaning are never told as the same: where nothing is given or taken, that is said.
+//!
+//! It sees no disk. Variables are taken to lead to different places, and also, since that may be so, to where they lead by
+//! default and to where they lead here ([`Context::here`]): what widens in one of these widens. That a name is a symlink, and
+//! where to, a profile does not say: a grant on a symlink grants the link alone, and its target is a grant of its own.
+
+mod calls;
+pub mod ceiling;
+pub mod codes;
+mod given;
+mod known;
+pub mod lines;
+mod network;
+mod places;
+pub mod render;
 
 use std::collections::BTreeMap;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
-use crate::profile::Profile;
 use crate::profile::digest::meaning;
-use crate::profile::emit::{command, incomplete, net_grant, path_grant, quote, secret};
+use crate::profile::{Incomplete, Profile};
+use crate::vocab::access::Access;
+use crate::vocab::endpoint::NetTarget;
+use crate::vocab::location::{Location, Roots};
+use crate::vocab::syscall::Syscall;
 
-/// One grant that differs. Its texts are escaped as in files, so they are harmless on a terminal.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Change {
-    /// Where in the file.
-    #[serde(serialize_with = "section_name")]
-    pub section: Section,
-    /// The line without its value: `"/usr"` with its quotes, `allow "ptrace"`, `base`.
-    pub key: String,
-    /// What the second profile has that the first has not.
-    #[serde(flatten)]
-    pub kind: Kind,
+use codes::{Code, Fill};
+use lines::Section;
+
+/// Which way a change goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// Something is allowed that was refused.
+    Widens,
+    /// Nothing is given or taken now; a line may wait for a person.
+    Neutral,
+    /// Something is refused that was allowed.
+    Narrows,
 }
 
-/// How a grant differs. An element of a list has an empty value.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(tag = "change", rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Kind {
-    /// Only the second has it.
-    Added {
-        /// Its value.
-        new: String,
-    },
-    /// Only the first has it.
-    Removed {
-        /// Its value.
-        old: String,
-    },
-    /// Both have it, differently.
-    Changed {
-        /// Value in the first.
-        old: String,
-        /// Value in the second.
-        new: String,
-    },
-}
-
-/// A section of the file, in its order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum Section {
-    /// What stands above the sections.
-    Top,
-    /// `[filesystem]`
-    Filesystem,
-    /// `[network]`
-    Network,
-    /// `[syscalls]`
-    Syscalls,
-    /// `[syscalls.arguments]`
-    Arguments,
-    /// `[environment]`
-    Environment,
-    /// `[secrets]`
-    Secrets,
-    /// `[limits]`
-    Limits,
-}
-
-impl Section {
-    /// Its name in files; empty for the top.
+impl Direction {
+    /// Its word in reports.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Top => "",
-            Self::Filesystem => "filesystem",
-            Self::Network => "network",
-            Self::Syscalls => "syscalls",
-            Self::Arguments => "syscalls.arguments",
-            Self::Environment => "environment",
-            Self::Secrets => "secrets",
-            Self::Limits => "limits",
+            Self::Widens => "widens",
+            Self::Neutral => "neutral",
+            Self::Narrows => "narrows",
         }
     }
 }
 
-fn section_name<S: Serializer>(section: &Section, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(section.as_str())
+/// A piece of a sentence. Names come from a profile, which anyone may have written: each form renders them inert.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Piece {
+    /// Our own.
+    Words(String),
+    /// From the profile, in the notation of files.
+    Name(String),
 }
 
-/// The grants in which `new` differs from `old`.
-pub fn diff(old: &Profile, new: &Profile) -> Vec<Change> {
-    let (old, mut new) = (lines(old), lines(new));
-    let mut changes = Vec::new();
-    for (place, old) in old {
-        let kind = match new.remove(&place) {
-            Some(new) if new == old => continue,
-            Some(new) => Kind::Changed { old, new },
-            None => Kind::Removed { old },
-        };
-        changes.push(Change { section: place.0, key: place.1, kind });
+impl Piece {
+    /// Its text, as it is.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Words(text) | Self::Name(text) => text,
+        }
     }
-    changes.extend(new.into_iter().map(|((section, key), new)| Change { section, key, kind: Kind::Added { new } }));
-    changes.sort();
-    changes
 }
 
-/// A profile as lines: key and value of each.
-fn lines(profile: &Profile) -> BTreeMap<(Section, String), String> {
-    let profile = meaning(profile);
-    let mut lines = BTreeMap::new();
-    let mut line = |section, key: String, value: String| drop(lines.insert((section, key), value));
-    line(Section::Top, "command".to_owned(), command(&profile.command));
-    if let Some(lack) = &profile.incomplete {
-        line(Section::Top, "incomplete".to_owned(), incomplete(lack));
-    }
-    for lack in &profile.tolerate {
-        line(Section::Top, format!("tolerate {}", quote(lack.as_str())), String::new());
-    }
-    if profile.nested_sandbox {
-        line(Section::Top, "nested_sandbox".to_owned(), "true".to_owned());
-    }
-    for (location, grant) in &profile.filesystem {
-        line(Section::Filesystem, quote(&location.to_string()), path_grant(grant));
-    }
-    for (target, grant) in &profile.network {
-        line(Section::Network, quote(&target.to_string()), net_grant(target, grant));
-    }
-    let syscalls = &profile.syscalls;
-    line(Section::Syscalls, "base".to_owned(), syscalls.base.to_string());
-    for (list, calls) in [("allow", &syscalls.allow), ("approved", &syscalls.approved)] {
-        for call in calls {
-            line(Section::Syscalls, format!("{list} {}", quote(call.name())), String::new());
-        }
-    }
-    for (call, words) in &syscalls.arguments {
-        if words.is_empty() {
-            line(Section::Arguments, call.name().to_owned(), "[]".to_owned());
-        }
-        for word in words {
-            line(Section::Arguments, format!("{call} {}", quote(word)), String::new());
-        }
-    }
-    for name in &profile.environment {
-        line(Section::Environment, format!("pass {}", quote(name)), String::new());
-    }
-    for (name, from) in &profile.secrets {
-        line(Section::Secrets, quote(name), secret(from));
-    }
-    for (key, value) in profile.limits.lines() {
-        line(Section::Limits, key.to_owned(), value);
-    }
-    lines
+/// What a change is about, to look up what asked for it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Subject {
+    /// A place, or a bundle.
+    Place(Location),
+    /// A peer.
+    Peer(NetTarget),
+    /// A system call.
+    Call(Syscall),
+    /// A variable, or a secret by the name of its variable.
+    Variable(String),
+    /// Anything else.
+    Other,
 }
 
-impl std::fmt::Display for Change {
+/// Who asked for something, as a sidecar tells it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Asked {
+    /// Programs, by name.
+    pub programs: Vec<String>,
+    /// In how many runs.
+    pub runs: u32,
+    /// Of how many.
+    pub of: u32,
+}
+
+/// What is known of the runs that a profile was made from.
+pub trait Witnesses {
+    /// Who asked for `subject`; `None` where nothing is known.
+    fn asked(&self, subject: &Subject) -> Option<Asked>;
+}
+
+/// What each bundle holds.
+pub type Bundles = BTreeMap<String, Vec<(Location, Access)>>;
+
+/// What else is known. Nothing of it is needed.
+#[derive(Clone, Copy, Default)]
+pub struct Context<'a> {
+    /// Where the variables lead here.
+    pub here: Option<&'a Roots>,
+    /// What the bundles of the first profile hold; a bundle that is not there is compared by its name.
+    pub old_bundles: Option<&'a Bundles>,
+    /// What those of the second hold.
+    pub new_bundles: Option<&'a Bundles>,
+    /// Who asked for what.
+    pub evidence: Option<&'a dyn Witnesses>,
+}
+
+impl std::fmt::Debug for Context<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let sign = match &self.kind {
-            Kind::Added { .. } => '+',
-            Kind::Removed { .. } => '-',
-            Kind::Changed { .. } => '~',
+        f.debug_struct("Context").field("here", &self.here).finish_non_exhaustive()
+    }
+}
+
+/// One difference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// What kind.
+    pub code: Code,
+    /// 0 to 4, within what the code can have.
+    pub risk: u8,
+    /// What it is about, in the notation of files: harmless on a terminal.
+    pub name: String,
+    /// For looking up evidence.
+    pub subject: Subject,
+    /// What it means to a person.
+    pub sentence: Vec<Piece>,
+    /// What was allowed, and what is: in words or as in files; empty for nothing.
+    pub old: String,
+    /// See `old`.
+    pub new: String,
+    /// What else it opens: sensitive places beneath a directory, each with what it is.
+    pub opens: Vec<Opened>,
+    /// The line of the second profile that does it, without its value: to point at it.
+    pub line: String,
+    /// Who asked for it.
+    pub asked: Option<Asked>,
+}
+
+/// A sensitive place that comes with a directory.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Opened {
+    /// As in files.
+    pub place: String,
+    /// What it is.
+    pub what: &'static str,
+}
+
+impl Change {
+    /// Which way it goes.
+    pub fn direction(&self) -> Direction {
+        self.code.row().direction
+    }
+
+    /// The sentence as plain text, names in back ticks: harmless on a terminal.
+    pub fn text(&self) -> String {
+        let piece = |piece: &Piece| match piece {
+            Piece::Words(words) => words.clone(),
+            Piece::Name(name) => format!("`{name}`"),
         };
-        write!(f, "{sign} ")?;
-        if self.section != Section::Top {
-            write!(f, "[{}] ", self.section.as_str())?;
+        self.sentence.iter().map(piece).collect()
+    }
+}
+
+/// All differences of two profiles, the most dangerous first.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Difference {
+    /// Sorted: what widens, then what waits, then what narrows; in each the highest risk first.
+    pub changes: Vec<Change>,
+}
+
+impl Difference {
+    /// The changes that go this way.
+    pub fn going(&self, direction: Direction) -> impl Iterator<Item = &Change> {
+        self.changes.iter().filter(move |change| change.direction() == direction)
+    }
+
+    /// Whether the second allows anything that the first refuses.
+    pub fn widens(&self) -> bool {
+        self.going(Direction::Widens).next().is_some()
+    }
+
+    /// The highest risk of what widens; `None` when nothing does.
+    pub fn risk(&self) -> Option<u8> {
+        self.going(Direction::Widens).map(|change| change.risk).max()
+    }
+
+    /// In one word: `widens`, `narrows`, `same`, or `rewritten` for another text of the same authority.
+    pub fn verdict(&self) -> &'static str {
+        if self.widens() {
+            "widens"
+        } else if self.going(Direction::Narrows).next().is_some() {
+            "narrows"
+        } else if self.changes.is_empty() {
+            "same"
+        } else {
+            "rewritten"
         }
-        f.write_str(&self.key)?;
-        match &self.kind {
-            Kind::Added { new: value } | Kind::Removed { old: value } if value.is_empty() => Ok(()),
-            Kind::Added { new: value } | Kind::Removed { old: value } => write!(f, " = {value}"),
-            Kind::Changed { old, new } => write!(f, " = {old} -> {new}"),
-        }
+    }
+}
+
+/// Where the parts of the comparison put what they find.
+#[derive(Default)]
+struct Found(Vec<Change>);
+
+/// What is to be said of one change.
+#[derive(Default)]
+struct Said<'a> {
+    fill: Fill<'a>,
+    /// `None`: the least that the code has.
+    risk: Option<u8>,
+    subject: Option<Subject>,
+    opens: Vec<Opened>,
+    line: String,
+}
+
+impl Found {
+    fn add(&mut self, code: Code, said: Said<'_>) {
+        let [least, most] = code.row().risk;
+        let text = |pieces: &[Piece]| -> String { pieces.iter().map(Piece::as_str).collect() };
+        self.0.push(Change {
+            code,
+            risk: said.risk.unwrap_or(least).clamp(least, most),
+            name: said.fill.name.to_owned(),
+            subject: said.subject.unwrap_or(Subject::Other),
+            sentence: code.sentence(&said.fill),
+            old: text(&said.fill.old),
+            new: text(&said.fill.new),
+            opens: said.opens,
+            line: said.line,
+            asked: None,
+        });
+    }
+}
+
+/// Compares `new` with `old`.
+pub fn compare(old: &Profile, new: &Profile, context: &Context<'_>) -> Difference {
+    let mut found = Found::default();
+    whole(old, new, &mut found);
+    places::compare(old, new, context, &mut found);
+    network::compare(old, new, &mut found);
+    calls::compare(old, new, &mut found);
+    given::compare(old, new, &mut found);
+    let mut changes = found.0;
+    if changes.is_empty() && meaning(old) != meaning(new) {
+        let mut found = Found::default();
+        found.add(Code::Rewritten, Said::default());
+        changes = found.0;
+    }
+    if let Some(evidence) = context.evidence {
+        changes.iter_mut().for_each(|change| change.asked = evidence.asked(&change.subject));
+    }
+    changes.sort_by_cached_key(|change| {
+        let section = section(change.code);
+        (change.direction(), std::cmp::Reverse(change.risk), section, change.name.clone(), change.code)
+    });
+    Difference { changes }
+}
+
+/// The section of a code, in the order of files.
+pub fn section(code: Code) -> Section {
+    let name = code.row().section.as_str();
+    Section::ALL.into_iter().find(|section| section.as_str() == name).unwrap_or(Section::Top)
+}
+
+/// What stands above the sections.
+fn whole(old: &Profile, new: &Profile, found: &mut Found) {
+    if old.command != new.command {
+        let words = |words: &[String]| vec![Piece::Name(lines::quoted_command(words))];
+        let fill = Fill { old: words(&old.command), new: words(&new.command), ..Fill::default() };
+        found.add(Code::CommandChanged, Said { fill, line: "command".to_owned(), ..Said::default() });
+    }
+    let line = |line: &str| Said { line: line.to_owned(), ..Said::default() };
+    match (old.nested_sandbox, new.nested_sandbox) {
+        (false, true) => found.add(Code::NestedSandboxAllowed, line("nested_sandbox")),
+        (true, false) => found.add(Code::NestedSandboxWithdrawn, Said::default()),
+        _ => {}
+    }
+    let named = |name: &'static str| Said { fill: Fill { name, ..Fill::default() }, ..line("tolerate") };
+    for lack in new.tolerate.difference(&old.tolerate) {
+        found.add(Code::ProtectionTolerated, named(lack.as_str()));
+    }
+    for lack in old.tolerate.difference(&new.tolerate) {
+        found.add(Code::ProtectionRequired, named(lack.as_str()));
+    }
+    let runs = |lack: &Option<Incomplete>| lack.as_ref().is_none_or(|lack| lack.approved);
+    match (runs(&old.incomplete), runs(&new.incomplete)) {
+        (false, true) if new.incomplete.is_some() => found.add(Code::IncompleteAccepted, line("incomplete")),
+        (false, true) => found.add(Code::IncompleteLifted, line("schema")),
+        (true, false) => found.add(Code::IncompleteMarked, line("incomplete")),
+        _ => {}
     }
 }

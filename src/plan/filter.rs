@@ -7,8 +7,9 @@
 use std::collections::BTreeMap;
 
 use crate::profile::Profile;
+use crate::vocab::argument_words::{NESTING, NESTING_SOCKETS, PAIR_KINDS, ioctl_command, socket_kinds};
 use crate::vocab::syscall::Syscall;
-use crate::vocab::syscall_table::{Class, IOCTLS, SOCKET_DOMAINS, SOCKET_TYPES, rows};
+use crate::vocab::syscall_table::{Class, IOCTLS, rows};
 
 use super::mounts::PlanError;
 use super::observe::refusals;
@@ -29,31 +30,6 @@ pub fn filter(profile: &Profile) -> Result<FilterSpec, PlanError> {
     allowed(profile)
 }
 
-/// Calls with which a program confines what it runs.
-const NESTING: [&str; 21] = [
-    "unshare",
-    "setns",
-    "mount",
-    "umount2",
-    "pivot_root",
-    "chroot",
-    "open_tree",
-    "move_mount",
-    "fsopen",
-    "fsconfig",
-    "fsmount",
-    "fspick",
-    "mount_setattr",
-    "sethostname",
-    "setdomainname",
-    "capset",
-    "seccomp",
-    "signalfd4",
-    "socket",
-    "bind",
-    "connect",
-];
-
 /// The filter of a profile that allows a sandbox within: as if it listed these calls with a person's word for each, with a
 /// few sockets, and without the rule on new namespaces.
 fn nested(profile: &Profile) -> Result<FilterSpec, PlanError> {
@@ -62,8 +38,7 @@ fn nested(profile: &Profile) -> Result<FilterSpec, PlanError> {
     profile.syscalls.allow.extend(calls.iter().copied());
     profile.syscalls.approved.extend(calls);
     if let Some(socket) = Syscall::from_name("socket") {
-        // By these the loopback of a new network is brought up.
-        let kinds = ["netlink raw 0", "inet datagram", "unix stream"].map(str::to_owned);
+        let kinds = NESTING_SOCKETS.map(str::to_owned);
         profile.syscalls.arguments.entry(socket).or_default().extend(kinds);
     }
     let mut spec = allowed(&profile)?;
@@ -78,10 +53,10 @@ fn allowed(profile: &Profile) -> Result<FilterSpec, PlanError> {
         let listed = profile.syscalls.allow.contains(&call);
         let approved = row.risk < 4 || profile.syscalls.approved.contains(&call);
         let action = match row.class {
-            Class::Base => Action::Allow,
+            Class::Base if profile.syscalls.base > 0 => Action::Allow,
             _ if listed && approved => Action::Allow,
             Class::Absent => Action::Refuse(row.refused),
-            Class::Learned | Class::Floor => Action::Report(row.refused),
+            Class::Base | Class::Learned | Class::Floor => Action::Report(row.refused),
         };
         (call, action)
     });
@@ -107,27 +82,25 @@ fn allowed(profile: &Profile) -> Result<FilterSpec, PlanError> {
     if let Some((call, Some(values))) = values("ioctl") {
         let mut commands: Vec<u32> = IOCTLS.iter().map(|(command, _)| *command).collect();
         for value in values {
-            commands.push(ioctl(value).ok_or_else(|| PlanError::Value { call, value: value.clone() })?);
+            commands.push(ioctl_command(value).ok_or_else(|| PlanError::Value { call, value: value.clone() })?);
         }
-        allow_only(
-            &mut spec.rules,
-            call,
-            commands.into_iter().map(|command| vec![equal(1, u64::from(u32::MAX), command)]),
-        );
-        // What a device does not know it refuses with ENOTTY: programs expect no other answer.
-        spec.calls.insert(call, Action::Report(ENOTTY));
+        // The rules narrow a call that is allowed; they do not allow it.
+        if spec.calls.get(&call) == Some(&Action::Allow) {
+            let commands = commands.into_iter().map(|command| vec![equal(1, u64::from(u32::MAX), command)]);
+            allow_only(&mut spec.rules, call, commands);
+            // What a device does not know it refuses with ENOTTY: programs expect no other answer.
+            spec.calls.insert(call, Action::Report(ENOTTY));
+        }
     }
     for name in ["socket", "socketpair"] {
         let Some((call, own)) = values(name) else { continue };
-        // The rules narrow a call that is allowed; they do not allow it.
         if spec.calls.get(&call) != Some(&Action::Allow) {
             continue;
         }
         // A pair is of the same kinds as a single socket.
         let shared = if name == "socketpair" { values("socket").and_then(|(_, values)| values) } else { None };
         let mut allowed = Vec::new();
-        let pair =
-            (name == "socketpair").then(|| ["unix stream", "unix datagram", "unix seqpacket"].map(str::to_owned));
+        let pair = (name == "socketpair").then(|| PAIR_KINDS.map(str::to_owned));
         let listed = own.into_iter().flatten().chain(shared.into_iter().flatten()).cloned();
         for value in pair.into_iter().flatten().chain(listed) {
             allowed.extend(socket(&value).ok_or_else(|| PlanError::Value { call, value: value.clone() })?);
@@ -158,31 +131,13 @@ fn equal(argument: u8, mask: u64, value: u32) -> Condition {
     Condition { argument, width: Width::Word, mask, value: u64::from(value), test: Test::Equal }
 }
 
-fn ioctl(value: &str) -> Option<u32> {
-    let named = IOCTLS.iter().find(|(_, name)| *name == value).map(|(command, _)| *command);
-    named.or_else(|| u32::from_str_radix(value.strip_prefix("0x")?, 16).ok())
-}
-
-/// `"inet stream"`, `"netlink raw 0"`: the inverse of [`crate::vocab::syscall_table::socket_word`]. Without a protocol the
-/// usual ones are meant and no other: MPTCP is a stream, too.
+/// A kind of socket as conditions on its arguments.
 fn socket(value: &str) -> Option<Vec<Vec<Condition>>> {
-    let mut words = value.split(' ');
-    let mut number = |names: &[(i32, &str)]| -> Option<u32> {
-        let word = words.next()?;
-        let named = names.iter().find(|(_, name)| *name == word).map(|(number, _)| *number);
-        u32::try_from(named.or_else(|| word.parse().ok())?).ok()
-    };
-    let (domain, kind) = (number(SOCKET_DOMAINS)?, number(SOCKET_TYPES)?);
-    let protocols = match (words.next(), domain, kind) {
-        (Some(protocol), ..) => vec![protocol.parse().ok()?],
-        (None, 2 | 10, 1) => vec![0, 6],
-        (None, 2 | 10, 2) => vec![0, 17],
-        (None, 1, _) => vec![0, 1],
-        (None, ..) => vec![0],
-    };
     let all = u64::from(u32::MAX);
-    let conditions = |protocol| vec![equal(0, all, domain), equal(1, SOCKET_TYPE_MASK, kind), equal(2, all, protocol)];
-    words.next().is_none().then(|| protocols.into_iter().map(conditions).collect())
+    let conditions = |[domain, kind, protocol]: [u32; 3]| {
+        vec![equal(0, all, domain), equal(1, SOCKET_TYPE_MASK, kind), equal(2, all, protocol)]
+    };
+    Some(socket_kinds(value)?.into_iter().map(conditions).collect())
 }
 
 #[cfg(test)]
@@ -203,6 +158,19 @@ mod tests {
             let allowed = spec.calls[&call] == Action::Allow;
             assert_eq!(allowed, row(call).class == Class::Base && !ruled, "{call}");
         }
+    }
+
+    #[test]
+    fn base_0_allows_nothing_that_is_not_listed() {
+        let mut profile = empty();
+        profile.syscalls.base = 0;
+        profile.syscalls.allow.insert(call("read"));
+        profile.syscalls.arguments.insert(call("ioctl"), ["TCGETS".to_owned()].into());
+        let spec = filter(&profile).unwrap();
+        let allowed: Vec<_> = spec.calls.iter().filter(|(_, action)| **action == Action::Allow).collect();
+        assert_eq!(allowed, [(&call("read"), &Action::Allow)]);
+        let allows = |rule: &Rule| rule.action == Action::Allow;
+        assert!(!spec.rules.values().flatten().any(allows), "a list of arguments allows no call");
     }
 
     #[test]

@@ -5,36 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::event::{Fact, ImageId};
 use crate::profile::Secret;
 use crate::trace::Trace;
+use crate::vocab::variables::is_powerful;
 
 use super::Note;
-
-/// Names that lead out of the sandbox or change what every program does.
-const POWER: [&str; 22] = [
-    "BASH_ENV",
-    "DBUS_SESSION_BUS_ADDRESS",
-    "DBUS_SYSTEM_BUS_ADDRESS",
-    "DISPLAY",
-    "DOCKER_HOST",
-    "ENV",
-    "GPG_AGENT_INFO",
-    "GPG_TTY",
-    "I3SOCK",
-    "ICEAUTHORITY",
-    "INVOCATION_ID",
-    "JOURNAL_STREAM",
-    "LISTEN_FDS",
-    "NOTIFY_SOCKET",
-    "SESSION_MANAGER",
-    "SSH_AGENT_PID",
-    "SSH_AUTH_SOCK",
-    "SWAYSOCK",
-    "TMUX",
-    "WAYLAND_DISPLAY",
-    "XAUTHORITY",
-    "SYSTEMD_EXEC_PID",
-];
-/// Beginnings of such names.
-const POWER_PREFIXES: [&str; 5] = ["LD_", "SUDO_", "BASH_FUNC_", "DYLD_", "SSH_"];
 
 type Passed = (BTreeSet<String>, BTreeMap<String, Secret>);
 
@@ -51,7 +24,7 @@ pub(super) fn reduce(traces: &[Trace], notes: &mut BTreeSet<Note>) -> Passed {
         for event in trace.events.iter().filter(|event| first.contains(&event.image)) {
             let Fact::Environment { names, credentials } = &event.fact else { continue };
             for name in names.union(credentials).filter(|name| !name.is_empty() && !name.contains(['=', '\0'])) {
-                if POWER.contains(&name.as_str()) || POWER_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
+                if is_powerful(name) {
                     withheld.insert(name.clone());
                 } else if credentials.contains(name) {
                     secrets.insert(name.clone(), Secret::variable());

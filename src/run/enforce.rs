@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use crate::diff::{self, Change};
+use crate::diff::{self, Context, Difference};
 use crate::event::{Denial, ExitStatus, GapKind};
 use crate::plan::mounts::{self, PlanError};
 use crate::plan::walls::Wall;
@@ -72,8 +72,9 @@ pub enum EnforceError {
         path: PathBuf,
         /// Its digest.
         digest: String,
-        /// What changed since it was approved last; `None` when it never was.
-        changes: Option<Vec<Change>>,
+        /// What it allows that was not approved, and the other way round; `None` when it never was approved, or when what
+        /// was can no longer be read.
+        changes: Option<Difference>,
     },
     /// Not all was observed, and nobody said that it will do.
     #[error("the profile {} was made from a run that was not observed completely ({})", .path.display(), meanings(.gaps))]
@@ -199,11 +200,10 @@ fn check_approval(
         return Ok(approval.places);
     }
     let last = store.last_approval(&file.path)?;
-    let changes = last.map(|approval| match crate::profile::parse::parse(&approval.text) {
-        Ok(before) => diff::diff(&before, &file.profile),
-        // The store holds what this program approved: a text that no longer parses has nothing to compare with.
-        Err(_) => Vec::new(),
-    });
+    let context = Context { here: Some(&surroundings.roots), ..Context::default() };
+    // The store holds what this program approved: a text that no longer parses has nothing to compare with.
+    let before = last.and_then(|approval| crate::profile::parse::parse(&approval.text).ok());
+    let changes = before.map(|before| diff::compare(&before, &file.profile, &context));
     Err(EnforceError::NotApproved { path, digest, changes })
 }
 

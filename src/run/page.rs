@@ -62,19 +62,17 @@ fn open(path: &Path) -> Result<Trace, ReadError> {
 }
 
 fn comparison(old: &ProfileFile, new: &ProfileFile) -> Comparison {
-    let changes = diff::diff(&old.profile, &new.profile);
+    let found = diff::compare(&old.profile, &new.profile, &diff::Context::default());
+    let change = |change: &diff::Change| Difference {
+        direction: change.direction().as_str().to_owned(),
+        risk: change.risk,
+        sentence: change.text(),
+        before: change.old.clone(),
+        after: change.new.clone(),
+    };
     Comparison {
         with: old.path.display().to_string(),
-        verdict: format!("{} lines differ.", changes.len()),
-        changes: changes
-            .iter()
-            .map(|change| Difference {
-                direction: String::new(),
-                risk: 0,
-                sentence: change.to_string(),
-                before: String::new(),
-                after: String::new(),
-            })
-            .collect(),
+        verdict: diff::render::terminal::summary(&found),
+        changes: found.changes.iter().map(change).collect(),
     }
 }

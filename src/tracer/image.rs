@@ -14,6 +14,7 @@ use crate::vocab::escape;
 use crate::vocab::host::FileKind;
 use crate::vocab::path::AbsPath;
 use crate::vocab::syscall::Syscall;
+use crate::vocab::variables::names_a_secret;
 
 use super::resolve::{Eyes, Reached, Resolver, outside};
 
@@ -203,19 +204,6 @@ pub(super) fn variables(raw: &[u8]) -> Fact {
     Fact::Environment { names, credentials }
 }
 
-fn names_a_secret(name: &[u8]) -> bool {
-    const WORDS: [&[u8]; 8] =
-        [b"KEY", b"TOKEN", b"SECRET", b"PASSWORD", b"PASSWD", b"PASSPHRASE", b"CREDENTIAL", b"COOKIE"];
-    let name = name.to_ascii_uppercase();
-    // Counted by the parts of the name: `MONKEY` holds no key.
-    name.split(|&b| b == b'_').any(|part| {
-        WORDS.iter().any(|word| part == *word || part.strip_suffix(b"S") == Some(*word))
-            || part.ends_with(b"APIKEY")
-            || part.ends_with(b"PASSWORD")
-            || part.ends_with(b"TOKEN")
-    })
-}
-
 fn looks_secret(value: &[u8]) -> bool {
     const STARTS: [&[u8]; 12] = [
         b"sk-",
@@ -246,9 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_known_by_name_or_by_value() {
-        assert!(names_a_secret(b"OPENAI_API_KEY") && names_a_secret(b"GITHUB_TOKEN") && names_a_secret(b"pgpassword"));
-        assert!(!names_a_secret(b"MONKEY") && !names_a_secret(b"PATH"));
+    fn credentials_are_known_by_value() {
         assert!(looks_secret(b"sk-0123456789") && !looks_secret(b"sk-"));
     }
 }

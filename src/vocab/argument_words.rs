@@ -3,7 +3,7 @@
 //! Numbers are those of the kernel's headers, which are the same on every machine that this crate is for. What is not in
 //! a table is written as its number; no word is ever guessed.
 
-use super::syscall_table::{ioctl_word, socket_word};
+use super::syscall_table::{IOCTLS, SOCKET_DOMAINS, SOCKET_TYPES, ioctl_word, socket_word};
 
 /// Operations of prctl(2) (linux/prctl.h).
 const PRCTL: &[(u32, &str)] = &[
@@ -86,6 +86,63 @@ const PTRACE: &[(u32, &str)] = &[(0, "PTRACE_TRACEME"), (16, "PTRACE_ATTACH"), (
 
 /// PROT_WRITE and PROT_EXEC: memory that is both holds code that was made while running.
 pub const WRITE_EXECUTE: u64 = 2 | 4;
+
+/// Calls with which a program confines what it runs.
+pub const NESTING: [&str; 21] = [
+    "unshare",
+    "setns",
+    "mount",
+    "umount2",
+    "pivot_root",
+    "chroot",
+    "open_tree",
+    "move_mount",
+    "fsopen",
+    "fsconfig",
+    "fsmount",
+    "fspick",
+    "mount_setattr",
+    "sethostname",
+    "setdomainname",
+    "capset",
+    "seccomp",
+    "signalfd4",
+    "socket",
+    "bind",
+    "connect",
+];
+
+/// Kinds of sockets by which it brings up the loopback of a new network.
+pub const NESTING_SOCKETS: [&str; 3] = ["netlink raw 0", "inet datagram", "unix stream"];
+
+/// Kinds that every socketpair(2) may have.
+pub const PAIR_KINDS: [&str; 3] = ["unix stream", "unix datagram", "unix seqpacket"];
+
+/// The number of a device command: the inverse of [`ioctl_word`].
+pub fn ioctl_command(word: &str) -> Option<u32> {
+    let named = IOCTLS.iter().find(|(_, name)| *name == word).map(|(command, _)| *command);
+    named.or_else(|| u32::from_str_radix(word.strip_prefix("0x")?, 16).ok())
+}
+
+/// Domain, type and protocol of `"inet stream"`, `"netlink raw 0"`: the inverse of [`socket_word`]. Without a protocol the
+/// usual ones are meant and no other: MPTCP is a stream, too.
+pub fn socket_kinds(word: &str) -> Option<Vec<[u32; 3]>> {
+    let mut words = word.split(' ');
+    let mut number = |names: &[(i32, &str)]| -> Option<u32> {
+        let word = words.next()?;
+        let named = names.iter().find(|(_, name)| *name == word).map(|(number, _)| *number);
+        u32::try_from(named.or_else(|| word.parse().ok())?).ok()
+    };
+    let (domain, kind) = (number(SOCKET_DOMAINS)?, number(SOCKET_TYPES)?);
+    let protocols = match (words.next(), domain, kind) {
+        (Some(protocol), ..) => vec![protocol.parse().ok()?],
+        (None, 2 | 10, 1) => vec![0, 6],
+        (None, 2 | 10, 2) => vec![0, 17],
+        (None, 1, _) => vec![0, 1],
+        (None, ..) => vec![0],
+    };
+    words.next().is_none().then(|| protocols.into_iter().map(|protocol| [domain, kind, protocol]).collect())
+}
 
 /// An operation of prctl(2).
 pub fn prctl(operation: u32) -> String {

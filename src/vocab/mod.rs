@@ -13,3 +13,4 @@ pub mod path;
 pub mod sensitivity;
 pub mod syscall;
 pub mod syscall_table;
+pub mod variables;
