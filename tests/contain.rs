@@ -86,6 +86,14 @@ impl Bystander {
         std::thread::sleep(std::time::Duration::from_millis(200));
         self.0.try_wait().unwrap().is_none()
     }
+
+    /// Within a time that is long even for a busy machine.
+    fn ends(&mut self) -> bool {
+        (0..3000).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            self.0.try_wait().unwrap().is_some()
+        })
+    }
 }
 
 impl Drop for Bystander {
@@ -376,7 +384,7 @@ fn a_process_of_the_host_cannot_be_signalled() {
     let mut control = Bystander::new();
     let scratch = target();
     scratch.command("sh").args(["-c", &format!("kill -9 {}", control.0.id())]).status().unwrap();
-    assert!(!control.is_alive(), "the control failed");
+    assert!(control.ends(), "the control failed");
     let mut bystander = Bystander::new();
     let output = learn(&scratch, &format!("kill -9 {}; kill -9 -1", bystander.0.id())).output().unwrap();
     assert!(bystander.is_alive(), "{}", said(&output));
@@ -402,10 +410,11 @@ fn the_process_group_of_the_caller_cannot_be_signalled() {
         let mark = scratch.outside("lived");
         std::fs::remove_file(&mark).ok();
         let mut command = scratch.command("sh");
-        command.args(["-c", "(sleep 2; echo lived > \"$0\") & \"$@\"; wait", text(&mark)]).args(words);
+        let member =
+            "(until test -e \"$0.go\"; do sleep 0.05; done; echo lived > \"$0\") & \"$@\"; : > \"$0.go\"; wait";
+        command.args(["-c", member, text(&mark)]).args(words);
         command.process_group(0).stdout(Stdio::null()).stderr(Stdio::null());
         command.status().unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(100));
         mark.exists()
     };
     let scratch = target();
@@ -417,21 +426,34 @@ fn the_process_group_of_the_caller_cannot_be_signalled() {
 #[test]
 fn nothing_that_was_started_outlives_the_run() {
     need!(UserNamespaces);
-    let survivors = |mark: &str| {
-        let found =
-            Command::new("sh").args(["-c", &format!("ps -eo args | grep -c '^sleep {mark}$'")]).output().unwrap();
-        String::from_utf8(found.stdout).unwrap().trim().parse::<u32>().unwrap()
-    };
-    let script = |mark: &str| format!("(setsid sleep {mark} >/dev/null 2>&1 </dev/null &) ; sleep 0.3");
     // Numbers of this process, so that a run beside this one is not taken for ours.
-    let (control, learned) = (format!("77{}", std::process::id()), format!("78{}", std::process::id()));
+    let [control, learned] = [77, 78].map(|number| format!("{number}{}", std::process::id()));
+    let survivors = |mark: &str| -> Vec<i32> {
+        let numbers = std::fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().file_name());
+        let numbers = numbers.filter_map(|name| name.to_str()?.parse().ok());
+        let has_mark = |pid: &i32| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            line.split(|&byte| byte == 0).any(|word| word == mark.as_bytes())
+        };
+        numbers.filter(has_mark).collect()
+    };
+    // It says that it is there before the one who started it ends.
+    let script = |mark: &str| {
+        format!(
+            "(setsid sh -c ': > {mark}; exec sleep $0' {mark} >/dev/null 2>&1 </dev/null &) ; \
+             until test -e {mark}; do sleep 0.05; done"
+        )
+    };
     let scratch = target();
     scratch.command("sh").args(["-c", &script(&control)]).status().unwrap();
     let lived = survivors(&control);
-    Command::new("sh").args(["-c", &format!("pkill -f '^sleep {control}$'")]).status().unwrap();
-    assert_eq!(lived, 1, "the control failed");
+    for pid in &lived {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(*pid), nix::sys::signal::Signal::SIGKILL).unwrap();
+    }
+    assert_eq!(lived.len(), 1, "the control failed");
     learn(&scratch, &script(&learned)).output().unwrap();
-    assert_eq!(survivors(&learned), 0);
+    assert!(scratch.project().join(&learned).exists(), "it never ran");
+    assert!(survivors(&learned).is_empty());
 }
 
 #[test]

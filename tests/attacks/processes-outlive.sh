@@ -2,6 +2,6 @@
 # promise: processes
 # walls: pid-namespace
 # success: a process is left
-( setsid sleep "60.$MARKER" >/dev/null 2>&1 & )
+( setsid sh -c ': >there; exec sleep "$0"' "60.$MARKER" >/dev/null 2>&1 & )
 # until it has a session of its own
-sleep 0.1
+until test -e there; do sleep 0.05; done

@@ -280,7 +280,8 @@ impl Target {
         self.finish(command)
     }
 
-    fn succeeded(&mut self, attack: &Attack, output: &Output) -> bool {
+    /// `patience`: looks for what takes its time to show.
+    fn succeeded(&mut self, attack: &Attack, output: &Output, patience: u32) -> bool {
         match &attack.success {
             Success::Output(text) => String::from_utf8_lossy(&output.stdout).contains(&self.expanded(text)),
             Success::FileHas(path, text) => {
@@ -292,7 +293,7 @@ impl Target {
                 self.place(path).metadata().is_ok_and(|found| found.permissions().mode() & bits == *bits)
             }
             // A signal takes its time to arrive; the command that sent it has ended.
-            Success::VictimEnds => (0..20).any(|_| {
+            Success::VictimEnds => (0..patience).any(|_| {
                 std::thread::sleep(std::time::Duration::from_millis(5));
                 self.victim.try_wait().unwrap().is_some_and(|status| status.signal().is_some())
             }),
@@ -336,7 +337,8 @@ pub fn complaints(attack: &Attack) -> Vec<String> {
         let mut target = Target::new(attack);
         let output = run(&target);
         let ran = output.stdout.starts_with(b"begun");
-        let succeeded = target.succeeded(attack, &output);
+        // A busy machine has a minute for what must come.
+        let succeeded = target.succeeded(attack, &output, if wanted { 12_000 } else { 20 });
         if !ran || succeeded != wanted {
             let state = match (ran, succeeded) {
                 (false, _) => "did not run",

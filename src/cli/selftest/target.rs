@@ -139,7 +139,7 @@ impl Target {
                 self.place(path).metadata().is_ok_and(|found| found.permissions().mode() & bits == bits)
             }
             // A signal takes its time to arrive.
-            Success::VictimEnds => (0..20).any(|_| {
+            Success::VictimEnds => (0..100).any(|_| {
                 std::thread::sleep(Duration::from_millis(5));
                 self.victim.try_wait().is_ok_and(|status| status.is_some())
             }),
