@@ -353,6 +353,43 @@ fn a_program_that_traces_or_brings_its_own_sandbox_is_refused_by_name_with_what_
 }
 
 #[test]
+fn a_program_for_another_abi_is_refused_and_told_so_with_the_abi() {
+    need!(UserNamespaces, Program("as"), Program("ld"));
+    let scratch = scratch("./program");
+    // Exits with 0; where the kernel does not, it runs into an instruction that ends it.
+    scratch.file("program.s", ".globl _start\n_start: mov $1, %eax\n xor %ebx, %ebx\n int $0x80\n hlt\n");
+    for words in [["as", "--32", "program.s", "-o", "program.o"], ["ld", "-melf_i386", "program.o", "-o", "program"]] {
+        assert!(scratch.command(words[0]).args(&words[1..]).status().unwrap().success());
+    }
+    let native = scratch.command("./program").status().unwrap();
+    // A kernel may have no 32-bit ABI.
+    assert!(native.code() == Some(0) || native.code().is_none(), "the control: {native}");
+    let output = learn(&scratch, &["--even-if-failed", "--accept-learned=own"]);
+    assert_ne!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(
+        said(&output).contains("attempt: refused: system call number 1 of another ABI (0x40000003)"),
+        "{}",
+        said(&output)
+    );
+    assert!(said(&output).contains("hint: only programs"), "{}", said(&output));
+}
+
+#[test]
+fn what_pinfold_itself_does_before_the_program_starts_is_not_the_programs() {
+    need!(UserNamespaces);
+    let scratch = scratch("true");
+    let output = learn(&scratch, &["--accept-learned=own"]);
+    let shown = out(&scratch.pinfold(&["trace", "show", "sh-agent"]).output().unwrap());
+    let first = shown.lines().find(|line| !line.starts_with('#')).unwrap();
+    assert!(first.contains("runs /"), "the first that is seen is the program: {first}\n{}", said(&output));
+    for launcher in ["pinfold", "uid_map", "calls mount", "calls seccomp"] {
+        let blamed = shown.lines().filter(|line| !line.starts_with('#')).find(|line| line.contains(launcher));
+        // The project and the state of these tests have the word in their names.
+        assert!(blamed.is_none_or(|line| line.contains(text(&scratch.home()))), "{launcher}: {blamed:?}");
+    }
+}
+
+#[test]
 fn a_program_with_a_set_user_id_bit_is_told() {
     need!(UserNamespaces, Program("/usr/bin/su"));
     let output = learn(&scratch("su --version >/dev/null; true"), &["--accept-learned=own"]);

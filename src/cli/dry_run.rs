@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::plan::walls::Wall;
-use crate::plan::{Action, Handing, MountStep, Nesting, Network, Plan, SECRETS};
+use crate::plan::{Action, Condition, Handing, MountStep, Nesting, Network, Plan, SECRETS, Test, Width};
 use crate::sandbox::limits::Held;
 use crate::vocab::escape;
 
@@ -48,9 +48,15 @@ pub(super) fn text(plan: &Plan, limits: &[Held], reasons: Option<&dyn Fn(&MountS
     let _ = writeln!(out, "allow        {}", calls.join(" "));
     for (call, rules) in &plan.filter.rules {
         for rule in rules {
-            let _ = writeln!(out, "rule         {call} {:?} {:?}", rule.conditions, rule.action);
+            let conditions: Vec<_> = rule.conditions.iter().map(condition_text).collect();
+            let _ =
+                writeln!(out, "rule         {call} where {}: {}", conditions.join(" and "), action_text(rule.action));
         }
     }
+    let _ = writeln!(
+        out,
+        "rule         any other call: refused and named at the end (clone3, openat2: in silence, as by an older kernel)"
+    );
     if let Some(ruleset) = &plan.landlock {
         let _ = writeln!(out, "landlock     ABI {}; holds back: {}", ruleset.abi, ruleset.handled);
         for (place, rights) in &ruleset.rules {
@@ -72,6 +78,34 @@ pub(super) fn text(plan: &Plan, limits: &[Held], reasons: Option<&dyn Fn(&MountS
         let _ = writeln!(out, "withheld     {}: {}", withheld.line, withheld.why);
     }
     out
+}
+
+fn condition_text(condition: &Condition) -> String {
+    let Condition { argument, width, mask, value, test } = *condition;
+    let number = argument + 1;
+    let whole = match width {
+        Width::Word => mask & 0xffff_ffff == 0xffff_ffff,
+        Width::Double => mask == u64::MAX,
+    };
+    match test {
+        Test::Equal if whole => format!("argument {number} is {value:#x}"),
+        Test::NotEqual if whole => format!("argument {number} is not {value:#x}"),
+        Test::Equal if mask == value => format!("argument {number} has {mask:#x}"),
+        Test::NotEqual if value == 0 => format!("argument {number} has any of {mask:#x}"),
+        Test::Equal => format!("argument {number} & {mask:#x} is {value:#x}"),
+        Test::NotEqual => format!("argument {number} & {mask:#x} is not {value:#x}"),
+    }
+}
+
+fn action_text(action: Action) -> String {
+    match action {
+        Action::Allow => "allowed".to_owned(),
+        Action::Refuse(errno) | Action::Report(errno) | Action::TraceRefuse(errno) => {
+            format!("refused with {:?}", nix::errno::Errno::from_raw(errno))
+        }
+        Action::Mediate(_) => "carried out by pinfold".to_owned(),
+        Action::Trace => "observed".to_owned(),
+    }
 }
 
 fn step_text(step: &MountStep) -> String {

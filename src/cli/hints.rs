@@ -1,6 +1,7 @@
 //! The remedy for each error, and the exit code it ends in.
 
 use crate::event::Denial;
+use crate::plan::compile::{NATIVE_ARCH, X32_BIT};
 use crate::run::derive::DeriveError;
 use crate::run::enforce::EnforceError;
 use crate::run::from_strace::ImportError;
@@ -150,14 +151,32 @@ pub(super) fn reached(reached: &Reached) -> String {
     )
 }
 
+/// A call that no table of this build has.
+pub(super) fn unknown(arch: u32, number: u64) -> (String, Option<&'static str>) {
+    if arch == NATIVE_ARCH && number < u64::from(X32_BIT) {
+        let text = format!("refused: system call number {number}, which this version does not know");
+        return (text, Some("is there a newer pinfold?"));
+    }
+    (
+        format!("refused: system call number {number} of another ABI ({arch:#x})"),
+        Some("only programs of the machine's own 64-bit ABI run here; is there such a build?"),
+    )
+}
+
+/// A remedy on a line of its own.
+pub(super) fn say(hint: &str) {
+    super::screen::say(format!("{} {hint}", paint("hint:", Colour::Cyan)));
+}
+
 /// What to do about a call that is refused even while learning, where that is known.
-pub(super) fn instead(denial: &Denial) -> String {
-    let text = match denial.call.as_str() {
-        "ptrace" => "a program that traces others cannot be learned, and `pinfold trace show` tells what it would",
-        "clone" | "unshare" => {
-            "if it brings a sandbox of its own (bwrap, Chromium, codex), turn that off: --no-sandbox, --sandbox danger-full-access"
+pub(super) fn instead(denial: &Denial) -> Option<&'static str> {
+    match denial.call.as_str() {
+        "ptrace" => {
+            Some("a program that traces others cannot be learned, and `pinfold trace show` tells what it would")
         }
-        _ => return String::new(),
-    };
-    format!("\n{} {text}", paint("hint:", Colour::Cyan))
+        "clone" | "unshare" => Some(
+            "if it brings a sandbox of its own (bwrap, Chromium, codex), turn that off: --no-sandbox, --sandbox danger-full-access",
+        ),
+        _ => None,
+    }
 }

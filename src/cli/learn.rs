@@ -1,5 +1,6 @@
 //! `pinfold learn`: one observed run, one screen, one question.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::os::unix::ffi::OsStrExt;
@@ -47,8 +48,12 @@ pub(super) fn run(arguments: &LearnArguments) -> Exit {
         }
     };
     watcher.done();
+    let mut told = BTreeSet::new();
     for attempt in &learned.attempts {
-        screen::say(format!("{} {}", paint("attempt:", Colour::Yellow), attempt_text(attempt)));
+        let (text, hint) = attempt_text(attempt);
+        screen::say(format!("{} {text}", paint("attempt:", Colour::Yellow)));
+        // Said once: a program tries one thing in several ways.
+        hint.filter(|hint| told.insert(*hint)).into_iter().for_each(hints::say);
     }
     for path in &learned.planted {
         screen::warn(format!("`{path}` is new, and your machine runs or obeys it outside the sandbox: look at it"));
@@ -230,15 +235,19 @@ impl Observer for Watcher {
         if !std::io::stderr().is_terminal() || !self.live {
             return;
         }
-        screen::warn(attempt_text(attempt));
+        let (text, hint) = attempt_text(attempt);
+        screen::warn(text);
+        hint.into_iter().for_each(hints::say);
     }
 }
 
-fn attempt_text(attempt: &Attempt) -> String {
+/// What was tried, and what to do about it where that is known.
+fn attempt_text(attempt: &Attempt) -> (String, Option<&'static str>) {
     match attempt {
         Attempt::Vault { path, row } => {
-            format!("hidden from the agent: `{path}` ({}); to allow it: --open-vault {path}", row.why)
+            (format!("hidden from the agent: `{path}` ({}); to allow it: --open-vault {path}", row.why), None)
         }
-        Attempt::Call(denial) => format!("refused to {}{}", hints::denial(denial), hints::instead(denial)),
+        Attempt::Call(denial) => (format!("refused to {}", hints::denial(denial)), hints::instead(denial)),
+        Attempt::Unknown { arch, number } => hints::unknown(*arch, *number),
     }
 }

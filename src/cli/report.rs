@@ -124,6 +124,7 @@ fn attempt(attempt: &Attempt) -> Value {
     match attempt {
         Attempt::Vault { path, row } => json!({ "vault": path.to_string(), "why": row.why }),
         Attempt::Call(denial) => json!({ "call": denial }),
+        Attempt::Unknown { arch, number } => json!({ "arch": arch, "number": number }),
     }
 }
 

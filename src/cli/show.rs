@@ -67,8 +67,12 @@ pub(super) fn open(given: &Path) -> Result<ProfileFile, Exit> {
             screen::say(format!(
                 "{} there is no profile `{}`, neither as a file nor in generated-profiles/",
                 screen::paint("error:", screen::Colour::Red),
-                given.display()
+                escape::terminal(given.as_os_str().as_encoded_bytes())
             ));
+            hints::say(&match names().as_slice() {
+                [] => "`pinfold run -- COMMAND` makes one".to_owned(),
+                names => format!("there are {}", names.join(", ")),
+            });
             Err(Exit::Trouble)
         }
         Err(error) => {
@@ -76,6 +80,18 @@ pub(super) fn open(given: &Path) -> Result<ProfileFile, Exit> {
             Err(Exit::Trouble)
         }
     }
+}
+
+/// The profiles of this project, by name.
+fn names() -> Vec<String> {
+    let dir = Surroundings::read(None).map(|here| here.project().to_path_buf().join("generated-profiles"));
+    let entries = dir.ok().and_then(|dir| std::fs::read_dir(dir).ok());
+    let names = entries.into_iter().flatten().filter_map(|entry| {
+        let name = entry.ok()?.file_name();
+        Some(escape::terminal(name.as_encoded_bytes().strip_suffix(b".toml")?))
+    });
+    let names: std::collections::BTreeSet<_> = names.collect();
+    names.into_iter().take(20).collect()
 }
 
 /// The profile in words, a line a grant.

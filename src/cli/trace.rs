@@ -144,8 +144,9 @@ fn line(event: &Event) -> String {
     };
     match &event.fact {
         Fact::Image(image) => format!(
-            "runs {}{}{}",
+            "runs {} ({}){}{}",
             image.exe,
+            escape::terminal(image.argv.join(" ").as_bytes()),
             image.script.as_ref().map(|script| format!(" for {script}")).unwrap_or_default(),
             if image.set_id { " (set-id bit, without effect)" } else { "" }
         ),
@@ -154,7 +155,9 @@ fn line(event: &Event) -> String {
         Fact::Call { call } => format!("calls {call}"),
         Fact::Argument { call, value } => format!("calls {call} with {}", escape::terminal(value.as_bytes())),
         Fact::UnknownCall { arch, number } => format!("calls number {number} of the ABI {arch:#x}, refused"),
-        Fact::Connect { endpoint: at, result, .. } => format!("connects to {}{}", endpoint(at), outcome(*result)),
+        Fact::Connect { endpoint: at, transport, result } => {
+            format!("connects to {} ({}){}", endpoint(at), word(transport), outcome(*result))
+        }
         Fact::Listen { endpoint: at } => format!("listens at {}", endpoint(at)),
         Fact::Environment { names, credentials } if credentials.is_empty() => format!("is passed {}", words(names)),
         Fact::Environment { names, credentials } => {

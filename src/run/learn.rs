@@ -80,6 +80,13 @@ pub enum Attempt {
     },
     /// A call was refused.
     Call(Denial),
+    /// A call of another ABI, or of a number that this build does not know, was refused.
+    Unknown {
+        /// Audit architecture token.
+        arch: u32,
+        /// Number in that ABI.
+        number: u64,
+    },
 }
 
 /// The outcome of a learning run.
@@ -218,7 +225,10 @@ fn observe(
     // Two callbacks share the recorder: the tracer calls one at a time.
     let recorder = std::cell::RefCell::new(recorder);
     let mut sink = |event: Event| recorder.borrow_mut().record(&event).map_err(io::Error::other);
-    let mut progress = |tally: &Tally| recorder.borrow_mut().tick(tally).map_err(io::Error::other);
+    let mut progress = |tally: &Tally| {
+        sandbox.follow_stops();
+        recorder.borrow_mut().tick(tally).map_err(io::Error::other)
+    };
     let ended = tracer::run(attached, &settings, &reported, &mut sink, &mut progress);
     let recorder = recorder.into_inner();
     let ended = match ended {

@@ -92,6 +92,7 @@ impl<'a> Recorder<'a> {
     fn notice(&mut self, event: &Event) {
         let attempt = match &event.fact {
             Fact::Denied(denial) => Attempt::Call(denial.clone()),
+            Fact::UnknownCall { arch, number } => Attempt::Unknown { arch: *arch, number: *number },
             Fact::Path(fact) => match vault_row(&fact.path, &self.roots) {
                 Some(row) if !self.is_opened(&fact.path) && !self.is_idle_look(fact) => {
                     Attempt::Vault { path: fact.path.clone(), row }
@@ -103,6 +104,8 @@ impl<'a> Recorder<'a> {
         let known = self.attempts.iter().any(|seen| match (seen, &attempt) {
             (Attempt::Vault { row: a, .. }, Attempt::Vault { row: b, .. }) => a == b,
             (Attempt::Call(a), Attempt::Call(b)) => a.call == b.call && a.thing == b.thing,
+            // One program makes many of them.
+            (Attempt::Unknown { arch: a, .. }, Attempt::Unknown { arch: b, .. }) => a == b,
             _ => false,
         });
         if !known && self.attempts.len() < MOST_ATTEMPTS {

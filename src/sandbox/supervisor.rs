@@ -175,6 +175,17 @@ impl Sandbox {
         Ok(())
     }
 
+    /// Follows a stop from the terminal, if there was one, in a run whose calls somebody else waits for. To be asked now and
+    /// then.
+    pub fn follow_stops(&mut self) {
+        // Any other message is left to who waits for it.
+        while socket::peek(&self.control) == Some(word::STOPPED) {
+            if self.hear(&mut None).is_err() {
+                return;
+            }
+        }
+    }
+
     /// Collects the end of a run whose stops somebody else handled.
     pub fn finish(mut self) -> Result<Outcome, StartError> {
         let mut status = None;

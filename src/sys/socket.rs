@@ -46,6 +46,16 @@ pub fn send(socket: impl AsFd, bytes: &[u8], descriptor: Option<RawFd>) -> Resul
     }
 }
 
+/// The first byte of the next message, which stays; `None` when there is none now.
+pub fn peek(socket: impl AsFd) -> Option<u8> {
+    let mut first = [0_u8; 1];
+    let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+    match nix::sys::socket::recv(socket.as_fd().as_raw_fd(), &mut first, flags) {
+        Ok(1..) => first.first().copied(),
+        Ok(_) | Err(_) => None,
+    }
+}
+
 /// The next message; `None` when every other end is closed.
 pub fn receive(socket: impl AsFd) -> Result<Option<Message>, Errno> {
     use std::os::fd::FromRawFd as _;
