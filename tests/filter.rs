@@ -14,6 +14,7 @@
 
 use std::collections::BTreeMap;
 
+use pinfold::plan::answers::Answers;
 use pinfold::plan::compile::{NATIVE_ARCH, TRACE_REFUSE, X32_BIT, compile};
 use pinfold::plan::{Action, Condition, Desk, FilterSpec, Rule, Test, Width};
 use pinfold::vocab::bpf::Instruction;
@@ -93,13 +94,14 @@ fn returned(action: Action) -> u32 {
 }
 
 fn agrees(spec: &FilterSpec, arguments: &[[u64; 6]]) {
-    let program = compile(spec);
+    let (program, answers) = (compile(spec), Answers::new(spec));
     assert!(program.len() <= 4096, "BPF_MAXINSNS");
     for number in (0..600).chain([X32_BIT, X32_BIT + 1, X32_BIT + 59, u32::MAX, 1 << 20]) {
         for arch in [NATIVE_ARCH, 0x4000_0003, 0x4000_0028, 0xC000_00B7, 0] {
             for &arguments in arguments {
                 let call = Call { number, arch, arguments };
                 assert_eq!(interpret(&program, call), returned(expected(spec, call)), "{call:?}");
+                assert_eq!(answers.to(arch, u64::from(number), &arguments), expected(spec, call), "{call:?}");
             }
         }
     }

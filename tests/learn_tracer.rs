@@ -42,6 +42,27 @@ fn a_vforked_child_and_its_program_are_followed() {
 }
 
 #[test]
+fn a_storm_of_spawned_programs_from_many_threads_is_followed() {
+    common::need(&[common::Need::Program("python3")]).then(|| {
+        let scratch = Scratch::new("spawn-storm");
+        // posix_spawn(3), and what subprocess makes of vfork(2).
+        let script = "import os, subprocess\n\
+            from concurrent.futures import ThreadPoolExecutor\n\
+            def spawn(n):\n    \
+                open('f%d' % n, 'w').close()\n    \
+                if n % 2: return subprocess.run(['cat', 'f%d' % n], close_fds=False).returncode\n    \
+                return os.waitpid(os.posix_spawnp('cat', ['cat', 'f%d' % n], os.environ), 0)[1]\n\
+            assert not any(ThreadPoolExecutor(8).map(spawn, range(100)))\n";
+        let run = trace(&scratch, &["python3", "-c", script]);
+        assert_eq!(run.code, Some(0));
+        for n in 0..100 {
+            assert!(run.has(&scratch.at(&format!("f{n}")), Intent::Read, Outcome::Ok), "f{n}");
+        }
+        assert!(run.gaps().is_empty(), "{:?}", run.gaps());
+    });
+}
+
+#[test]
 fn what_a_daemonised_grandchild_does_after_its_parents_ended_is_seen() {
     let scratch = Scratch::new("daemon");
     let run = quirk(&scratch, &["daemon".as_ref(), scratch.at("late").as_os_str()]);
@@ -289,6 +310,39 @@ fn the_floor_holds_while_learning_and_says_so() {
     let run = quirk(&scratch, &["call".as_ref(), libc::SYS_clone3.to_string().as_ref()]);
     assert_eq!(run.code, Some(libc::ENOSYS));
     assert!(!run.denies("clone3"));
+}
+
+#[test]
+fn a_filter_of_the_programs_own_does_not_open_the_floor() {
+    let scratch = Scratch::new("own-filter");
+    // Of two filters that ask the tracer the word of the younger one counts, and it says: let it pass.
+    let cases = [(libc::SYS_io_uring_setup, "io_uring_setup", libc::ENOSYS), (libc::SYS_bpf, "bpf", libc::EPERM)];
+    for (number, name, errno) in cases {
+        let run = quirk(&scratch, &["call-behind-own-filter".as_ref(), number.to_string().as_ref()]);
+        assert_eq!(run.code, Some(errno), "{name}");
+        assert!(run.denies(name), "{name}");
+    }
+    let run = quirk(&scratch, &["call-behind-own-filter".as_ref(), libc::SYS_getpgid.to_string().as_ref()]);
+    assert_eq!(run.code, Some(0), "the control: what may pass does");
+}
+
+#[test]
+fn a_child_that_asks_not_to_be_traced_is_not_made_and_that_is_told() {
+    let scratch = Scratch::new("untraced");
+    assert_eq!(Command::new(TRACEE).arg("clone-untraced").status().unwrap().code(), Some(0), "the control");
+    let run = quirk(&scratch, &["clone-untraced".as_ref()]);
+    assert_eq!(run.code, Some(libc::EPERM));
+    assert!(run.denies("clone"));
+}
+
+#[test]
+fn what_was_refused_for_lack_of_room_or_of_a_peer_is_seen_when_it_succeeds_later() {
+    let scratch = Scratch::new("for-now");
+    let run = done(&scratch, "refused-for-now");
+    for (name, refusal) in [("file", libc::EMFILE), ("pipe", libc::ENXIO)] {
+        assert!(run.has(&scratch.at(name), Intent::Write, Outcome::Errno(refusal)), "{name}");
+        assert!(run.has(&scratch.at(name), Intent::Write, Outcome::Ok), "{name}");
+    }
 }
 
 #[test]

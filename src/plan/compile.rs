@@ -15,7 +15,8 @@ use super::{Action, Condition, FilterSpec, Rule, Test, Width};
 
 /// Data word of SECCOMP_RET_TRACE for [`Action::Trace`].
 pub const TRACE_PASS: u16 = 0;
-/// Bit in the data word of SECCOMP_RET_TRACE for [`Action::TraceRefuse`]; the other bits are the errno.
+/// Bit in the data word of SECCOMP_RET_TRACE for [`Action::TraceRefuse`]; the other bits are the errno. For whoever reads
+/// the program: a tracer goes by [`super::answers`].
 pub const TRACE_REFUSE: u16 = 0x8000;
 
 /// AUDIT_ARCH of the ABI that this build is for (linux/audit.h).
@@ -69,11 +70,7 @@ struct Segment<'a> {
 
 /// Compiles `spec` into a program for seccomp(2).
 pub fn compile(spec: &FilterSpec) -> Vec<Instruction> {
-    // A tracer is told of attempts; the answer is the same.
-    let foreign = match spec.unknown {
-        Action::TraceRefuse(_) => Action::TraceRefuse(libc_enosys()),
-        _ => Action::Refuse(libc_enosys()),
-    };
+    let foreign = foreign(spec);
     let mut program = vec![
         load(ARCH),
         jump_if(JUMP_EQUAL, NATIVE_ARCH, 1, 0),
@@ -84,6 +81,14 @@ pub fn compile(spec: &FilterSpec) -> Vec<Instruction> {
     ];
     tree(&segments(spec), &mut program);
     program
+}
+
+/// What calls of other ABIs get. A tracer is told of attempts; the answer is the same.
+pub(super) const fn foreign(spec: &FilterSpec) -> Action {
+    match spec.unknown {
+        Action::TraceRefuse(_) => Action::TraceRefuse(libc_enosys()),
+        _ => Action::Refuse(libc_enosys()),
+    }
 }
 
 /// ENOSYS is 38 on every architecture that this crate is for; pure rooms do not ask libc.

@@ -4,6 +4,7 @@
 //! Nothing here touches disk, clock or environment; what it needs of the machine is in
 //! [`Host`](crate::vocab::host::Host).
 
+pub mod answers;
 pub mod compile;
 pub mod explain;
 pub mod filter;

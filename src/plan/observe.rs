@@ -14,6 +14,8 @@ use super::{Action, Condition, Desk, FilterSpec, Rule, Test, Width};
 /// S_ISUID and S_ISGID.
 const SET_ID: u64 = 0o6000;
 const O_CREAT: u64 = 0o100;
+/// CLONE_UNTRACED (linux/sched.h): the child would be nobody's to see.
+const UNTRACED: u64 = 0x0080_0000;
 /// SECCOMP_SET_MODE_FILTER and SECCOMP_FILTER_FLAG_NEW_LISTENER (linux/seccomp.h).
 const SET_MODE_FILTER: u64 = 1;
 const NEW_LISTENER: u64 = 8;
@@ -99,7 +101,7 @@ pub fn refusals(refuse: impl Fn(i32) -> Action) -> BTreeMap<Syscall, Vec<Rule>> 
     };
     // One bit after the other: an allow-list of flags would break with every new harmless one.
     let bits = (0..64).map(|bit| 1u64 << bit).filter(|bit| CLONE_NAMESPACES & bit != 0);
-    for bit in bits {
+    for bit in bits.chain([UNTRACED]) {
         add("clone", vec![word(0, bit, Test::Equal, bit)], libc::EPERM);
     }
     for (command, _) in IOCTLS_REFUSED {

@@ -217,6 +217,7 @@ fn observe(
         checkpoint: request.checkpoint,
         roots: surroundings.roots.clone(),
         hand_over: tracer::HandOver::default(),
+        filter: plan.filter.clone(),
     };
     let (reports, reported) = mpsc::channel();
     if !settings.hand_over.calls.is_empty() {

@@ -57,8 +57,6 @@ pub struct Entry {
     pub number: u64,
     /// The six argument registers.
     pub arguments: [u64; 6],
-    /// The data word of the filter.
-    pub data: u32,
 }
 
 /// The call that a tracee stopped at by the filter.
@@ -68,12 +66,12 @@ pub fn entry(tid: i32) -> Result<Entry, Errno> {
         libc::PTRACE_SYSCALL_INFO_SECCOMP => {
             // SAFETY: the kernel said that this member of the union is the one it filled.
             let call = unsafe { info.u.seccomp };
-            Ok(Entry { arch: info.arch, number: call.nr, arguments: call.args, data: call.ret_data })
+            Ok(Entry { arch: info.arch, number: call.nr, arguments: call.args })
         }
         libc::PTRACE_SYSCALL_INFO_ENTRY => {
             // SAFETY: as above.
             let call = unsafe { info.u.entry };
-            Ok(Entry { arch: info.arch, number: call.nr, arguments: call.args, data: 0 })
+            Ok(Entry { arch: info.arch, number: call.nr, arguments: call.args })
         }
         _ => Err(Errno::EINVAL),
     }

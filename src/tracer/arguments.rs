@@ -155,6 +155,9 @@ impl Tracer<'_> {
     fn look_at_listen(&mut self, tid: i32, fd: u64) -> Option<Pending> {
         let pid = self.tasks.get(&tid)?.pid;
         let address = peer::bound_to(pid, int(fd)).ok().flatten()?;
+        if address.port() == 0 {
+            return Some(Pending { then: Then::Listens { fd: int(fd) }, ..nothing() });
+        }
         Some(only(Fact::Listen { endpoint: Endpoint::Inet(address) }))
     }
 

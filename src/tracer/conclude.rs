@@ -1,7 +1,9 @@
 //! The end of a call, however it comes: its result, an interruption, the end of the task, an exec.
 
 use crate::event::{Fact, ImageId, Intent, Outcome, PairFact, PathFact, Transport};
+use crate::sys::peer;
 use crate::sys::ptrace::{self, Entry, Resume};
+use crate::vocab::endpoint::Endpoint;
 
 use super::follow::Tracer;
 use super::task::{Interrupted, Pending, Task, Then};
@@ -40,12 +42,18 @@ impl Tracer<'_> {
         if outcome == Outcome::Ok && pending.facts.first().is_some_and(opens) {
             self.meter.descriptor(u32::try_from(result).unwrap_or(0));
         }
-        if let Some(key) = pending.key {
+        if let Some(key) = pending.key.filter(|_| is_lasting(outcome)) {
             self.known.settle(key, outcome == Outcome::Ok, pending.asked);
         }
         let Pending { facts, touches, then, .. } = pending;
         match then {
             Then::Connected { fd, probe } if outcome == Outcome::Ok => self.connected(tid, fd, probe),
+            Then::Listens { fd } if outcome == Outcome::Ok => {
+                let pid = self.tasks.get(&tid).map_or(tid, |task| task.pid);
+                let address = peer::bound_to(pid, fd).ok().flatten();
+                let fact = address.map(|address| Fact::Listen { endpoint: Endpoint::Inet(address) });
+                self.record(image, fact.into_iter().collect(), outcome);
+            }
             then => self.take_effect(&then, &touches, outcome),
         }
         self.record(image, facts, outcome);
@@ -122,6 +130,18 @@ impl Tracer<'_> {
             self.give_up(task.image, *interrupted);
         }
         self.abandon_probes(task);
+    }
+}
+
+/// Whether the same question has the same answer until names, links or modes change. Any other refusal (too many
+/// descriptors, nobody at the other end of a pipe) is of that moment.
+fn is_lasting(outcome: Outcome) -> bool {
+    const BY_NAME_OR_MODE: [i32; 8] =
+        [libc::ENOENT, libc::EACCES, libc::EPERM, libc::ENOTDIR, libc::EISDIR, libc::EINVAL, libc::ELOOP, libc::EROFS];
+    match outcome {
+        Outcome::Ok => true,
+        Outcome::Errno(errno) => BY_NAME_OR_MODE.contains(&errno),
+        Outcome::Unseen => false,
     }
 }
 

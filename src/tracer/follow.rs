@@ -13,6 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::event::{ExitStatus, Fact, Gap, Image, ImageId, Report};
+use crate::plan::answers::Answers;
 use crate::sys::ptrace::{self, Resume};
 use crate::sys::wait::{self, Birth, Change, Waited};
 use crate::vocab::path::AbsPath;
@@ -28,6 +29,7 @@ use super::{Ended, Progress, Settings, TraceError, census};
 
 pub(super) struct Tracer<'a> {
     pub(super) settings: &'a Settings,
+    pub(super) answers: Answers,
     pub(super) recorder: Recorder<'a>,
     pub(super) resolver: Resolver,
     pub(super) known: Known,
@@ -56,6 +58,7 @@ impl<'a> Tracer<'a> {
         let first = Task { pid: payload, ..Task::default() };
         Self {
             settings,
+            answers: Answers::new(&settings.filter),
             recorder: Recorder::new(sink, settings.cap),
             resolver: Resolver::default(),
             known: Known::new(settings.cap),
@@ -250,9 +253,10 @@ impl<'a> Tracer<'a> {
     }
 
     fn insert(&mut self, tid: i32, task: Task) {
-        let leaders = usize::from(task.pid == tid);
+        let leads = task.pid == tid;
         self.tasks.insert(tid, task);
-        let processes = if leaders == 0 { 0 } else { processes(self.tasks.values()).len() };
+        // A process is there until its first thread's end is reported, which is that of its last one.
+        let processes = if leads { self.tasks.iter().filter(|(tid, task)| task.pid == **tid).count() } else { 0 };
         self.meter.count(processes, self.tasks.len());
     }
 

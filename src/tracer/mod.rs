@@ -7,7 +7,8 @@
 //!
 //! It runs outside the sandbox, as the parent and the owner of its user namespace, so that a program which made itself
 //! non-dumpable is still seen. Invariant: what could not be read or followed is a [`Gap`](crate::event::Gap), never
-//! silence. It refuses what the filter's data word says and decides nothing itself; it knows no profile.
+//! silence. It refuses what the filter of the plan refuses, as the registers say, and decides nothing else; it knows no
+//! profile.
 
 mod arguments;
 mod beside;
@@ -38,6 +39,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use crate::event::{ExitStatus, Peaks, Report, Tally};
+use crate::plan::FilterSpec;
 use crate::sys;
 use crate::vocab::location::Roots;
 use crate::vocab::syscall::Syscall;
@@ -69,6 +71,8 @@ pub struct Settings {
     pub roots: Roots,
     /// The calls that somebody else carries out, once they were looked at.
     pub hand_over: HandOver,
+    /// The filter that the program runs under. What it hands to the tracer to be refused is decided anew from registers.
+    pub filter: FilterSpec,
 }
 
 /// Calls that the filter hands to the supervisor when their sixth argument register holds the token.

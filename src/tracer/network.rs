@@ -54,7 +54,9 @@ pub(super) fn decode(bytes: &[u8]) -> Address {
         libc::AF_INET6 => {
             let Some((&[p, q, _, _, _, _], rest)) = rest.split_first_chunk::<6>() else { return Address::Other };
             let Some(ip) = rest.first_chunk::<16>() else { return Address::Other };
-            Address::Inet(SocketAddr::new(IpAddr::V6(Ipv6Addr::from(*ip)), u16::from_be_bytes([p, q])))
+            // What reaches an IPv4 address through an IPv6 socket is IPv4.
+            let ip = IpAddr::V6(Ipv6Addr::from(*ip)).to_canonical();
+            Address::Inet(SocketAddr::new(ip, u16::from_be_bytes([p, q])))
         }
         _ => Address::Other,
     }
@@ -114,6 +116,8 @@ mod tests {
         assert_eq!(decode(&inet), Address::Inet("127.0.0.1:8080".parse().unwrap()));
         assert_eq!(decode(b"\x01\0/run/x\0junk"), Address::Unix(b"/run/x".to_vec()));
         assert_eq!(decode(b"\x01\0\0a%\0"), Address::Abstract("a%25%00".to_owned()));
+        let mapped = b"\x0a\0\x1f\x90\0\0\0\0\0\0\0\0\0\0\0\0\0\0\xff\xff\x7f\0\0\x01\0\0\0\0";
+        assert_eq!(decode(mapped), Address::Inet("127.0.0.1:8080".parse().unwrap()));
         assert_eq!(decode(&inet[..5]), Address::Other);
         assert_eq!(decode(&[]), Address::Other);
     }

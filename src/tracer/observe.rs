@@ -3,7 +3,8 @@
 use nix::errno::Errno;
 
 use crate::event::{Denial, Fact, Gap, ImageId, Intent, Outcome, PairFact, PairOperation, PathFact};
-use crate::plan::compile::{NATIVE_ARCH, TRACE_REFUSE, X32_BIT};
+use crate::plan::Action;
+use crate::plan::compile::{NATIVE_ARCH, X32_BIT};
 use crate::sys::memory;
 use crate::sys::ptrace::{self, Entry, Resume};
 use crate::vocab::argument_words::asked_for;
@@ -35,8 +36,16 @@ pub(super) const EXCHANGE: u64 = 2;
 impl Tracer<'_> {
     /// The stop that the filter asked for.
     pub(super) fn enter(&mut self, tid: i32) -> Resume {
-        // Gone meanwhile: there is nothing to record.
-        let Ok(entry) = ptrace::entry(tid) else { return Resume::Run };
+        let entry = match ptrace::entry(tid) {
+            Ok(entry) => entry,
+            // Gone meanwhile: there is nothing to record.
+            Err(Errno::ESRCH) => return Resume::Run,
+            // What cannot be looked at must not be let through.
+            Err(_) => {
+                end(tid);
+                return Resume::Run;
+            }
+        };
         let call = (entry.arch == NATIVE_ARCH && entry.number & u64::from(X32_BIT) == 0)
             .then(|| Syscall::from_number(entry.number))
             .flatten();
@@ -44,8 +53,7 @@ impl Tracer<'_> {
             self.beside.look(tid);
         }
         self.settle_interrupted(tid, &entry);
-        if entry.data & u32::from(TRACE_REFUSE) != 0 {
-            let errno = i32::try_from(entry.data & 0xfff).unwrap_or(libc::EPERM);
+        if let Action::TraceRefuse(errno) = self.answers.to(entry.arch, entry.number, &entry.arguments) {
             self.refuse(tid, &entry, call, errno);
             return Resume::Run;
         }
@@ -67,7 +75,7 @@ impl Tracer<'_> {
             && error != Errno::ESRCH
         {
             // It must not be let through; killing is all that is left.
-            nix::sys::signal::kill(nix::unistd::Pid::from_raw(tid), nix::sys::signal::Signal::SIGKILL).ok();
+            end(tid);
         }
         let Some(image) = self.image_of(tid) else { return };
         let Some(call) = call else {
@@ -335,6 +343,11 @@ enum Passed {
     /// No path at all.
     Nothing,
     Lost(Gap),
+}
+
+/// ESRCH: it has ended already.
+fn end(tid: i32) {
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(tid), nix::sys::signal::Signal::SIGKILL).ok();
 }
 
 fn pending(facts: Vec<Fact>, key: Option<u64>, asked: Stamp) -> Pending {

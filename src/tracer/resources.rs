@@ -8,13 +8,16 @@ use std::time::{Duration, Instant};
 
 use crate::event::Peaks;
 
-/// Between two samples: reading /proc of a big tree costs as much as a few hundred stops.
+/// Between two samples, at least: reading /proc of a tree costs as much as a few hundred stops.
 const PERIOD: Duration = Duration::from_millis(200);
+/// Part of the time that may go into samples, however large the tree.
+const SHARE: u32 = 20;
 
 #[derive(Debug)]
 pub(super) struct Meter {
     started: Instant,
-    last: Option<Instant>,
+    /// When the next sample is due.
+    next: Instant,
     peaks: Peaks,
     page: u64,
     cpu_before: Duration,
@@ -25,7 +28,7 @@ impl Meter {
         let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().unwrap_or(4096);
         Self {
             started: Instant::now(),
-            last: None,
+            next: Instant::now(),
             peaks: Peaks::default(),
             page: page.unsigned_abs(),
             cpu_before: cpu_of_children(),
@@ -50,13 +53,14 @@ impl Meter {
 
     /// Adds up the memory of `processes`, if it is time to.
     pub(super) fn sample(&mut self, processes: &BTreeSet<i32>) {
-        if self.last.is_some_and(|last| last.elapsed() < PERIOD) {
+        let begun = Instant::now();
+        if begun < self.next {
             return;
         }
-        self.last = Some(Instant::now());
         let pages: u64 = processes.iter().filter_map(|pid| resident(*pid)).sum();
         self.peaks.memory = self.peaks.memory.max(pages.saturating_mul(self.page));
         processes.iter().filter_map(|pid| highest_descriptor(*pid)).for_each(|number| self.descriptor(number));
+        self.next = Instant::now() + PERIOD.max(begun.elapsed() * SHARE);
     }
 
     /// The peaks so far.

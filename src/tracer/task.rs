@@ -82,6 +82,10 @@ pub(super) enum Then {
         links: bool,
     },
     Exec(Box<Chain>),
+    /// A socket that had no port is listened on: the kernel chose one.
+    Listens {
+        fd: i32,
+    },
     /// A datagram socket has this peer now, or (`None`) has no more any.
     Connected {
         fd: u64,

@@ -64,6 +64,9 @@ const NAMESPACES: &[(u64, &str)] = &[
     (0x4000_0000, "newnet"),
 ];
 
+/// CLONE_UNTRACED (linux/sched.h).
+const UNTRACED: u64 = 0x0080_0000;
+
 /// Commands of fcntl(2) that reach beyond the descriptor: signals to others, leases, watches, sizes in the kernel.
 pub const FCNTL: &[(u32, &str)] = &[
     (8, "F_SETOWN"),
@@ -178,6 +181,7 @@ pub fn asked_for(call: &str, arguments: &[u64; 6]) -> String {
         "socket" | "socketpair" => {
             socket_word(low(first).cast_signed(), low(second).cast_signed(), low(third).cast_signed())
         }
+        "clone" if first & UNTRACED != 0 => "a child that cannot be followed".to_owned(),
         "clone" => format!("namespaces of its own: {}", namespaces(first & !0xff)),
         "unshare" => format!("namespaces of its own: {}", namespaces(first)),
         "chmod" | "fchmod" | "fchmodat" | "fchmodat2" | "creat" | "mknod" | "mknodat" | "open" | "openat" => {
