@@ -108,6 +108,12 @@ fn comments_stay_when_it_is_learned_again_and_append_counts_earlier_runs_in() {
     let second = profile(&scratch);
     assert!(second.contains("# reviewed by two\n[filesystem]"), "{second}");
     assert!(second.contains(".tool/one") && second.contains(".tool2/two"), "{second}");
+    // A run that does not count is told.
+    let traces = std::fs::read_dir(scratch.state().join("traces")).unwrap().next().unwrap().unwrap().path();
+    std::fs::write(traces.join("000000000000.0-bad.trace"), "not a trace\n").unwrap();
+    let output = learn(&scratch, &["--accept-learned=all", "--append"]);
+    assert!(said(&output).contains("do not count; there are 1"), "{}", said(&output));
+    assert_eq!(profile(&scratch), second);
     // Without it the last run alone counts.
     learn(&scratch, &["--accept-learned=all"]);
     let third = profile(&scratch);

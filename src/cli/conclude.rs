@@ -153,6 +153,10 @@ fn summary(run: Option<&Run<'_>>, reduced: &Reduced) {
     for note in &reduced.notes {
         screen::say(format!("{} {note}", paint("note:", Colour::Cyan)));
     }
+    if reduced.left_out > 0 {
+        let count = reduced.left_out;
+        screen::warn(format!("earlier runs that are incomplete or cannot be read do not count; there are {count}"));
+    }
     screen::say(confidence::learned(&reduced.evidence) + "\n");
 }
 

@@ -78,6 +78,8 @@ pub struct Reduced {
     pub notes: Vec<Note>,
     /// Runs that it was made from.
     pub runs: usize,
+    /// Kept runs that were asked for and are no evidence: they are incomplete or cannot be read.
+    pub left_out: usize,
     /// Who needed what.
     pub evidence: Evidence,
 }
@@ -185,14 +187,14 @@ fn reduce_runs(
     previous: Option<&ProfileFile>,
 ) -> Result<Reduced, DeriveError> {
     let mut traces = vec![trace];
+    let mut left_out = 0;
     if evidence == EvidenceScope::AllRuns {
         for kept in store.traces(path)? {
             // A kept trace that cannot be read or is incomplete is no evidence; the run itself was read already.
             match read_trace(&kept) {
-                Ok(old) if old.is_complete() && traces.iter().all(|known| known.header.run != old.header.run) => {
-                    traces.push(old);
-                }
-                Ok(_) | Err(_) => {}
+                Ok(old) if traces.iter().any(|known| known.header.run == old.header.run) => {}
+                Ok(old) if old.is_complete() => traces.push(old),
+                Ok(_) | Err(_) => left_out += 1,
             }
         }
     }
@@ -210,5 +212,5 @@ fn reduce_runs(
     }
     let mut evidence = reduce::evidence::gather(&traces, &reduction.profile, &settings);
     reduce::confidence::leave_one_out(&mut traces, &reduction.profile, &settings, &mut evidence);
-    Ok(Reduced { profile: reduction.profile, notes: reduction.notes, runs: traces.len(), evidence })
+    Ok(Reduced { profile: reduction.profile, notes: reduction.notes, runs: traces.len(), left_out, evidence })
 }

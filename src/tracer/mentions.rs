@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, MatchKind};
 
 use crate::event::{Fact, Intent, Outcome, PathFact};
 use crate::vocab::escape;
@@ -36,7 +36,49 @@ pub(super) struct Mentions {
     searched: BTreeSet<AbsPath>,
     bytes: u64,
     capped: bool,
-    finder: Option<AhoCorasick>,
+    finder: Option<Finder>,
+}
+
+/// What looks for the names that were not found when it was made.
+#[derive(Debug)]
+struct Finder {
+    names: Vec<Vec<u8>>,
+    automaton: AhoCorasick,
+    /// Whether no name can overlap with another that stands there as a whole word: then it skips what holds none of them.
+    plain: bool,
+}
+
+impl Finder {
+    /// `None` for too many or too long names for one automaton.
+    fn new(names: Vec<Vec<u8>>) -> Option<Self> {
+        let plain = names.iter().flatten().all(|byte| is_of_a_word(*byte));
+        let kind = if plain { MatchKind::LeftmostLongest } else { MatchKind::Standard };
+        let automaton = AhoCorasick::builder().match_kind(kind).build(&names).ok()?;
+        Some(Self { names, automaton, plain })
+    }
+
+    /// Puts the names that stand in `bytes` into `found`.
+    fn look(&self, bytes: &[u8], found: &mut BTreeSet<Vec<u8>>) {
+        let mut note = |hit: aho_corasick::Match| {
+            let part_of_a_word = |byte: Option<&u8>| byte.is_some_and(|byte| is_of_a_word(*byte));
+            let before = hit.start().checked_sub(1).and_then(|at| bytes.get(at));
+            let whole = !part_of_a_word(before) && !part_of_a_word(bytes.get(hit.end()));
+            if let Some(name) = self.names.get(hit.pattern().as_usize()).filter(|name| whole && !found.contains(*name))
+            {
+                found.insert(name.clone());
+            }
+        };
+        if self.plain {
+            // A whole word is found by its first byte, and the longest name there is all of it.
+            self.automaton.find_iter(bytes).for_each(&mut note);
+        } else {
+            self.automaton.find_overlapping_iter(bytes).for_each(&mut note);
+        }
+    }
+}
+
+fn is_of_a_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
 impl Mentions {
@@ -127,27 +169,24 @@ impl Mentions {
         if found.len() == wanted.len() {
             return;
         }
+        // What was found need not be looked for any more: mostly that are the names which stand everywhere.
+        if finder.as_ref().is_some_and(|finder| finder.names.len() + found.len() > wanted.len()) {
+            *finder = None;
+        }
         let finder = match finder {
             Some(finder) => finder,
-            None => match AhoCorasick::new(&*wanted) {
-                Ok(made) => finder.insert(made),
-                // Too many or too long names for one automaton.
-                Err(_) => {
-                    self.capped = true;
-                    return;
+            None => {
+                let names = wanted.iter().filter(|name| !found.contains(*name)).cloned().collect();
+                match Finder::new(names) {
+                    Some(made) => finder.insert(made),
+                    None => {
+                        self.capped = true;
+                        return;
+                    }
                 }
-            },
+            }
         };
-        for hit in finder.find_overlapping_iter(bytes) {
-            let part_of_a_word = |byte: Option<&u8>| byte.is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_');
-            let before = hit.start().checked_sub(1).and_then(|at| bytes.get(at));
-            if part_of_a_word(before) || part_of_a_word(bytes.get(hit.end())) {
-                continue;
-            }
-            if let Some(name) = wanted.get(hit.pattern().as_usize()).filter(|name| !found.contains(*name)) {
-                found.insert(name.clone());
-            }
-        }
+        finder.look(bytes, found);
     }
 }
 
@@ -168,6 +207,12 @@ mod tests {
         assert_eq!(found(&["HOME", "HOME_DIR"], "HOME\0HOME_DIR"), ["HOME", "HOME_DIR"]);
         assert!(found(&["A"], "BANANA A_B").is_empty());
         assert_eq!(found(&["A"], "A"), ["A"]);
+        assert_eq!(found(&["HOME", "E_DIR", "DIR"], "XHOME_DIR HOME"), ["HOME"]);
+    }
+
+    #[test]
+    fn names_with_other_signs_than_those_of_a_word_are_found_too() {
+        assert_eq!(found(&["f%%", "HOME", "a.HOME"], "a.HOME f%%"), ["HOME", "a.HOME", "f%%"]);
     }
 
     #[test]
