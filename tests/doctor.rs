@@ -75,6 +75,7 @@ fn where_user_namespaces_are_forbidden_each_command_stops_with_the_setting_and_t
         let text = said(&output);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
         assert!(text.contains("sudo sysctl -w user.max_user_namespaces="), "{arguments:?}: {text}");
+        assert_eq!(text.contains("no-namespaces"), arguments == ["doctor"], "{arguments:?}: {text}");
     }
 }
 

@@ -16,36 +16,42 @@ mod common;
 
 use std::fmt::Write as _;
 
-use common::corpus::{Attack, Who, attacks, complaints};
+use common::corpus::{Attack, Who, attacks, complaint_without_namespaces, complaints};
 
 /// Runs the attacks on one promise, a few at a time.
 fn hold(promise: &str) {
+    assert!(attacks().iter().any(|attack| attack.promise == promise), "no attack on promise {promise}");
+    let all: Vec<Attack> = attacks_of_this_user().into_iter().filter(|attack| attack.promise == promise).collect();
+    let found = each(&all, complaints);
+    assert!(found.is_empty(), "{}", found.join("\n\n"));
+}
+
+/// Those that the user of this test can try; `PINFOLD_TEST_ATTACK` names some of them.
+fn attacks_of_this_user() -> Vec<Attack> {
     let wanted = std::env::var("PINFOLD_TEST_ATTACK").ok();
     let mine = |attack: &Attack| match attack.who {
         None => true,
         Some(Who::Root) => common::is_root(),
         Some(Who::User) => !common::is_root(),
     };
-    let all: Vec<Attack> = attacks().into_iter().filter(|attack| attack.promise == promise).collect();
-    assert!(!all.is_empty(), "no attack on promise {promise}");
-    let all: Vec<Attack> = all
-        .into_iter()
-        .filter(mine)
-        .filter(|attack| wanted.as_ref().is_none_or(|name| attack.name.contains(name)))
-        .collect();
+    let named = |attack: &Attack| wanted.as_ref().is_none_or(|name| attack.name.contains(name));
+    attacks().into_iter().filter(mine).filter(named).collect()
+}
+
+/// What `judge` says of each, some at a time.
+fn each(all: &[Attack], judge: impl Fn(&Attack) -> Vec<String> + Sync) -> Vec<String> {
     let next = std::sync::atomic::AtomicUsize::new(0);
     let found = std::sync::Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 while let Some(attack) = all.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
-                    found.lock().unwrap().extend(complaints(attack));
+                    found.lock().unwrap().extend(judge(attack));
                 }
             });
         }
     });
-    let found = found.into_inner().unwrap();
-    assert!(found.is_empty(), "{}", found.join("\n\n"));
+    found.into_inner().unwrap()
 }
 
 macro_rules! promises {
@@ -73,11 +79,20 @@ promises! {
     no_part_of_the_kernel_is_reached_that_needs_a_word = "kernel",
 }
 
+#[test]
+fn where_namespaces_are_refused_each_attack_is_held_or_known_to_be_open() {
+    need!(UserNamespaces, Program("setpriv"));
+    let all = attacks_of_this_user();
+    let found = each(&all, |attack| complaint_without_namespaces(attack).into_iter().collect());
+    assert!(found.is_empty(), "{}", found.join("\n\n"));
+    assert!(all.iter().any(|attack| attack.open_without_namespaces), "the mode without namespaces has no limit?");
+}
+
 /// The table in the docs is made from the attacks; `PINFOLD_TEST_BLESS=1` writes it anew.
 #[test]
 fn the_table_of_walls_in_the_docs_is_that_of_the_attacks() {
     let walls = pinfold::plan::walls::Wall::ALL;
-    let mut table = String::from("| attack | against | held by each of |\n|---|---|---|\n");
+    let mut table = String::from("| attack | against | held by each of | without namespaces |\n|---|---|---|---|\n");
     for attack in attacks() {
         let names: Vec<_> = walls.iter().filter(|wall| attack.walls.contains(wall)).map(|wall| wall.as_str()).collect();
         let names = if names.is_empty() { "user namespace".to_owned() } else { names.join(", ") };
@@ -86,7 +101,8 @@ fn the_table_of_walls_in_the_docs_is_that_of_the_attacks() {
             Some(Who::Root) => " (as root)",
             Some(Who::User) => " (as a user)",
         };
-        let _ = writeln!(table, "| {}{who} | {} | {names} |", attack.what, attack.promise);
+        let weaker = if attack.open_without_namespaces { "**open**" } else { "held" };
+        let _ = writeln!(table, "| {}{who} | {} | {names} | {weaker} |", attack.what, attack.promise);
     }
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/walls.md");
     let text = std::fs::read_to_string(&path).unwrap();

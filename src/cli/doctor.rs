@@ -63,6 +63,13 @@ fn render(features: &[Feature]) -> String {
         1 => "\n1 thing that pinfold needs is missing; see above.\n".to_owned(),
         more => format!("\n{more} things that pinfold needs are missing; see above.\n"),
     });
+    let names = ["user namespace", "new proc", "mount API"];
+    let refused = features.iter().any(|feature| feature.blocks() && names.contains(&feature.name));
+    if refused && features.iter().any(|feature| feature.name == "Landlock" && !feature.blocks()) {
+        text.push_str(
+            "A profile with `tolerate = [\"no-namespaces\"]` runs here under Landlock and the filter alone, which protect less.\n",
+        );
+    }
     text
 }
 

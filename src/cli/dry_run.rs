@@ -67,6 +67,9 @@ pub(super) fn text(plan: &Plan, limits: &[Held], reasons: Option<&dyn Fn(&MountS
         let _ =
             writeln!(out, "nested       namespaces and mounts of its own are allowed; no Landlock behind the mounts");
     }
+    for lost in plan.lost() {
+        let _ = writeln!(out, "lost         {lost}");
+    }
     for wall in Wall::ALL {
         let state = if plan.has(wall) { wall.purpose() } else { "NOT IN FORCE" };
         let _ = writeln!(out, "wall         {}: {state}", wall.as_str());

@@ -96,6 +96,14 @@ fn announce(prepared: &Prepared, quiet: bool) {
             "nested_sandbox: the command may make namespaces and mounts of its own; no Landlock stands behind the mounts",
         );
     }
+    if let Some(why) = &prepared.plan.without_namespaces {
+        screen::warn(format!(
+            "no namespaces: {why}; the profile tolerates that, and Landlock and the filter stand alone:"
+        ));
+        for lost in prepared.plan.lost() {
+            screen::say(format!("{} {lost}", paint("lost:", Colour::Yellow)));
+        }
+    }
     if landlock.is_none() {
         screen::warn("the second wall is missing: this kernel has no Landlock, and the profile tolerates that");
     }

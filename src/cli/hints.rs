@@ -92,6 +92,11 @@ pub(super) fn enforce(error: &EnforceError) -> Option<String> {
         }
         EnforceError::Plan(error) => error.hint(),
         EnforceError::Secret(error) => error.hint(),
+        EnforceError::Start(error) if error.is_missing_feature() => {
+            let weaker = "or add `tolerate = [\"no-namespaces\"]` to the profile, above its first section, to run with \
+                          Landlock and the filter alone, which protect less: the start says what is lost";
+            start(error).map(|hint| format!("{hint}\n      {weaker}"))
+        }
         EnforceError::Start(error) => start(error),
         EnforceError::Profile(error) => profile_file(error),
         _ => None,

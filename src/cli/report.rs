@@ -59,6 +59,7 @@ pub(super) fn enforced(path: &Path, prepared: &Prepared, enforced: &Enforced) ->
             },
             "denials": enforced.denials,
             "withheld": withheld,
+            "without_namespaces": prepared.plan.without_namespaces,
             "planted": paths(&enforced.planted),
             "lost": lost,
             "limits": limits,

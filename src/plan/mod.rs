@@ -13,6 +13,7 @@ pub mod mounts;
 pub mod observe;
 pub mod permissive;
 pub mod walls;
+pub mod without_namespaces;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,6 +54,8 @@ pub struct Plan {
     pub nesting: Nesting,
     /// The ruleset of the second wall; `None` where that wall is not up.
     pub landlock: Option<landlock::Ruleset>,
+    /// Why the run has no namespaces and no mounts of its own, where it has none: the profile tolerates that by name.
+    pub without_namespaces: Option<String>,
     /// Limits.
     pub limits: crate::vocab::limits::Limits,
     /// Directories that a write grant names and that do not exist yet: made with mode 0700 before the start.

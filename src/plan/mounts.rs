@@ -20,6 +20,7 @@ use crate::vocab::sensitivity::Sensitivity;
 use crate::vocab::syscall::Syscall;
 
 use super::walls::Wall;
+use super::without_namespaces::{Unkept, weaken};
 use super::{Action, Handing, Mode, MountStep, Nesting, Network, Plan, RootStyle, Withheld};
 
 /// Why a profile cannot be carried out on this machine.
@@ -58,6 +59,9 @@ pub enum PlanError {
     /// The second wall cannot be built.
     #[error("this kernel has no Landlock, the second wall behind the mounts")]
     NoLandlock,
+    /// Without namespaces, which the profile tolerates, something else that it says cannot be kept.
+    #[error("namespaces are refused here, and without them the profile cannot be kept")]
+    WithoutNamespaces(#[from] Unkept),
     /// A secret would have to be made in a directory of the host.
     #[error("the secret `{name}` cannot be put at `{place}`: a granted directory holds that place")]
     SecretPlace {
@@ -88,6 +92,7 @@ impl PlanError {
                  `tolerate = [\"no-landlock\"]` to the profile, above its first section, to run with the mounts alone"
                     .to_owned(),
             ),
+            Self::WithoutNamespaces(_) => Some("`pinfold doctor` says which setting refuses them".to_owned()),
             Self::Base(_) | Self::Bundle(_) => Some("a newer pinfold wrote this profile: update".to_owned()),
             _ => None,
         }
@@ -162,7 +167,7 @@ pub fn plan(
         None if profile.tolerate.contains(&Lack::Landlock) => None,
         None => return Err(PlanError::NoLandlock),
     };
-    Ok(Plan {
+    let plan = Plan {
         mode: Mode::Enforce,
         identity: host.identity,
         walls: Wall::ALL.into_iter().filter(|wall| *wall != Wall::Landlock || landlock.is_some()).collect(),
@@ -178,11 +183,16 @@ pub fn plan(
         network,
         filter,
         landlock,
+        without_namespaces: None,
         limits: profile.limits.clone(),
         create,
         copies,
         withheld,
-    })
+    };
+    match &host.no_namespaces {
+        Some(why) if profile.tolerate.contains(&Lack::Namespaces) => Ok(weaken(plan, why.clone())?),
+        _ => Ok(plan),
+    }
 }
 
 fn network(profile: &Profile, withheld: &mut Vec<Withheld>) -> Result<Network, PlanError> {
@@ -511,7 +521,7 @@ pub(super) mod tests {
         AbsPath::new(text).unwrap()
     }
 
-    fn host(places: &[(&str, FileKind, Option<&str>)]) -> Host {
+    pub(crate) fn host(places: &[(&str, FileKind, Option<&str>)]) -> Host {
         let seen = places.iter().map(|(place, kind, link)| {
             let link = link.map(|text| text.as_bytes().to_vec());
             (path(place), Some(Seen { kind: *kind, mode: 0o755, size: 1, modified: 2, uid: 0, link, names: 1 }))
@@ -525,6 +535,7 @@ pub(super) mod tests {
             state_dir: path("/home/a/.local/state/pinfold"),
             remembered: BTreeMap::new(),
             landlock: Some(7),
+            no_namespaces: None,
         }
     }
 

@@ -108,6 +108,7 @@ pub fn plan(host: &Host, options: Options) -> Plan {
         filter: super::observe::filter(options.exact),
         // What was learned under it would be learned from its errors.
         landlock: None,
+        without_namespaces: None,
         nesting: Nesting::Refused,
         limits: Limits::default(),
         create: Vec::new(),

@@ -217,6 +217,17 @@ pub fn first_missing() -> Option<Feature> {
     ROWS.iter().filter(|row| row.need == Required).map(|row| try_row(row, &settings)).find(Feature::blocks)
 }
 
+/// Why no sandbox can be made of namespaces here; `None` where one can.
+pub fn why_no_namespaces() -> Option<String> {
+    let settings = Settings::read();
+    let of_namespaces =
+        |row: &&Row| matches!(row.trial, Trial::UserNamespace | Trial::Namespace(_) | Trial::Proc | Trial::MountApi);
+    ROWS.iter().filter(of_namespaces).find_map(|row| match try_row(row, &settings).state {
+        State::Missing { why, .. } => Some(why),
+        State::Works { .. } => None,
+    })
+}
+
 fn try_row(row: &Row, settings: &Settings) -> Feature {
     let state = match trial::attempt(row.trial) {
         Ok(()) => State::Works { detail: detail(row.trial, settings) },

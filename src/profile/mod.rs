@@ -71,16 +71,22 @@ pub struct Incomplete {
 pub enum Lack {
     /// Landlock, the second wall behind the mounts.
     Landlock,
+    /// Namespaces, and with them mounts: Landlock and the filter then stand alone.
+    Namespaces,
 }
 
 impl Lack {
     /// Every one.
-    pub const ALL: [Self; 1] = [Self::Landlock];
+    pub const ALL: [Self; 2] = [Self::Landlock, Self::Namespaces];
+
+    /// The words in files.
+    pub const WORDS: [&'static str; 2] = [Self::Landlock.as_str(), Self::Namespaces.as_str()];
 
     /// Its word in files.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Landlock => "no-landlock",
+            Self::Namespaces => "no-namespaces",
         }
     }
 }

@@ -402,7 +402,7 @@ fn incomplete(field: &Field<'_>) -> Result<Incomplete, ParseError> {
 fn tolerate(field: &Field<'_>) -> Result<BTreeSet<Lack>, ParseError> {
     field.set(|word| {
         let known = Lack::ALL.into_iter().find(|lack| lack.as_str() == word.text);
-        known.ok_or_else(|| Problem::UnknownWord { what: "lack", word: shown(word.text), known: &["no-landlock"] })
+        known.ok_or_else(|| Problem::UnknownWord { what: "lack", word: shown(word.text), known: &Lack::WORDS })
     })
 }
 

@@ -3,6 +3,7 @@
 //! Nothing starts unless the profile is for this command and its digest was approved on this machine, and nothing starts
 //! with less than the plan says.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -13,19 +14,23 @@ use crate::event::{Denial, ExitStatus, GapKind};
 use crate::plan::mounts::{self, PlanError};
 use crate::plan::walls::Wall;
 use crate::plan::{Handing, MountStep, Plan};
+use crate::probe::features;
 use crate::probe::places::HostExecuted;
+use crate::profile::Lack;
 use crate::sandbox::limits::{Held, Reached, Unheld, foresee};
 use crate::sandbox::secrets::Values;
 use crate::sandbox::{self, StartError};
 use crate::store::{Store, StoreError};
 use crate::vocab::escape;
 use crate::vocab::host::{Host, Remembered};
+use crate::vocab::location::Base;
 use crate::vocab::path::AbsPath;
 
 use super::identity;
 use super::profile_file::{self, ProfileFile, ProfileFileError};
 use super::secrets::{self, SecretError};
 use super::surroundings::Surroundings;
+use super::temporary::Temporary;
 use super::trials;
 
 /// What to enforce.
@@ -96,7 +101,7 @@ pub enum EnforceError {
     #[error("the profile cannot be enforced here")]
     Plan(#[from] PlanError),
     /// A directory that the profile lets the agent write cannot be made.
-    #[error("cannot make the directory `{path}` that the profile grants")]
+    #[error("cannot make the directory `{path}` for the run")]
     Create {
         /// Which.
         path: AbsPath,
@@ -176,7 +181,9 @@ pub fn prepare(surroundings: &Surroundings, request: &EnforceRequest) -> Result<
     let remembered = check_approval(surroundings, request, &file)?;
     let program = surroundings.find_program(name).ok_or_else(|| EnforceError::NotFound(escape::terminal(name)))?;
     let host = surroundings.host(&mounts::wanted_paths(&file.profile, &surroundings.roots));
-    let host = Host { remembered, ..host };
+    let asked = file.profile.tolerate.contains(&Lack::Namespaces);
+    let no_namespaces = if asked { features::why_no_namespaces() } else { None };
+    let host = Host { remembered, no_namespaces, ..host };
     let mut guarded = surroundings.host_executed();
     guarded.places.extend(AbsPath::try_from(file.path.as_path()).ok());
     let plan = mounts::plan(&file.profile, &host, &guarded.places, program, request.command.clone())?;
@@ -210,7 +217,7 @@ fn check_approval(
 impl Prepared {
     /// What would hold the limits of this run, if it started now.
     pub fn limits(&self) -> Result<Vec<Held>, Unheld> {
-        foresee(&self.plan.limits, self.plan.identity)
+        foresee(&self.plan)
     }
 }
 
@@ -237,8 +244,9 @@ pub fn enforce(
     // What was made just now is not the agent's doing.
     let made = (!prepared.plan.create.is_empty()).then(|| surroundings.host_executed());
     let before = made.as_ref().unwrap_or(&prepared.guarded);
-    let environment = environment(surroundings, &prepared.plan, &secrets);
-    let mut sandbox = sandbox::start(&prepared.plan, &environment, &secrets)?;
+    let (plan, _temporary) = with_temporary(surroundings, &prepared.plan)?;
+    let environment = environment(surroundings, &plan, &secrets);
+    let mut sandbox = sandbox::start(&plan, &environment, &secrets)?;
     let limits = sandbox.limits().to_vec();
     limited(&limits);
     drop((environment, secrets));
@@ -256,6 +264,20 @@ pub fn enforce(
     });
     let sandbox::Outcome { status, lost, reached, .. } = outcome;
     Ok(Enforced { status, denials, planted, lost, limits, reached, recorded })
+}
+
+/// The plan, with a temporary directory for the run where it has no mounts of its own.
+fn with_temporary<'a>(
+    surroundings: &Surroundings,
+    plan: &'a Plan,
+) -> Result<(Cow<'a, Plan>, Option<Temporary>), EnforceError> {
+    let Some(parent) = surroundings.roots.get(Base::Tmpdir).filter(|_| !plan.has_namespaces()) else {
+        return Ok((Cow::Borrowed(plan), None));
+    };
+    let made = Temporary::below(&parent).map_err(|(path, source)| EnforceError::Create { path, source })?;
+    let mut plan = plan.clone();
+    plan.set_temporary(made.place());
+    Ok((Cow::Owned(plan), Some(made)))
 }
 
 /// `NAME=value` for each variable that the plan passes on or sets.

@@ -16,6 +16,7 @@ pub mod profile_file;
 mod recorder;
 pub mod secrets;
 pub mod surroundings;
+mod temporary;
 mod trials;
 
 /// Version of this program, as in traces.

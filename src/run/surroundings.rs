@@ -145,6 +145,7 @@ impl Surroundings {
             state_dir: self.state_dir.clone(),
             remembered: BTreeMap::new(),
             landlock: features::landlock_abi(),
+            no_namespaces: None,
         }
     }
 

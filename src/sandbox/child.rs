@@ -10,11 +10,12 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{ForkResult, Pid};
 
 use crate::plan::walls::Wall;
 use crate::plan::{Network, Plan};
-use crate::sys::process::{self, Dumpable};
+use crate::sys::process::{self, Dumpable, Of};
 use crate::sys::{namespace, seccomp, socket};
 use crate::vocab::bpf::Instruction;
 use crate::vocab::host::SANDBOX_NAME;
@@ -23,6 +24,7 @@ use super::error::{StartError, Step};
 use super::landlock;
 use super::root::{Failure, Root};
 use super::secrets::{Secrets, Values};
+use super::signals::END;
 use super::word;
 
 /// Everything that the child needs, made before it exists.
@@ -98,9 +100,14 @@ pub(super) fn init(launch: &Launch<'_>, control: OwnedFd) -> ! {
     match process::fork() {
         Err(errno) => fail(&control, at(Step::Fork)(errno)),
         Ok(ForkResult::Child) => payload(launch, &control),
-        Ok(ForkResult::Parent { child }) => reap(launch, child, &control),
+        Ok(ForkResult::Parent { child }) if launch.plan.has_namespaces() => reap(launch, child, &control),
+        Ok(ForkResult::Parent { child }) => reap_without_namespace(launch, child, &control),
     }
 }
+
+/// Signals by which a terminal ends or stops what runs at it.
+const TERMINAL: [libc::c_int; 7] =
+    [libc::SIGINT, libc::SIGQUIT, libc::SIGHUP, libc::SIGTERM, libc::SIGTSTP, libc::SIGTTOU, libc::SIGTTIN];
 
 fn prepare(launch: &Launch<'_>, control: &OwnedFd) -> Result<(), Failure> {
     process::die_with_parent().map_err(at(Step::DeathSignal))?;
@@ -109,18 +116,13 @@ fn prepare(launch: &Launch<'_>, control: &OwnedFd) -> Result<(), Failure> {
         Ok(Some(_)) => {}
         Ok(None) | Err(_) => process::exit_now(125),
     }
+    if !launch.plan.has_namespaces() {
+        return prepare_without_namespaces();
+    }
     // Not before: its root is the control group that the supervisor has put this process into by now.
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWCGROUP).map_err(at(Step::Namespaces))?;
     // Init gets no signal of the terminal: it must outlive the payload by the message that tells its end.
-    process::reset_signals(&[
-        libc::SIGINT,
-        libc::SIGQUIT,
-        libc::SIGHUP,
-        libc::SIGTERM,
-        libc::SIGTSTP,
-        libc::SIGTTOU,
-        libc::SIGTTIN,
-    ]);
+    process::reset_signals(&TERMINAL);
     own_group(launch)?;
     if launch.plan.has(Wall::HostName) {
         nix::unistd::sethostname(SANDBOX_NAME).map_err(at(Step::HostName))?;
@@ -147,6 +149,58 @@ fn prepare(launch: &Launch<'_>, control: &OwnedFd) -> Result<(), Failure> {
     process::set_dumpable(Dumpable::No).map_err(at(Step::Dumpable))
 }
 
+/// The root, the names and the processes are the host's: nothing is made, but nothing that is started escapes this one.
+fn prepare_without_namespaces() -> Result<(), Failure> {
+    process::reset_signals(&TERMINAL);
+    nix::unistd::setpgid(Pid::from_raw(0), Pid::from_raw(0)).map_err(at(Step::ProcessGroup))?;
+    process::adopt_orphans().map_err(at(Step::DeathSignal))?;
+    process::set_dumpable(Dumpable::No).map_err(at(Step::Dumpable))?;
+    // Waited for, not acted upon; the payload gets a mask of its own.
+    events().thread_block().map_err(at(Step::DeathSignal))?;
+    process::signal_with_parent(END).map_err(at(Step::DeathSignal))
+}
+
+fn events() -> SigSet {
+    SigSet::from_iter([Signal::SIGCHLD, Signal::SIGUSR1])
+}
+
+/// As [`reap`], where no namespace ends with this process: it ends all that it started, also when its parent is gone.
+fn reap_without_namespace(launch: &Launch<'_>, payload: Pid, control: &OwnedFd) -> ! {
+    process::close_all_but(control.as_raw_fd());
+    let events = events();
+    loop {
+        if events.wait().is_ok_and(|signal| signal as libc::c_int == END) {
+            process::end_descendants();
+            process::exit_now(125)
+        }
+        while let Some(waited) = process::wait_any_now() {
+            if waited.pid != payload.as_raw() {
+                continue;
+            }
+            let stopped = libc::WIFSTOPPED(waited.status);
+            if !stopped {
+                process::end_descendants();
+            }
+            tell_end(launch, waited.status, control);
+            if !stopped {
+                process::exit_now(0)
+            }
+        }
+    }
+}
+
+/// Tells a stop or the end of the payload.
+fn tell_end(launch: &Launch<'_>, status: libc::c_int, control: &OwnedFd) {
+    let stopped = libc::WIFSTOPPED(status);
+    let mut bytes = vec![if stopped { word::STOPPED } else { word::ENDED }];
+    bytes.extend(status.to_ne_bytes());
+    socket::send(control, &bytes, None).ok();
+    // With the last process the control group goes, and what it counted.
+    if !stopped && launch.plan.limits.want_control_group() {
+        socket::receive(control).ok();
+    }
+}
+
 fn own_group(launch: &Launch<'_>) -> Result<(), Failure> {
     if launch.plan.has(Wall::ProcessGroup) {
         nix::unistd::setpgid(Pid::from_raw(0), Pid::from_raw(0)).map_err(at(Step::ProcessGroup))?;
@@ -167,14 +221,8 @@ fn reap(launch: &Launch<'_>, payload: Pid, control: &OwnedFd) -> ! {
         if !stopped && launch.plan.has(Wall::Processes) {
             process::end_all_others();
         }
-        let mut bytes = vec![if stopped { word::STOPPED } else { word::ENDED }];
-        bytes.extend(waited.status.to_ne_bytes());
-        socket::send(control, &bytes, None).ok();
+        tell_end(launch, waited.status, control);
         if !stopped {
-            // With the last process the control group goes, and what it counted.
-            if launch.plan.limits.want_control_group() {
-                socket::receive(control).ok();
-            }
             process::exit_now(0);
         }
     }
@@ -201,7 +249,8 @@ fn become_agent(launch: &Launch<'_>, control: &OwnedFd) -> Result<std::convert::
     }
     process::no_new_privileges().map_err(at(Step::NoNewPrivileges))?;
     if launch.plan.has(Wall::Capabilities) {
-        process::drop_capabilities().map_err(at(Step::Capabilities))?;
+        let namespace = if launch.plan.has_namespaces() { Of::TheSandbox } else { Of::TheMachine };
+        process::drop_capabilities(namespace).map_err(at(Step::Capabilities))?;
     }
     if launch.plan.has(Wall::Descriptors) {
         process::close_on_exec_from(3).map_err(at(Step::Descriptors))?;

@@ -42,7 +42,7 @@ use child::Launch;
 pub use error::{StartError, Step};
 use limits::{Held, Hold, Reached};
 pub use signals::Deadline;
-use signals::Signals;
+use signals::{Ender, Signals};
 use terminal::Terminal;
 
 /// What init and the payload tell the supervisor: one byte each, some with a number behind it.
@@ -61,7 +61,7 @@ mod word {
 pub struct Sandbox {
     init: i32,
     payload: i32,
-    init_fd: OwnedFd,
+    ender: Ender,
     payload_fd: OwnedFd,
     control: OwnedFd,
     listener: Option<OwnedFd>,
@@ -105,8 +105,11 @@ pub fn start(plan: &Plan, environment: &[Vec<u8>], secrets: &secrets::Values) ->
     drop(theirs);
     let guard = Unfinished(init);
     let init_fd = process::pidfd(init).map_err(|errno| StartError::kernel(Step::Pidfd, errno))?;
+    let ender = Ender::new(init_fd, plan);
     let mut limits = Hold::take(plan, init)?;
-    map_identity(init, plan)?;
+    if plan.has_namespaces() {
+        map_identity(init, plan)?;
+    }
     socket::send(&control, &[word::GO], None).map_err(|errno| StartError::kernel(Step::Channel, errno))?;
     let mut directories = Vec::new();
     let payload = loop {
@@ -120,13 +123,23 @@ pub fn start(plan: &Plan, environment: &[Vec<u8>], secrets: &secrets::Values) ->
             },
         }
     };
-    let payload_fd = process::pidfd(payload).map_err(|errno| StartError::kernel(Step::Pidfd, errno))?;
-    limits.bind(plan, payload, &init_fd)?;
+    let payload_fd = match process::pidfd(payload) {
+        Ok(payload_fd) => payload_fd,
+        // It failed at once: then the next message says of what.
+        Err(errno) => {
+            let last = socket::receive(&control).ok().flatten();
+            return Err(match last.as_ref().and_then(|message| message.bytes.split_first()) {
+                Some((&word::FAILED, rest)) => StartError::from_child(rest, &launch),
+                Some(_) | None => StartError::kernel(Step::Pidfd, errno),
+            });
+        }
+    };
+    limits.bind(plan, payload, ender.init())?;
     std::mem::forget(guard);
     Ok(Sandbox {
         init,
         payload,
-        init_fd,
+        ender,
         payload_fd,
         control,
         listener: None,
@@ -142,6 +155,9 @@ pub fn start(plan: &Plan, environment: &[Vec<u8>], secrets: &secrets::Values) ->
 }
 
 fn namespaces(plan: &Plan) -> CloneFlags {
+    if !plan.has_namespaces() {
+        return CloneFlags::empty();
+    }
     let by_wall = [
         (Wall::Processes, CloneFlags::CLONE_NEWPID),
         (Wall::Messages, CloneFlags::CLONE_NEWIPC),
@@ -209,19 +225,18 @@ impl Sandbox {
     /// Lets the payload go, and waits until its exec succeeded or failed.
     pub fn release(&mut self) -> Result<(), StartError> {
         self.let_go()?;
-        self.signals.forward(&self.payload_fd, &self.init_fd);
+        self.signals.forward(&self.payload_fd, &self.ender);
         Ok(())
     }
 
     /// Asks the payload to end after `limit`, and ends it a little later.
     pub fn end_after(&self, limit: std::time::Duration) -> Deadline {
-        Deadline::start(limit, &self.payload_fd, &self.init_fd)
+        Deadline::start(limit, &self.payload_fd, &self.ender)
     }
 
     /// Ends everything inside at once.
     pub fn kill(&self) {
-        // ESRCH: it ended by itself.
-        process::signal(&self.init_fd, libc::SIGKILL).ok();
+        self.ender.end();
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use nix::sys::signal::{SigSet, Signal};
 
+use crate::plan::Plan;
 use crate::sys::process;
 
 const FORWARDED: [Signal; 8] = [
@@ -18,6 +19,36 @@ const FORWARDED: [Signal; 8] = [
     Signal::SIGWINCH,
     Signal::SIGALRM,
 ];
+
+/// Ends everything inside, at once.
+#[derive(Debug)]
+pub(super) struct Ender {
+    init: OwnedFd,
+    signal: libc::c_int,
+}
+
+/// The signal upon which an init without a pid namespace ends everything that it started.
+pub(super) const END: libc::c_int = libc::SIGUSR1;
+
+impl Ender {
+    pub(super) fn new(init: OwnedFd, plan: &Plan) -> Self {
+        // With the init of a pid namespace goes all that is in it.
+        Self { init, signal: if plan.has_namespaces() { libc::SIGKILL } else { END } }
+    }
+
+    pub(super) fn end(&self) {
+        // ESRCH: it ended by itself.
+        process::signal(&self.init, self.signal).ok();
+    }
+
+    pub(super) fn init(&self) -> &OwnedFd {
+        &self.init
+    }
+
+    fn try_clone(&self) -> std::io::Result<Self> {
+        Ok(Self { init: self.init.try_clone()?, signal: self.signal })
+    }
+}
 
 /// Time that the agent has to end by itself after it was asked to.
 const GRACE: std::time::Duration = std::time::Duration::from_secs(5);
@@ -40,7 +71,7 @@ impl Signals {
     }
 
     /// Starts forwarding to `payload`. The thread ends with the program.
-    pub(super) fn forward(&self, payload: &OwnedFd, init: &OwnedFd) {
+    pub(super) fn forward(&self, payload: &OwnedFd, init: &Ender) {
         let (Ok(payload), Ok(init)) = (payload.try_clone(), init.try_clone()) else { return };
         let (set, interrupted) = (self.set, Arc::clone(&self.interrupted));
         std::thread::spawn(move || {
@@ -48,7 +79,7 @@ impl Signals {
                 let Ok(signal) = set.wait() else { return };
                 let ends = matches!(signal, Signal::SIGINT | Signal::SIGTERM | Signal::SIGHUP | Signal::SIGQUIT);
                 if ends && interrupted.swap(signal as i32, Ordering::Relaxed) != 0 {
-                    process::signal(&init, libc::SIGKILL).ok();
+                    init.end();
                     continue;
                 }
                 // ESRCH: it has ended; then so does the run.
@@ -57,7 +88,7 @@ impl Signals {
                     let init = init.try_clone();
                     std::thread::spawn(move || {
                         std::thread::sleep(GRACE);
-                        init.map(|init| process::signal(&init, libc::SIGKILL)).ok();
+                        init.map(|init| init.end()).ok();
                     });
                 }
             }
@@ -75,7 +106,7 @@ impl Signals {
 pub struct Deadline(Arc<std::sync::atomic::AtomicBool>);
 
 impl Deadline {
-    pub(super) fn start(limit: std::time::Duration, payload: &OwnedFd, init: &OwnedFd) -> Self {
+    pub(super) fn start(limit: std::time::Duration, payload: &OwnedFd, init: &Ender) -> Self {
         let passed = Arc::new(std::sync::atomic::AtomicBool::new(false));
         if let (Ok(payload), Ok(init)) = (payload.try_clone(), init.try_clone()) {
             let passed = Arc::clone(&passed);
@@ -84,7 +115,7 @@ impl Deadline {
                 passed.store(true, Ordering::Relaxed);
                 process::signal(&payload, libc::SIGTERM).ok();
                 std::thread::sleep(GRACE);
-                process::signal(&init, libc::SIGKILL).ok();
+                init.end();
             });
         }
         Self(passed)

@@ -76,6 +76,16 @@ pub fn die_with_parent() -> Result<(), Errno> {
     prctl(libc::PR_SET_PDEATHSIG, signal, 0)
 }
 
+/// The kernel sends `signal` to the caller when the *thread* that made it ends.
+pub fn signal_with_parent(signal: libc::c_int) -> Result<(), Errno> {
+    prctl(libc::PR_SET_PDEATHSIG, libc::c_ulong::try_from(signal).map_err(|_| Errno::EINVAL)?, 0)
+}
+
+/// Descendants whose parent ends become children of the caller (PR_SET_CHILD_SUBREAPER).
+pub fn adopt_orphans() -> Result<(), Errno> {
+    prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0)
+}
+
 /// Whether others of the same user may trace the caller and read its /proc files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dumpable {
@@ -95,9 +105,18 @@ pub fn no_new_privileges() -> Result<(), Errno> {
     prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0)
 }
 
+/// The user namespace that the caller is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Of {
+    /// One that was made for it, in which it has every capability.
+    TheSandbox,
+    /// That of whoever started it, in which it may have none.
+    TheMachine,
+}
+
 /// Removes every capability for good: the ambient and bounding sets, and root's magic with locked securebits
 /// (capabilities(7)), then the caller's own three sets.
-pub fn drop_capabilities() -> Result<(), Errno> {
+pub fn drop_capabilities(namespace: Of) -> Result<(), Errno> {
     const SECBIT_NOROOT_AND_KIN_LOCKED: libc::c_ulong = 0b0010_1111;
     const PR_CAP_AMBIENT_CLEAR_ALL: libc::c_ulong = 4;
     prctl(libc::PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0)?;
@@ -105,10 +124,15 @@ pub fn drop_capabilities() -> Result<(), Errno> {
         match prctl(libc::PR_CAPBSET_DROP, capability, 0) {
             // Past the last one that this kernel knows.
             Err(Errno::EINVAL) => break,
+            // Who has none may not drop any for good; by no_new_privs no exec gains one, for root neither.
+            Err(Errno::EPERM) if namespace == Of::TheMachine => break,
             other => other?,
         }
     }
-    prctl(libc::PR_SET_SECUREBITS, SECBIT_NOROOT_AND_KIN_LOCKED, 0)?;
+    match prctl(libc::PR_SET_SECUREBITS, SECBIT_NOROOT_AND_KIN_LOCKED, 0) {
+        Err(Errno::EPERM) if namespace == Of::TheMachine => {}
+        other => other?,
+    }
     #[repr(C)]
     struct Header {
         version: u32,
@@ -260,6 +284,53 @@ pub fn wait_any() -> Option<Waited> {
             Err(_) => return None,
         }
     }
+}
+
+/// As [`wait_any`], without waiting.
+pub fn wait_any_now() -> Option<Waited> {
+    let mut status = 0;
+    // SAFETY: `status` is writable.
+    let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WUNTRACED | libc::WNOHANG | libc::__WALL) };
+    (pid > 0).then_some(Waited { pid, status })
+}
+
+/// For who [adopts orphans](adopt_orphans): ends all descendants, one by one, and returns when none is left.
+pub fn end_descendants() {
+    loop {
+        for pid in descendants(nix::unistd::getpid().as_raw()) {
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).ok();
+        }
+        while wait_any_now().is_some() {}
+        // SAFETY: a null status is not written.
+        let left = unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG | libc::__WALL) };
+        if Errno::result(left).is_err() {
+            return;
+        }
+        // What was made while this looked is found when it looks again.
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}
+
+/// Pids of everything below `top` now.
+fn descendants(top: i32) -> Vec<i32> {
+    let parents: Vec<(i32, i32)> = std::fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| {
+            let pid = entry.ok()?.file_name().to_str()?.parse().ok()?;
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            // The name before it may hold anything, parentheses too.
+            let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
+            Some((pid, parent))
+        })
+        .collect();
+    let mut found = vec![top];
+    let mut at = 0;
+    while let Some(above) = found.get(at).copied() {
+        found.extend(parents.iter().filter(|(_, parent)| *parent == above).map(|(pid, _)| *pid));
+        at += 1;
+    }
+    found.split_off(1)
 }
 
 /// For the init of a pid namespace: ends every other process in it, and returns when all are gone. One signal reaches even

@@ -149,6 +149,8 @@ pub struct Host {
     pub remembered: BTreeMap<AbsPath, Remembered>,
     /// The newest ABI of Landlock; `None` where the kernel has none.
     pub landlock: Option<u32>,
+    /// Why this machine refuses namespaces; `None` where it does not, or where nobody asked because the profile needs them.
+    pub no_namespaces: Option<String>,
 }
 
 impl Host {

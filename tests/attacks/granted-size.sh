@@ -2,5 +2,6 @@
 # promise: granted
 # walls: mounts
 # success: output has 7 bytes
+# without-namespaces: open
 # harmless: yes
 stat -c "%s bytes" ~/.ssh/id_ed25519

@@ -2,6 +2,7 @@
 # promise: granted
 # walls: mounts
 # success: output has 1970
+# without-namespaces: open
 # harmless: yes
 touch -d @0 "$OUTSIDE/note"
 stat -c %y "$OUTSIDE/note"

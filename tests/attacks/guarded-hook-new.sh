@@ -2,5 +2,6 @@
 # promise: guarded
 # walls: guards
 # success: exists $PROJECT/.git/hooks/post-commit
+# without-namespaces: open
 # harmless: yes
 echo planted > .git/hooks/post-commit

@@ -2,6 +2,7 @@
 # promise: guarded
 # walls: guards
 # success: file $PROJECT/.git/hooks/pre-commit has planted
+# without-namespaces: open
 # harmless: yes
 mv .git away
 mkdir -p .git/hooks

@@ -2,4 +2,5 @@
 # promise: inherited
 # walls: ipc-namespace
 # success: output has LISTED
+# without-namespaces: open
 grep -qw "$MEMORY" /proc/sysvipc/shm && echo LISTED

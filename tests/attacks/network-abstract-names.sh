@@ -2,4 +2,5 @@
 # promise: network
 # walls: network-namespace
 # success: output has LISTED
+# without-namespaces: open
 grep -q "$ABSTRACT" /proc/net/unix && echo LISTED

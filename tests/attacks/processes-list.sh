@@ -2,5 +2,6 @@
 # promise: processes
 # walls: pid-namespace
 # success: output has sleep
+# without-namespaces: open
 # harmless: yes
 cat "/proc/$VICTIM/cmdline"

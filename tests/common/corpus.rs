@@ -38,6 +38,8 @@ pub struct Attack {
     pub sections: Vec<String>,
     /// Whether it may run on anybody's machine.
     pub harmless: bool,
+    /// Whether it succeeds where the machine refuses namespaces and the profile tolerates that: a known limit.
+    pub open_without_namespaces: bool,
     script: String,
 }
 
@@ -85,7 +87,8 @@ fn read(path: &Path) -> Attack {
     let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
     let header: Vec<(&str, &str)> =
         script.lines().map_while(|line| line.strip_prefix("# ")).filter_map(|line| line.split_once(": ")).collect();
-    let known = ["attack", "promise", "walls", "success", "who", "grant", "allow", "section", "harmless"];
+    let known =
+        ["attack", "promise", "walls", "success", "who", "grant", "allow", "section", "harmless", "without-namespaces"];
     for (key, _) in &header {
         assert!(known.contains(key), "{name}: `{key}` is no key of an attack");
     }
@@ -114,6 +117,7 @@ fn read(path: &Path) -> Attack {
         allow: all("allow").iter().flat_map(|line| line.split(' ').map(str::to_owned).collect::<Vec<_>>()).collect(),
         sections: all("section").iter().map(|section| section.replace("\\n", "\n")).collect(),
         harmless: all("harmless") == ["yes"],
+        open_without_namespaces: all("without-namespaces") == ["open"],
         name,
         script,
     }
@@ -256,6 +260,18 @@ impl Target {
     }
 
     fn within(&self, attack: &Attack, down: &BTreeSet<Wall>) -> Output {
+        self.finish(self.breach(attack, down, ""))
+    }
+
+    /// Where user namespaces are refused, under a profile that tolerates that.
+    fn without_namespaces(&self, attack: &Attack) -> Output {
+        let inner = self.breach(attack, &BTreeSet::new(), "tolerate = [\"no-namespaces\"]\n");
+        let mut outer = self.scratch.command(super::enforced::NO_NAMESPACES[0]);
+        outer.args(&super::enforced::NO_NAMESPACES[1..]).arg(inner.get_program()).args(inner.get_args());
+        self.finish(outer)
+    }
+
+    fn breach(&self, attack: &Attack, down: &BTreeSet<Wall>, top: &str) -> Command {
         let names: Vec<_> = self.variables().into_iter().map(|(name, _)| format!("\"{name}\"")).collect();
         let system: String = SYSTEM.iter().map(|place| format!("\"{place}\" = \"read\"\n")).collect();
         let outside = text(&self.scratch.outside("outside")).to_owned();
@@ -263,7 +279,7 @@ impl Target {
         let calls: Vec<_> = attack.allow.iter().map(|call| format!("\"{call}\"")).collect();
         let calls = calls.join(", ");
         let profile = format!(
-            "schema = 1\nname = \"t\"\ncommand = [\"sh\", \"$PROJECT/script.sh\"]\n\n[filesystem]\n\
+            "schema = 1\nname = \"t\"\ncommand = [\"sh\", \"$PROJECT/script.sh\"]\n{top}\n[filesystem]\n\
              \"$PROJECT\" = \"write\"\n{system}{grants}\n[syscalls]\nbase = 1\nallow = [{calls}]\napproved = [{calls}]\n\
              [environment]\npass = [\"HOME\", \"PATH\", {}]\n{}\n",
             names.join(", "),
@@ -277,7 +293,7 @@ impl Target {
         let mut command = self.scratch.command(env!("CARGO_BIN_EXE_breach"));
         let report = self.scratch.outside("report");
         command.args([&walls, text(&path), &accepted, text(&report), "--", "sh", "script.sh"]);
-        self.finish(command)
+        command
     }
 
     /// `patience`: looks for what takes its time to show.
@@ -328,6 +344,18 @@ impl Drop for Target {
         Command::new("ipcrm").args(["-m", &self.memory]).status().ok();
         Command::new(env!("CARGO_BIN_EXE_tracee")).args(["remove-queue", &self.queue]).status().ok();
     }
+}
+
+/// What went wrong with `attack` where there are no namespaces; nothing when it succeeds or fails there as its file says.
+pub fn complaint_without_namespaces(attack: &Attack) -> Option<String> {
+    let mut target = Target::new(attack);
+    let output = target.without_namespaces(attack);
+    let succeeded = target.succeeded(attack, &output);
+    // A profile that cannot be kept so does not run at all.
+    let told =
+        output.stdout.starts_with(b"begun") || String::from_utf8_lossy(&output.stderr).contains("WithoutNamespaces");
+    let wrong = !told || succeeded != attack.open_without_namespaces;
+    wrong.then(|| format!("{}: succeeded: {succeeded}, ran or refused: {told}\n{}", attack.name, said(&output)))
 }
 
 /// What went wrong with `attack`; nothing when it succeeds natively and without its walls, and each of them alone holds it.

@@ -50,6 +50,30 @@ pub fn enforced(scratch: &Scratch) -> Command {
     enforced_with(scratch, "", "", "")
 }
 
+/// Words that make a place in which nobody can make a user namespace, and the caller has no capability.
+pub const NO_NAMESPACES: [&str; 12] = [
+    "unshare",
+    "--user",
+    "--map-current-user",
+    "--keep-caps",
+    "sh",
+    "-c",
+    "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$@\"",
+    "sh",
+    "setpriv",
+    "--ambient-caps=-all",
+    "--inh-caps=-all",
+    "--bounding-set=-all",
+];
+
+/// `command` in that place.
+pub fn where_namespaces_are_refused(scratch: &Scratch, command: &Command) -> Command {
+    let mut outer = scratch.command(NO_NAMESPACES[0]);
+    outer.args(&NO_NAMESPACES[1..]).arg(command.get_program()).args(command.get_args());
+    outer.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    outer
+}
+
 /// Its output.
 pub fn run(mut command: Command) -> Output {
     command.output().unwrap()

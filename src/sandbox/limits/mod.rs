@@ -123,11 +123,12 @@ pub enum Met {
 }
 
 /// What would hold each of `limits`, if a run started now. Nothing is made.
-pub fn foresee(limits: &Limits, identity: Identity) -> Result<Vec<Held>, Unheld> {
+pub fn foresee(plan: &Plan) -> Result<Vec<Held>, Unheld> {
+    let (limits, identity) = (&plan.limits, plan.identity);
     let mut lacks = Vec::new();
     let ways = ways(limits, identity, &mut lacks);
     let group = ways.first().map(|way| way.offers(limits).into_iter().map(|limit| (limit, way.holder())).collect());
-    assign(limits, identity, &group.unwrap_or_default(), &lacks)
+    assign(limits, own(plan), &group.unwrap_or_default(), &lacks)
 }
 
 /// A way to a control group that holds at least one of the limits.
@@ -219,7 +220,7 @@ impl Hold {
             }
         }
         let holds: BTreeMap<Limit, Holder> = group.iter().flat_map(Group::holds).collect();
-        let held = assign(&plan.limits, plan.identity, &holds, &lacks)?;
+        let held = assign(&plan.limits, own(plan), &holds, &lacks)?;
         Ok(Self { held, group, watch: None })
     }
 
@@ -271,21 +272,38 @@ impl Hold {
     }
 }
 
+/// What a run has to itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Own {
+    /// Namespaces.
+    Namespaces {
+        /// Of root.
+        root: bool,
+    },
+    /// Nothing: it is among all other processes.
+    Nothing,
+}
+
+fn own(plan: &Plan) -> Own {
+    if plan.has_namespaces() { Own::Namespaces { root: plan.identity.uid == 0 } } else { Own::Nothing }
+}
+
 /// What holds each of the limits, of which a control group holds those in `group`; `lacks` say why it holds no others.
-fn assign(
-    limits: &Limits,
-    identity: Identity,
-    group: &BTreeMap<Limit, Holder>,
-    lacks: &[String],
-) -> Result<Vec<Held>, Unheld> {
+fn assign(limits: &Limits, own: Own, group: &BTreeMap<Limit, Holder>, lacks: &[String]) -> Result<Vec<Held>, Unheld> {
     let lack = if lacks.is_empty() { "the control group does not have it".to_owned() } else { lacks.join(", and ") };
     let assign = |(limit, value): (Limit, String)| {
         let by = match (limit, group.get(&limit)) {
             (_, Some(holder)) => Ok(*holder),
             (Limit::FileSize, None) => Ok(Holder::ResourceLimit),
+            (Limit::Disk, None) if own == Own::Nothing => {
+                Err("private directories are mounts, and there are no namespaces".to_owned())
+            }
             (Limit::Disk, None) => Ok(Holder::FileSystem),
+            (Limit::Memory, None) if own == Own::Nothing => {
+                Err(format!("without namespaces it needs the controller `memory`, but {lack}"))
+            }
             (Limit::Memory, None) => Ok(Holder::Watch),
-            (Limit::Processes, None) => match uncounted(identity) {
+            (Limit::Processes, None) => match uncounted(own) {
                 Some(why) => Err(format!("it needs the controller `pids`, since {why}, but {lack}")),
                 None => Ok(Holder::ResourceLimit),
             },
@@ -300,9 +318,11 @@ fn assign(
 }
 
 /// Why RLIMIT_NPROC does not hold for this user in a sandbox.
-fn uncounted(identity: Identity) -> Option<&'static str> {
-    if identity.uid == 0 {
-        return Some("a resource limit of processes does not bind root");
+fn uncounted(own: Own) -> Option<&'static str> {
+    match own {
+        Own::Namespaces { root: true } => return Some("a resource limit of processes does not bind root"),
+        Own::Nothing => return Some("all processes of the user are counted together without a namespace"),
+        Own::Namespaces { root: false } => {}
     }
     (!counts_by_namespace()).then_some("this kernel counts all processes of the user together (until Linux 5.14)")
 }
@@ -330,8 +350,8 @@ mod tests {
         }
     }
 
-    const USER: Identity = Identity { uid: 1000, gid: 1000 };
-    const ROOT: Identity = Identity { uid: 0, gid: 0 };
+    const USER: Own = Own::Namespaces { root: false };
+    const ROOT: Own = Own::Namespaces { root: true };
 
     #[test]
     fn without_a_control_group_processor_time_is_refused_by_name_and_memory_is_soft() {
@@ -351,5 +371,21 @@ mod tests {
         assert_eq!(refused.limit, Limit::Processes);
         assert!(refused.why.contains("`pids`") && refused.why.contains("root"), "{refused}");
         assert!(assign(&limits, USER, &BTreeMap::new(), &[]).is_ok());
+    }
+
+    #[test]
+    fn without_namespaces_what_is_counted_by_them_is_held_by_a_control_group_or_refused_by_name() {
+        let nothing = Limits::default();
+        for limits in [
+            Limits { processes: all().processes, ..nothing.clone() },
+            Limits { memory: all().memory, ..nothing.clone() },
+            Limits { disk: all().disk, ..nothing.clone() },
+        ] {
+            assert!(assign(&limits, Own::Nothing, &BTreeMap::new(), &[]).is_err(), "{limits:?}");
+            assert!(assign(&limits, USER, &BTreeMap::new(), &[]).is_ok(), "{limits:?}");
+        }
+        let group = BTreeMap::from([(Limit::Memory, Holder::Scope)]);
+        let limits = Limits { memory: all().memory, file_size: all().file_size, ..nothing };
+        assert_eq!(assign(&limits, Own::Nothing, &group, &[]).unwrap().len(), 2);
     }
 }
