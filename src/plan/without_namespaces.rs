@@ -143,7 +143,7 @@ fn rules(mounts: &[MountStep], handled: Rights) -> BTreeMap<AbsPath, Rights> {
             MountStep::Proc => AbsPath::new("/proc").iter().for_each(|place| allow(place, Rights::READ)),
             // Not the terminals below /dev/pts: they are those of the user's other sessions, too.
             MountStep::Dev => {
-                DEVICES.iter().filter_map(|name| AbsPath::new(&format!("/dev/{name}")).ok()).for_each(|place| {
+                DEVICES.iter().filter_map(|name| AbsPath::new(format!("/dev/{name}")).ok()).for_each(|place| {
                     let rights = Rights::READ_FILE.and(Rights::WRITE_FILE).and(Rights::TRUNCATE);
                     allow(&place, rights.and(Rights::IOCTL_DEV));
                 })
