@@ -146,6 +146,17 @@ fn nothing_in_proc_outside_of_processes_can_be_written() {
 }
 
 #[test]
+fn what_root_alone_may_read_in_proc_is_closed_to_an_agent_of_roots() {
+    need!(UserNamespaces, Root);
+    let find = "find /proc -maxdepth 5 -path '/proc/[0-9]*' -prune -o -type f ! -perm -o=r \
+                -exec sh -c 'head -c1 \"$0\" >/dev/null 2>&1 && echo \"$0\"' {} \\; 2>/dev/null; true";
+    let scratch = project(find);
+    assert!(out(&run(natively(&scratch))).contains("/proc/slabinfo\n"), "the control: root reads them outside");
+    let output = run(enforced(&scratch));
+    assert_eq!(out(&output), "", "{}", said(&output));
+}
+
+#[test]
 fn pid_1_shows_neither_its_memory_nor_its_root_nor_its_descriptors() {
     need!(UserNamespaces);
     let scratch = project("ls /proc/1/root/ /proc/1/cwd/; cat /proc/1/mem /proc/1/maps /proc/1/fd/*; echo done");

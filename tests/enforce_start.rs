@@ -311,3 +311,52 @@ fn a_pinfold_within_pinfold_is_refused_by_name() {
     let said = said(&output);
     assert!(said.contains("already inside a sandbox of pinfold"), "{said}");
 }
+
+#[test]
+fn root_can_run_a_command_as_the_owner_of_the_project() {
+    need!(UserNamespaces, Root);
+    let accounts = std::fs::read_to_string("/etc/passwd").unwrap();
+    let fields = |line: &str| line.split(':').map(str::to_owned).collect::<Vec<_>>();
+    let mut others = accounts.lines().map(fields).filter(|account| {
+        let home = std::path::Path::new(&account[5]);
+        account[2] != "0" && home.is_dir() && home.components().count() > 2 && !home.starts_with("/usr")
+    });
+    let account = others.next_back().expect("an account of somebody else with a home directory");
+    let (name, uid, home) = (&account[0], &account[2], &account[5]);
+    // Below /root nobody else finds the project.
+    let scratch = Scratch::anywhere("/tmp", "as-owner");
+    let script = "id -u; echo \"$HOME\"; touch made; stat -c %u made; test -w /etc/passwd; echo $?";
+    std::fs::write(scratch.project().join("script.sh"), script).unwrap();
+    let everything = [scratch.outside("."), scratch.outside("home"), scratch.outside("home/src"), scratch.project()];
+    for place in everything.into_iter().chain([scratch.project().join("script.sh")]) {
+        std::os::unix::fs::chown(place, Some(uid.parse().unwrap()), None).unwrap();
+    }
+    let ask = |flags: &[&str]| {
+        let with = enforced(&scratch);
+        let mut command = scratch.command(with.get_program());
+        let words: Vec<_> = with.get_args().collect();
+        let (verb, rest) = words.split_first().unwrap();
+        // The report is written by who runs it, and its place is root's.
+        let at = rest.iter().position(|word| *word == "--report").unwrap();
+        command.arg(verb).args(flags).args(&rest[..at]).args(&rest[at + 2..]);
+        run(command)
+    };
+    let as_root = ask(&[]);
+    assert!(out(&as_root).starts_with("0\n"), "the control: {}", said(&as_root));
+    let as_owner = ask(&["--as-owner"]);
+    assert_eq!(out(&as_owner), format!("{uid}\n{home}\n{uid}\n1\n"), "{name}: {}", said(&as_owner));
+}
+
+#[test]
+fn who_is_not_root_becomes_nobody_else() {
+    need!(UserNamespaces, OrdinaryUser);
+    let scratch = project("touch ran");
+    let output = run(scratch.pinfold(&["enforce", "--as-owner", "--project", "/usr/lib", "--", "sh", "script.sh"]));
+    assert_eq!(output.status.code(), Some(125), "{}", said(&output));
+    let mut command = scratch.pinfold(&["enforce", "--as-owner", "--project", "/usr/lib", "--", "sh"]);
+    let output = run({
+        command.current_dir("/usr/lib");
+        command
+    });
+    assert!(said(&output).contains("belongs to the user 0") && said(&output).contains("hint: "), "{}", said(&output));
+}

@@ -83,6 +83,9 @@ pub struct Places {
     /// The project's root [default: the nearest directory above with a .git, else the working directory]
     #[arg(long, value_name = "DIR")]
     pub project: Option<PathBuf>,
+    /// As root: run the command as the user whom the project belongs to
+    #[arg(long)]
+    pub as_owner: bool,
     /// Write what happened to this file, as JSON
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,

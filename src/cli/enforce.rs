@@ -2,6 +2,7 @@
 
 use crate::plan::{MountStep, Nesting, Network, Plan, explain};
 use crate::run::enforce::{EnforceError, EnforceRequest, Prepared, enforce, prepare};
+use crate::run::surroundings::Surroundings;
 use crate::sandbox::limits::Held;
 
 use super::arguments::EnforceArguments;
@@ -11,16 +12,19 @@ use super::screen::{self, Colour, paint};
 use super::{dry_run, hints, report};
 
 pub(super) fn run(arguments: &EnforceArguments) -> Exit {
-    let surroundings = match surroundings(&arguments.places) {
-        Ok(surroundings) => surroundings,
-        Err(exit) => return exit,
-    };
+    match surroundings(&arguments.places) {
+        Ok(surroundings) => within(&surroundings, arguments),
+        Err(exit) => exit,
+    }
+}
+
+pub(super) fn within(surroundings: &Surroundings, arguments: &EnforceArguments) -> Exit {
     let request = EnforceRequest {
         command: bytes(&arguments.command),
         profile: arguments.places.profile.clone(),
         accept_digest: arguments.accept_digest.clone(),
     };
-    let prepared = match prepare(&surroundings, &request) {
+    let prepared = match prepare(surroundings, &request) {
         Ok(prepared) => prepared,
         Err(error) => return fail(&error),
     };
@@ -38,7 +42,7 @@ pub(super) fn run(arguments: &EnforceArguments) -> Exit {
     }
     announce(&prepared, arguments.places.quiet);
     let quiet = arguments.places.quiet;
-    let enforced = match enforce(&surroundings, &prepared, |held| limits(held, quiet), |_| {}) {
+    let enforced = match enforce(surroundings, &prepared, |held| limits(held, quiet), |_| {}) {
         Ok(enforced) => enforced,
         Err(error) => return fail(&error),
     };

@@ -23,6 +23,7 @@ pub(super) fn surroundings(error: &SurroundingsError) -> Option<String> {
             Some("go into a project's directory, or name one with --project DIR".to_owned())
         }
         SurroundingsError::Nested => Some("start this pinfold outside of it".to_owned()),
+        SurroundingsError::NotOwner { .. } => Some("leave --as-owner out, or start this as root".to_owned()),
         SurroundingsError::OutsideProject { .. } => Some("go into the project first".to_owned()),
         _ => None,
     }

@@ -24,22 +24,25 @@ use super::screen::{self, Colour, paint};
 use super::{hints, report, trace};
 
 pub(super) fn run(arguments: &LearnArguments) -> Exit {
-    let surroundings = match surroundings(&arguments.places) {
-        Ok(surroundings) => surroundings,
-        Err(exit) => return exit,
-    };
+    match surroundings(&arguments.places) {
+        Ok(surroundings) => within(&surroundings, arguments),
+        Err(exit) => exit,
+    }
+}
+
+pub(super) fn within(surroundings: &Surroundings, arguments: &LearnArguments) -> Exit {
     if let Some(given) = &arguments.from_trace {
-        return from_kept(&surroundings, arguments, given);
+        return from_kept(surroundings, arguments, given);
     }
     if !arguments.from_strace.is_empty() {
-        return from_logs(&surroundings, arguments);
+        return from_logs(surroundings, arguments);
     }
-    let request = match request(arguments, &surroundings) {
+    let request = match request(arguments, surroundings) {
         Ok(request) => request,
         Err(exit) => return exit,
     };
     let mut watcher = Watcher::new(arguments.places.quiet);
-    let learned = match learn(&surroundings, &request, &mut watcher) {
+    let learned = match learn(surroundings, &request, &mut watcher) {
         Ok(learned) => learned,
         Err(error) => {
             watcher.done();
@@ -59,7 +62,7 @@ pub(super) fn run(arguments: &LearnArguments) -> Exit {
         screen::warn(format!("`{path}` is new, and your machine runs or obeys it outside the sandbox: look at it"));
     }
     let run = Run { tally: &learned.tally, elapsed: learned.elapsed, status: learned.status };
-    let written = conclude(&surroundings, manner(arguments), &learned.derived, Some(&run));
+    let written = conclude(surroundings, manner(arguments), &learned.derived, Some(&run));
     if let Some(path) = &arguments.places.report
         && let Err(error) = report::learned(path, &learned)
     {
@@ -143,7 +146,9 @@ fn terms(options: &LearnOptions) -> Terms {
 
 /// What was typed, or an error already said.
 pub(super) fn surroundings(places: &Places) -> Result<Surroundings, Exit> {
-    Surroundings::to_start(places.project.as_deref()).map_err(|error| {
+    let project = places.project.as_deref();
+    let read = if places.as_owner { Surroundings::to_start_as_owner(project) } else { Surroundings::to_start(project) };
+    read.map_err(|error| {
         screen::error(&error, hints::surroundings(&error).as_deref());
         Exit::Ours
     })

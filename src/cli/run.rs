@@ -24,24 +24,30 @@ pub(super) fn run(arguments: &RunArguments) -> Exit {
             screen::error(&error, super::hints::profile_file(&error).as_deref());
             Exit::Ours
         }
-        Ok(Some(_)) => enforce::run(&EnforceArguments {
-            places: arguments.places.clone(),
-            dry_run: false,
-            explain: false,
-            accept_digest: None,
-            command: arguments.command.clone(),
-        }),
+        Ok(Some(_)) => enforce::within(
+            &surroundings,
+            &EnforceArguments {
+                places: arguments.places.clone(),
+                dry_run: false,
+                explain: false,
+                accept_digest: None,
+                command: arguments.command.clone(),
+            },
+        ),
         Ok(None) => {
             if let Ok(store) = Store::open(&surroundings.state_dir.to_path_buf(), surroundings.identity.uid) {
                 say_why_again(&store, &path);
             }
-            learn::run(&LearnArguments {
-                places: arguments.places.clone(),
-                learn: arguments.learn.clone(),
-                from_trace: None,
-                from_strace: Vec::new(),
-                command: arguments.command.clone(),
-            })
+            learn::within(
+                &surroundings,
+                &LearnArguments {
+                    places: arguments.places.clone(),
+                    learn: arguments.learn.clone(),
+                    from_trace: None,
+                    from_strace: Vec::new(),
+                    command: arguments.command.clone(),
+                },
+            )
         }
     }
 }

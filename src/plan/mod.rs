@@ -34,6 +34,8 @@ pub struct Plan {
     pub root: RootStyle,
     /// What is put into `/`, in this order.
     pub mounts: Vec<MountStep>,
+    /// Targets of read-only binds in which root, if that is the caller, owns nothing: what root alone may open is closed.
+    pub unowned: BTreeSet<AbsPath>,
     /// Working directory inside.
     pub workdir: AbsPath,
     /// The program file to execute, absolute; found by the caller's `PATH`, symlinks not resolved.

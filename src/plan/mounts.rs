@@ -173,6 +173,7 @@ pub fn plan(
         walls: Wall::ALL.into_iter().filter(|wall| *wall != Wall::Landlock || landlock.is_some()).collect(),
         nesting: if profile.nested_sandbox { Nesting::Allowed } else { Nesting::Refused },
         root: RootStyle::Empty,
+        unowned: if host.identity.uid == 0 { unowned(&mounts, host) } else { BTreeSet::new() },
         mounts,
         workdir: host.workdir.clone(),
         program,
@@ -458,6 +459,21 @@ impl Furnishing<'_> {
     }
 }
 
+/// Directories of the machine that everybody may enter, granted to be read. What is root's own in them, and closed to all
+/// others, an agent of root's does not get by a grant on all: that takes a line for just that.
+fn unowned(mounts: &[MountStep], host: &Host) -> BTreeSet<AbsPath> {
+    let own: Vec<AbsPath> = host.roots.0.values().filter(|place| !place.is_root()).cloned().collect();
+    let of_the_machine = |place: &AbsPath| {
+        let open = host.look(place).is_some_and(|seen| seen.kind == FileKind::Dir && seen.mode & 0o005 == 0o005);
+        open && !own.iter().any(|own| place.is_beneath(own) || own.is_beneath(place))
+    };
+    let read = mounts.iter().filter_map(|step| match step {
+        MountStep::Bind { source, target, writable: false } if of_the_machine(source) => Some(target.clone()),
+        _ => None,
+    });
+    read.collect()
+}
+
 /// The directory that may be written and lies at or above `path`; `None` also where `path` itself is granted for writing by
 /// name: then a person approved just that.
 fn writable_above(path: &AbsPath, grants: &Grants<'_>) -> Option<AbsPath> {
@@ -602,6 +618,19 @@ pub(super) mod tests {
         let plan = plan(&profile, &host, &BTreeSet::new(), path("/x"), vec![]).unwrap();
         assert_eq!(plan.create, [path("/home/a/.x")]);
         assert_eq!(plan.withheld.len(), 1);
+    }
+
+    #[test]
+    fn an_agent_of_roots_owns_nothing_in_a_directory_of_the_machine() {
+        let places =
+            [("/etc", FileKind::Dir, None), ("/home/a/p", FileKind::Dir, None), ("/etc/x", FileKind::File, None)];
+        let profile = with(&[("/etc", Access::Read), ("$PROJECT", Access::Read), ("/etc/x", Access::Read)]);
+        let made = |uid| {
+            let host = Host { identity: Identity { uid, gid: uid }, ..host(&places) };
+            plan(&profile, &host, &BTreeSet::new(), path("/x"), vec![]).unwrap().unowned
+        };
+        assert_eq!(made(0), BTreeSet::from([path("/etc")]));
+        assert!(made(1000).is_empty());
     }
 
     #[test]

@@ -98,6 +98,7 @@ pub fn plan(host: &Host, options: Options) -> Plan {
         walls: Wall::ALL.into_iter().filter(|wall| *wall != Wall::Landlock).collect(),
         root: RootStyle::HostReadOnly,
         mounts: super::arrange(steps),
+        unowned: BTreeSet::new(),
         workdir: host.workdir.clone(),
         program: options.program,
         argv: options.argv,

@@ -28,6 +28,8 @@ pub enum Wall {
     Keyring,
     /// The empty capability sets.
     Capabilities,
+    /// Mounts of the machine's directories in which an agent of root's owns nothing.
+    Owners,
     /// The closed descriptors.
     Descriptors,
     /// The allow-list of variables.
@@ -38,7 +40,7 @@ pub enum Wall {
 
 impl Wall {
     /// Every one.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Mounts,
         Self::Guards,
         Self::Landlock,
@@ -49,6 +51,7 @@ impl Wall {
         Self::HostName,
         Self::Keyring,
         Self::Capabilities,
+        Self::Owners,
         Self::Descriptors,
         Self::Environment,
         Self::ProcessGroup,
@@ -67,6 +70,7 @@ impl Wall {
             Self::HostName => "uts-namespace",
             Self::Keyring => "keyring",
             Self::Capabilities => "capabilities",
+            Self::Owners => "owners",
             Self::Descriptors => "descriptors",
             Self::Environment => "environment",
             Self::ProcessGroup => "process-group",
@@ -86,6 +90,9 @@ impl Wall {
             Self::HostName => "the machine's name is not told",
             Self::Keyring => "the login's keys are out of reach",
             Self::Capabilities => "root is nobody, and no program can gain rights",
+            Self::Owners => {
+                "what root alone may open in the machine's directories is closed to an agent that runs as root"
+            }
             Self::Descriptors => "nothing that was left open outside is inherited",
             Self::Environment => "variables that are not granted are dropped",
             Self::ProcessGroup => "a signal to the own group reaches nobody outside",

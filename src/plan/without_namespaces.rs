@@ -4,7 +4,7 @@
 //! of the missing walls they hold: sockets, System V objects and queues are refused whole. Invariant: what the profile
 //! withholds by name is withheld here too, or there is no such plan. It is for profiles that tolerate this by name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::vocab::landlock::{Rights, Scope};
 use crate::vocab::path::AbsPath;
@@ -109,6 +109,7 @@ pub(super) fn weaken(plan: Plan, why: String) -> Result<Plan, Unkept> {
     }));
     let handled = Rights::of_abi(abi);
     Ok(Plan {
+        unowned: BTreeSet::new(),
         walls: plan.walls.into_iter().filter(|wall| LEFT.contains(wall)).collect(),
         landlock: Some(super::landlock::Ruleset {
             abi,
@@ -213,6 +214,9 @@ impl Plan {
             "a process that outlives the two of pinfold's is not ended",
             "/tmp is not there, TMPDIR is; there are no new terminals, no /dev/shm, no sockets in the file system, no queues",
         ];
+        if self.identity.uid == 0 {
+            lost.push("what root alone may open in a granted directory can be opened");
+        }
         if !ruleset.scope.holds(Scope::SIGNALS) {
             lost.push("processes of the same user can be signalled and ended (before Linux 6.12)");
         }
@@ -231,7 +235,6 @@ mod tests {
     use crate::profile::{Lack, PathGrant, Profile};
     use crate::vocab::access::Access;
     use crate::vocab::host::{FileKind, Host};
-    use std::collections::BTreeSet;
 
     fn path(text: &str) -> AbsPath {
         AbsPath::new(text).unwrap()

@@ -60,6 +60,25 @@ pub enum SurroundingsError {
         /// What was asked for.
         project: AbsPath,
     },
+    /// The project is somebody else's, and only root becomes another.
+    #[error("the project `{project}` belongs to the user {owner}, and only root can run a command as another")]
+    NotOwner {
+        /// The project.
+        project: AbsPath,
+        /// Its owner.
+        owner: u32,
+    },
+    /// The owner of the project has no account.
+    #[error("the project `{project}` belongs to the user {owner}, who has no account here")]
+    NoAccount {
+        /// The project.
+        project: AbsPath,
+        /// Its owner.
+        owner: u32,
+    },
+    /// The kernel refused the change of the user.
+    #[error("cannot become the owner of the project")]
+    Become(#[source] nix::errno::Errno),
     /// A path is not usable.
     #[error(transparent)]
     Path(#[from] PathError),
@@ -71,11 +90,44 @@ impl Surroundings {
         if features::is_nested() { Err(SurroundingsError::Nested) } else { Self::read(project) }
     }
 
+    /// [`to_start`](Self::to_start) as the owner of the project, who this process becomes for good.
+    pub fn to_start_as_owner(project: Option<&Path>) -> Result<Self, SurroundingsError> {
+        let seen = Self::to_start(project)?;
+        let project = seen.project();
+        let owner = std::fs::metadata(project.to_path_buf()).map_err(|source| SurroundingsError::Resolve {
+            what: "the project",
+            path: project.to_path_buf(),
+            source,
+        })?;
+        let owner = std::os::unix::fs::MetadataExt::uid(&owner);
+        if owner == seen.identity.uid {
+            return Ok(seen);
+        }
+        if seen.identity.uid != 0 {
+            return Err(SurroundingsError::NotOwner { project, owner });
+        }
+        let account = nix::unistd::User::from_uid(owner.into()).ok().flatten();
+        let account = account.ok_or_else(|| SurroundingsError::NoAccount { project: project.clone(), owner })?;
+        become_user(&account).map_err(SurroundingsError::Become)?;
+        // Places of root's own are none of the owner's.
+        let mut environment = seen.environment;
+        environment.retain(|name, _| !name.starts_with("XDG_"));
+        for (name, value) in [("USER", &account.name), ("LOGNAME", &account.name)] {
+            environment.insert(name.to_owned(), value.clone().into_bytes());
+        }
+        environment.insert("HOME".to_owned(), account.dir.into_os_string().into_vec());
+        Self::of(environment, Some(&project.to_path_buf()))
+    }
+
     /// Reads the process's own surroundings. `project` overrides the search for the project's root.
     pub fn read(project: Option<&Path>) -> Result<Self, SurroundingsError> {
         let environment: BTreeMap<String, Vec<u8>> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_vec())))
             .collect();
+        Self::of(environment, project)
+    }
+
+    fn of(environment: BTreeMap<String, Vec<u8>>, project: Option<&Path>) -> Result<Self, SurroundingsError> {
         let absolute = |name: &str| {
             let value = environment.get(name)?;
             let path = PathBuf::from(OsString::from_vec(value.clone()));
@@ -190,6 +242,16 @@ impl Surroundings {
             executable(&path).then(|| clean(&path)).flatten()
         })
     }
+}
+
+/// Every id of this process becomes `account`'s, and it may be looked at by that user like one that was started so.
+fn become_user(account: &nix::unistd::User) -> Result<(), nix::errno::Errno> {
+    let name = std::ffi::CString::new(account.name.as_bytes()).map_err(|_| nix::errno::Errno::EINVAL)?;
+    nix::unistd::initgroups(&name, account.gid)?;
+    nix::unistd::setresgid(account.gid, account.gid, account.gid)?;
+    nix::unistd::setresuid(account.uid, account.uid, account.uid)?;
+    // The id maps of the sandbox are files of this process's child, which belong to root until then (proc(5)).
+    crate::sys::process::set_dumpable(crate::sys::process::Dumpable::Yes)
 }
 
 /// The nearest directory above (or at) `workdir` with a `.git`, not above the home directory; else `workdir` itself.

@@ -5,6 +5,7 @@
 //! allocation included, is sound on this side too. Each step that fails is sent to the supervisor by number with its errno;
 //! nothing here prints, and nothing returns.
 
+use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -25,6 +26,7 @@ use super::landlock;
 use super::root::{Failure, Root};
 use super::secrets::{Secrets, Values};
 use super::signals::END;
+use super::unowned::{self, Unowned};
 use super::word;
 
 /// Everything that the child needs, made before it exists.
@@ -35,6 +37,8 @@ pub(super) struct Launch<'a> {
     pub(super) copies: Vec<Option<Vec<u8>>>,
     /// Values of secrets that are files or descriptors.
     pub(super) secrets: Secrets,
+    /// Directories in which root owns nothing, by the index of their step.
+    pub(super) unowned: BTreeMap<usize, Unowned>,
     program: CString,
     arguments: Vec<CString>,
     environment: Vec<CString>,
@@ -63,6 +67,7 @@ impl<'a> Launch<'a> {
             plan,
             copies,
             secrets: Secrets::new(plan, secrets)?,
+            unowned: unowned::prepare(plan).map_err(|errno| StartError::kernel(Step::Sources, errno))?,
             program: word(plan.program.as_bytes())?,
             arguments: plan.argv.iter().map(|bytes| word(bytes)).collect::<Result<_, _>>()?,
             environment: environment.iter().map(|bytes| word(bytes)).collect::<Result<_, _>>()?,
@@ -144,7 +149,7 @@ fn prepare(launch: &Launch<'_>, control: &OwnedFd) -> Result<(), Failure> {
         })?;
     }
     if launch.plan.has(Wall::Mounts) {
-        Root::close_proc()?;
+        Root::close_proc(launch.plan)?;
     }
     process::set_dumpable(Dumpable::No).map_err(at(Step::Dumpable))
 }

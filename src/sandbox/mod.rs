@@ -25,6 +25,7 @@ mod signals;
 mod supervisor;
 mod terminal;
 pub mod tripwire;
+mod unowned;
 
 use std::io::Write as _;
 use std::os::fd::OwnedFd;

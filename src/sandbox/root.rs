@@ -16,7 +16,7 @@ use nix::sys::stat::{Mode, mkdirat};
 
 use crate::plan::mounts::below_secrets;
 use crate::plan::walls::Wall;
-use crate::plan::{DEVICES, MountStep, Nesting, RootStyle, SECRETS};
+use crate::plan::{DEVICES, MountStep, Nesting, Plan, RootStyle, SECRETS};
 use crate::sys::mount::{
     Attributes, Depth, attach, clone_tree, open_beneath, open_beneath_or_link, pivot_to_working_directory,
     set_attributes,
@@ -26,6 +26,7 @@ use crate::vocab::path::AbsPath;
 use super::chest::Chest;
 use super::child::Launch;
 use super::error::Step;
+use super::unowned::Unowned;
 
 /// What failed: the step, the errno, and for a mount its index in the plan.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +63,21 @@ const PROC_READ_ONLY: [&str; 12] = [
 /// namespace that maps it (keyrings(7)).
 const PROC_HIDDEN: [&str; 3] = ["keys", "key-users", "timer_list"];
 
+/// Parts of a new proc that are closed to all but root, who is not to be better off inside: what needs no capability to be
+/// read. Of the others the kernel asks more than a number.
+const PROC_OF_ROOT: [&str; 10] = [
+    "slabinfo",
+    "vmallocinfo",
+    "pagetypeinfo",
+    "sys/kernel/cad_pid",
+    "sys/kernel/usermodehelper/bset",
+    "sys/kernel/usermodehelper/inheritable",
+    "sys/net/ipv4/tcp_fastopen_key",
+    "sys/vm/mmap_rnd_bits",
+    "sys/vm/mmap_rnd_compat_bits",
+    "sys/vm/stat_refresh",
+];
+
 pub(super) struct Root<'a> {
     launch: &'a Launch<'a>,
     base: OwnedFd,
@@ -90,7 +106,11 @@ impl<'a> Root<'a> {
         let sources = {
             let host = open_dir("/").map_err(|failure| at(Step::Sources)(failure.errno))?;
             let steps = launch.plan.mounts.iter().enumerate();
-            steps.map(|(index, step)| open_source(&host, index, step)).collect::<Result<_, _>>()?
+            let open = |(index, step)| match launch.unowned.get(&index) {
+                Some(Unowned::Mapped(tree)) => tree.try_clone().map(Some).map_err(|_| at(Step::Sources)(Errno::EMFILE)),
+                Some(Unowned::Covered(_)) | None => open_source(&host, index, step),
+            };
+            steps.map(open).collect::<Result<_, _>>()?
         };
         let devices = open_devices()?;
         let tree = match launch.plan.root {
@@ -129,10 +149,12 @@ impl<'a> Root<'a> {
 
     /// Makes the parts of proc that reach the machine read-only and empties those that tell of it; called when the last of
     /// them has been written.
-    pub(super) fn close_proc() -> Result<(), Failure> {
+    pub(super) fn close_proc(plan: &Plan) -> Result<(), Failure> {
         let proc = open_dir("/proc")?;
         let covered =
             PROC_READ_ONLY.iter().map(|name| (name, false)).chain(PROC_HIDDEN.iter().map(|name| (name, true)));
+        let of_root = if plan.identity.uid == 0 { PROC_OF_ROOT.as_slice() } else { &[] };
+        let covered = covered.chain(of_root.iter().map(|name| (name, true)));
         for (name, hidden) in covered {
             let path = CString::new(*name).map_err(|_| at(Step::Proc)(Errno::EINVAL))?;
             let target = match open_beneath(&proc, &path) {
@@ -169,7 +191,11 @@ impl<'a> Root<'a> {
                 };
                 let kind = if is_dir(&tree)? { Kind::Dir } else { Kind::File };
                 let target = self.target(target, kind)?;
-                attach(&tree, &target).map_err(at(Step::Mount))
+                attach(&tree, &target).map_err(at(Step::Mount))?;
+                match self.launch.unowned.get(&index) {
+                    Some(Unowned::Covered(places)) => places.iter().try_for_each(|place| self.close(place)),
+                    Some(Unowned::Mapped(_)) | None => Ok(()),
+                }
             }
             MountStep::Tmpfs { target, mode } => {
                 let place = self.target(target, Kind::Dir)?;
@@ -228,6 +254,18 @@ impl<'a> Root<'a> {
             Some(null) => attach(&null, &place).map_err(at(Step::Mount)),
             None => Err(at(Step::Sources)(Errno::EBADF)),
         }
+    }
+
+    /// Covers a place that is no step of the plan.
+    fn close(&self, target: &AbsPath) -> Result<(), Failure> {
+        let place = match self.open(target) {
+            Err(Failure { errno: Errno::ENOENT | Errno::ENOTDIR, .. }) => return Ok(()),
+            other => other?,
+        };
+        if is_dir(&place)? {
+            return self.tmpfs(&place, 0o700, Some(Attributes::READ_ONLY)).map(drop);
+        }
+        attach(null_source()?, &place).map_err(at(Step::Mount))
     }
 
     fn placeholder(&self, target: &AbsPath, size: u64, modified: i64) -> Result<(), Failure> {

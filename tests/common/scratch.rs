@@ -23,6 +23,11 @@ impl Scratch {
         Self::below(&std::fs::canonicalize(home).unwrap(), name)
     }
 
+    /// The same below a directory that everybody may enter.
+    pub fn anywhere(base: &str, name: &str) -> Self {
+        Self::below(Path::new(base), name)
+    }
+
     fn below(base: &Path, name: &str) -> Self {
         static SERIAL: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let serial = SERIAL.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
