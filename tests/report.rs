@@ -192,6 +192,21 @@ fn the_command_writes_the_page_and_names_a_trace_that_it_cannot_read() {
 }
 
 #[test]
+fn what_is_different_from_another_profile_stands_side_by_side_with_what_it_means() {
+    let scratch = Scratch::new("report");
+    let profile = |name: &str| of_the_project(&format!("generated-profiles/{name}.toml"));
+    let mut command = scratch.pinfold(&["report", "--against"]);
+    let output = command.arg(profile("git")).arg(profile("mini")).output().unwrap();
+    let html = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        html.contains("allows something that the other one refuses"),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(html.contains(" widens<td>") && html.contains("narrows<td>"));
+}
+
+#[test]
 fn in_a_real_browser_it_opens_filters_and_zooms_without_a_word_on_the_console() {
     need!(Program("chromium"));
     let scratch = Scratch::new("report");

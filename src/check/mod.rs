@@ -6,7 +6,7 @@
 
 pub mod sarif;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -134,7 +134,7 @@ pub struct Known<'a> {
 
 /// What is found in `profile`, whose text is `text`; in the order of the text.
 pub fn check(text: &str, profile: &Profile, known: &Known<'_>) -> Vec<Finding> {
-    let mut page = Page { text, findings: Vec::new() };
+    let mut page = Page::of(text);
     if emit(profile, Some(text)) != text {
         page.add(Code::NotCanonical, "", "the text is not in its one form".to_owned());
     }
@@ -258,28 +258,36 @@ pub fn mend(profile: &Profile) -> Profile {
 }
 
 struct Page<'t> {
-    text: &'t str,
+    /// The line of each key and element, as written.
+    lines: BTreeMap<&'t str, usize>,
     findings: Vec<Finding>,
 }
 
-impl Page<'_> {
+impl<'t> Page<'t> {
+    fn of(text: &'t str) -> Self {
+        let mut lines = BTreeMap::new();
+        for (index, line) in text.lines().enumerate() {
+            let line = line.trim();
+            let word = match line.rsplit_once("\",") {
+                Some((_, "")) => line.strip_suffix(','),
+                _ => line.split_once(" = ").map(|(key, _)| key),
+            };
+            if let Some(word) = word {
+                lines.entry(word).or_insert(index + 1);
+            }
+        }
+        Self { lines, findings: Vec::new() }
+    }
+
     fn add(&mut self, code: Code, about: &str, sentence: String) {
         let line = self.line_of(about);
         self.findings.push(Finding { code, weight: code.weight(), line, about: about.to_owned(), sentence });
     }
 
-    /// Where the key or element stands: in a canonical text there is one such line; elsewhere it may not be found, and then
-    /// it is the first.
+    /// Where the key or element stands: in a canonical text there is such a line; elsewhere it may not be found, and then it
+    /// is the first.
     fn line_of(&self, about: &str) -> usize {
-        let quoted = quote(about);
-        let is_it = |line: &str| {
-            let line = line.trim_start();
-            let rest = line.strip_prefix(&quoted).or_else(|| line.strip_prefix(about));
-            rest.is_some_and(|rest| matches!(rest.trim_start().chars().next(), Some('=' | ',')))
-        };
-        if about.is_empty() {
-            return 1;
-        }
-        self.text.lines().position(is_it).map_or(1, |index| index + 1)
+        let found = self.lines.get(quote(about).as_str()).or_else(|| self.lines.get(about));
+        found.copied().unwrap_or(1)
     }
 }

@@ -1,13 +1,13 @@
 //! `pinfold report`: one page about a profile, for a browser.
 
-use crate::run::page;
 use crate::run::surroundings::Surroundings;
+use crate::run::{evidence, page};
 use crate::store::{Store, replace};
 use crate::vocab::escape;
 
 use super::arguments::ReportArguments;
 use super::exit::Exit;
-use super::{screen, show};
+use super::{confidence, screen, show};
 
 pub(super) fn run(arguments: &ReportArguments) -> Exit {
     let (file, other) = match (show::open(&arguments.profile), arguments.against.as_deref().map(show::open)) {
@@ -15,10 +15,19 @@ pub(super) fn run(arguments: &ReportArguments) -> Exit {
         (Ok(file), Some(Ok(other))) => (file, Some(other)),
         (Err(exit), _) | (_, Some(Err(exit))) => return exit,
     };
-    let store = Surroundings::read(None)
-        .ok()
+    let surroundings = Surroundings::read(None).ok();
+    let store = surroundings
+        .as_ref()
         .and_then(|surroundings| Store::open(&surroundings.state_dir.to_path_buf(), surroundings.identity.uid).ok());
-    let report = match page::report(&file, other.as_ref(), &arguments.trace, store.as_ref()) {
+    let confidence = match surroundings.as_ref().map(|surroundings| evidence::load(surroundings, &file.path)) {
+        Some(Ok(Some(evidence))) => confidence::learned(&evidence).lines().map(str::to_owned).collect(),
+        Some(Err(error)) => {
+            screen::warn(format!("how much its runs are worth is not told: {}", screen::chain(&error)));
+            Vec::new()
+        }
+        Some(Ok(None)) | None => Vec::new(),
+    };
+    let report = match page::report(&file, other.as_ref(), &arguments.trace, store.as_ref(), confidence) {
         Ok(report) => report,
         Err(error) => {
             screen::error(&error, None);

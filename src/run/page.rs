@@ -24,11 +24,13 @@ pub struct Report {
 }
 
 /// The page about `file`, compared with `other` where one is given. Without a store nothing of its runs is known.
+/// `confidence`: sentences on how much they are worth.
 pub fn report(
     file: &ProfileFile,
     other: Option<&ProfileFile>,
     traces: &[PathBuf],
     store: Option<&Store>,
+    confidence: Vec<String>,
 ) -> Result<Report, StoreError> {
     let mut paths = traces.to_vec();
     let mut approval = Approval::Unknown;
@@ -51,7 +53,7 @@ pub fn report(
         approval,
         traces: &runs,
         denials: &[],
-        confidence: Vec::new(),
+        confidence,
         comparison: other.map(|other| comparison(other, file)),
     });
     Ok(Report { html, unread })
@@ -62,17 +64,25 @@ fn open(path: &Path) -> Result<Trace, ReadError> {
 }
 
 fn comparison(old: &ProfileFile, new: &ProfileFile) -> Comparison {
-    let found = diff::compare(&old.profile, &new.profile, &diff::Context::default());
-    let change = |change: &diff::Change| Difference {
-        direction: change.direction().as_str().to_owned(),
-        risk: change.risk,
-        sentence: change.text(),
-        before: change.old.clone(),
-        after: change.new.clone(),
+    let difference = diff::compare(&old.profile, &new.profile, &diff::Context::default());
+    let verdict = match difference.verdict() {
+        "widens" => "This profile allows something that the other one refuses.",
+        "narrows" => "This profile allows less than the other one, and nothing more.",
+        "same" => "They say the same.",
+        _ => "They are written differently and allow the same.",
     };
-    Comparison {
-        with: old.path.display().to_string(),
-        verdict: diff::render::terminal::summary(&found),
-        changes: found.changes.iter().map(change).collect(),
-    }
+    let changes = difference.changes.iter().map(|change| {
+        let mut sentence = change.text();
+        for opened in &change.opens {
+            sentence.push_str(&format!(" It holds {} ({}).", opened.place, opened.what));
+        }
+        Difference {
+            direction: change.direction().as_str().to_owned(),
+            risk: change.risk,
+            sentence,
+            before: change.old.clone(),
+            after: change.new.clone(),
+        }
+    });
+    Comparison { with: old.path.display().to_string(), verdict: verdict.to_owned(), changes: changes.collect() }
 }

@@ -12,6 +12,9 @@ use super::markup::Markup;
 use super::programs::Programs;
 use super::{Comparison, Page};
 
+/// Lines of one kind that are shown.
+const LINES: usize = 2000;
+
 /// What is behind the heading: which profile, on what evidence.
 pub(super) fn summary(of: &Page<'_>, page: &mut Markup) {
     page.raw("<p>Profile <b>").text(&of.profile.name).raw("</b>, <code>").text(of.digest).raw("</code>, ");
@@ -54,8 +57,11 @@ pub(super) fn grants(profile: &Profile, files: &Files, page: &mut Markup) {
                     .raw(words)
                     .raw("\n");
             }
-            for (location, grant) in grants {
+            for (location, grant) in grants.iter().take(LINES) {
                 file(&location.to_string(), grant, files.usage(location), page);
+            }
+            if grants.len() > LINES {
+                page.raw("<tr><td colspan=\"4\">and ").number(grants.len() - LINES).raw(" more\n");
             }
         }
         page.raw("</table>\n");
@@ -209,7 +215,7 @@ pub(super) fn refused(denials: &[Denial], page: &mut Markup) {
         return;
     }
     page.raw("<table><thead><tr><th>What<th>By<th>Times<th>Would be allowed by</thead><tbody>\n");
-    for denial in denials.iter().take(2000) {
+    for denial in denials.iter().take(LINES) {
         page.raw("<tr><td><code>").text(&denial.call).raw(" ").text(&denial.thing).raw("</code><td>");
         page.text(&denial.program).raw("<td class=\"n\">").text(&denial.count.to_string()).raw("<td>");
         match &denial.remedy {
@@ -218,8 +224,8 @@ pub(super) fn refused(denials: &[Denial], page: &mut Markup) {
         };
     }
     page.raw("</tbody></table>\n");
-    if denials.len() > 2000 {
-        page.raw("<p>And ").number(denials.len() - 2000).raw(" more.</p>\n");
+    if denials.len() > LINES {
+        page.raw("<p>And ").number(denials.len() - LINES).raw(" more.</p>\n");
     }
     page.raw("</section>\n");
 }
