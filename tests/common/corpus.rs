@@ -350,7 +350,7 @@ impl Drop for Target {
 pub fn complaint_without_namespaces(attack: &Attack) -> Option<String> {
     let mut target = Target::new(attack);
     let output = target.without_namespaces(attack);
-    let succeeded = target.succeeded(attack, &output);
+    let succeeded = target.succeeded(attack, &output, if attack.open_without_namespaces { 12_000 } else { 20 });
     // A profile that cannot be kept so does not run at all.
     let told =
         output.stdout.starts_with(b"begun") || String::from_utf8_lossy(&output.stderr).contains("WithoutNamespaces");
