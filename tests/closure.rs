@@ -134,8 +134,10 @@ impl Case {
 /// outside of the sandbox.
 fn was_refused(line: &str, log: &Path, scratch: &Scratch) -> bool {
     let Some(key) = line.trim().strip_prefix('"').and_then(|rest| rest.split('"').next()) else { return false };
-    let key = key.replacen("$PROJECT", text(&scratch.project()), 1).replacen('~', text(&scratch.home()), 1);
-    let path = Path::new(&key);
+    let places = match key.strip_prefix('@') {
+        Some(name) => opened_by(name),
+        None => vec![key.replacen("$PROJECT", text(&scratch.project()), 1).replacen('~', text(&scratch.home()), 1)],
+    };
     let log = String::from_utf8_lossy(&std::fs::read(log).unwrap_or_default()).into_owned();
     // pinfold's own processes have its name until they turn into the program.
     let of_the_program = |call: &&str| call.split_whitespace().next().is_some_and(|who| !who.ends_with("<pinfold>"));
@@ -143,9 +145,15 @@ fn was_refused(line: &str, log: &Path, scratch: &Scratch) -> bool {
         call.split('"').skip(1).step_by(2).any(|asked| {
             let asked = scratch.project().join(asked);
             let led = std::fs::canonicalize(&asked).unwrap_or_else(|_| asked.clone());
-            asked.starts_with(path) || led.starts_with(path)
+            places.iter().any(|place| asked.starts_with(place) || led.starts_with(place))
         })
     })
+}
+
+/// The places of the system that a bundle opens.
+fn opened_by(name: &str) -> Vec<String> {
+    let bundle = pinfold::vocab::bundle::known(name).unwrap();
+    bundle.opens.iter().map(|opening| opening.place.to_string()).collect()
 }
 
 /// The lines of a profile that grant something.

@@ -198,6 +198,7 @@ fn empty() -> Profile {
         name: "x".into(),
         command: vec!["x".into()],
         filesystem: BTreeMap::new(),
+        bundles: BTreeMap::new(),
         network: BTreeMap::new(),
         syscalls: Syscalls { base: 1, ..Syscalls::default() },
         environment: BTreeSet::new(),

@@ -9,11 +9,12 @@ use pinfold::diff::lines::diff;
 use pinfold::event::GapKind;
 use pinfold::profile::digest::{digest, meaning};
 use pinfold::profile::emit::{emit, quote};
-use pinfold::profile::parse::parse;
+use pinfold::profile::parse::{parse, parse_with};
 use pinfold::profile::{
     Delivery, Incomplete, Lack, Limits, NetAccess, NetGrant, PathGrant, Profile, Secret, SecretSource, Syscalls,
 };
 use pinfold::vocab::access::Access;
+use pinfold::vocab::bundle::{self, Bundle};
 use pinfold::vocab::endpoint::{HostPort, NetTarget};
 use pinfold::vocab::escape;
 use pinfold::vocab::limits::{Bytes, Percent};
@@ -47,6 +48,17 @@ fn path_grants() -> impl Strategy<Value = PathGrant> {
         prop::sample::select(vec![Sensitivity::Vault, Sensitivity::Credential, Sensitivity::HostExecutes]);
     (accesses, prop::option::of(sensitivities), any::<bool>(), reasons())
         .prop_map(|(access, sensitive, approved, reason)| PathGrant { access, sensitive, approved, reason })
+}
+
+/// Lines for bundles of this program, and what they open.
+fn bundles() -> impl Strategy<Value = (BTreeMap<Location, PathGrant>, BTreeMap<String, Bundle>)> {
+    let names = prop::sample::subsequence(bundle::names().collect::<Vec<_>>(), 0..3);
+    (names, any::<bool>(), reasons()).prop_map(|(names, approved, reason)| {
+        let grant = PathGrant { access: Access::Read, sensitive: None, approved, reason };
+        let line = |name: &&str| (Location::Bundle((*name).to_owned()), grant.clone());
+        let known = |name: &&str| ((*name).to_owned(), bundle::known(name).unwrap());
+        (names.iter().map(line).collect(), names.iter().map(known).collect())
+    })
 }
 
 fn peers() -> impl Strategy<Value = (NetTarget, NetGrant)> {
@@ -103,7 +115,7 @@ fn profiles() -> impl Strategy<Value = Profile> {
     (
         any::<String>().prop_map(|name| format!("x{}", name.replace('/', ""))),
         prop::collection::vec(word, 1..4),
-        prop::collection::btree_map(locations(), path_grants(), 0..6),
+        (prop::collection::btree_map(locations(), path_grants(), 0..6), bundles()),
         prop::collection::vec(peers(), 0..3),
         syscalls(),
         prop::collection::btree_set(variables(), 0..4),
@@ -115,7 +127,7 @@ fn profiles() -> impl Strategy<Value = Profile> {
             |(
                 name,
                 command,
-                filesystem,
+                (places, (named, bundles)),
                 network,
                 syscalls,
                 environment,
@@ -129,7 +141,8 @@ fn profiles() -> impl Strategy<Value = Profile> {
                     incomplete,
                     tolerate,
                     nested_sandbox,
-                    filesystem,
+                    filesystem: places.into_iter().chain(named).collect(),
+                    bundles,
                     network: network.into_iter().collect(),
                     syscalls,
                     environment,
@@ -268,6 +281,20 @@ fn invalid_fixtures_are_refused_at_the_place_and_for_the_reason_they_name() {
 }
 
 #[test]
+fn another_content_of_a_bundle_is_another_profile() {
+    let text = fixture("minimal.toml") + "[filesystem]\n\"@mine\" = \"read\"\n";
+    let with = |files: &str| {
+        let bundle = Bundle::read(&format!("why = \"mine\"\n[[opens]]\nwhy = \"x\"\nfiles = [{files}]\n")).unwrap();
+        parse_with(&text, &|name| (name == "mine").then(|| bundle.clone())).unwrap()
+    };
+    let (one, two) = (with("\"/srv/a\""), with("\"/srv/a\", \"/srv/b\""));
+    assert_ne!(digest(&one).to_string(), digest(&two).to_string());
+    assert_eq!(emit(&one, None), emit(&two, None));
+    assert_eq!(digest(&one).to_string(), digest(&with("\"/srv/a\"")).to_string());
+    assert!(parse(&text).is_err(), "nobody said what it opens");
+}
+
+#[test]
 fn whatever_is_reserved_or_newer_has_a_hint() {
     for name in ["newer-schema", "reserved-audit", "bundle", "unknown-key", "unknown-call", "bidi-comment"] {
         assert!(parse(&fixture(&format!("invalid/{name}.toml"))).unwrap_err().hint().is_some(), "{name}");
@@ -390,6 +417,16 @@ fn a_change_is_one_line_in_the_notation_of_the_file() {
         "section": "filesystem", "key": "\"/usr\"", "change": "changed", "old": "\"read\"", "new": "\"write\"",
     });
     assert_eq!(json, expected);
+}
+
+#[test]
+fn the_bundle_in_the_specification_is_one_and_its_table_names_them_all() {
+    let text = include_str!("../docs/profile.md");
+    let example = text.split("```bundle\n").nth(1).unwrap().split("```").next().unwrap();
+    assert_eq!(Bundle::read(example).unwrap().opens.len(), 3);
+    for name in bundle::names() {
+        assert!(text.contains(&format!("| `@{name}` |")), "{name}");
+    }
 }
 
 #[test]

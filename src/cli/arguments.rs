@@ -229,6 +229,9 @@ pub struct ShowArguments {
     /// As JSON, for scripts
     #[arg(long)]
     pub json: bool,
+    /// List what each bundle opens on this machine, and the calls of the base set
+    #[arg(long)]
+    pub expand: bool,
     /// A profile file, or the name of one in generated-profiles/
     #[arg(value_name = "PROFILE")]
     pub profile: PathBuf,

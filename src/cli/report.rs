@@ -14,6 +14,8 @@ use crate::sandbox::limits::Held;
 use crate::store::{StoreError, replace};
 use crate::vocab::path::AbsPath;
 
+use super::show::Expansion;
+
 pub(super) fn learned(path: &Path, learned: &Learned) -> Result<(), StoreError> {
     let attempts: Vec<Value> = learned.attempts.iter().map(attempt).collect();
     let derived = &learned.derived;
@@ -68,7 +70,12 @@ pub(super) fn enforced(path: &Path, prepared: &Prepared, enforced: &Enforced) ->
     )
 }
 
-pub(super) fn profile(file: &ProfileFile, approved: Option<bool>, confidence: Value) -> String {
+pub(super) fn profile(
+    file: &ProfileFile,
+    approved: Option<bool>,
+    confidence: Value,
+    expansion: Option<&Expansion>,
+) -> String {
     let pending: Vec<Value> = approve::pending(&file.profile)
         .iter()
         .map(|item| json!({ "line": item.line(), "meaning": item.meaning() }))
@@ -99,7 +106,7 @@ pub(super) fn profile(file: &ProfileFile, approved: Option<bool>, confidence: Va
             (name, json!({ "from": secret.from.as_str(), "to": secret.to.as_str(), "approved": secret.approved }))
         })
         .collect();
-    json!({
+    let mut out = json!({
         "path": file.path.display().to_string(),
         "digest": file.digest,
         "approved": approved,
@@ -117,8 +124,12 @@ pub(super) fn profile(file: &ProfileFile, approved: Option<bool>, confidence: Va
         "secrets": secrets,
         "limits": profile.limits,
         "pending": pending,
-    })
-    .to_string()
+    });
+    if let (Some(expansion), Some(object)) = (expansion, out.as_object_mut()) {
+        let bundles: BTreeMap<_, _> = expansion.bundles.iter().map(|(name, places)| (name, paths(places))).collect();
+        object.insert("expanded".to_owned(), json!({ "bundles": bundles, "base": expansion.base }));
+    }
+    out.to_string()
 }
 
 fn attempt(attempt: &Attempt) -> Value {

@@ -1,8 +1,10 @@
 //! `pinfold show`: what a profile allows, in plain words.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use crate::plan::mounts;
 use crate::profile::evidence::Evidence;
 use crate::profile::{Delivery, NetAccess, Profile, SecretSource};
 use crate::run::evidence;
@@ -11,6 +13,9 @@ use crate::run::surroundings::Surroundings;
 use crate::store::Store;
 use crate::vocab::access::Access;
 use crate::vocab::escape;
+use crate::vocab::location::Location;
+use crate::vocab::path::AbsPath;
+use crate::vocab::syscall_table::{Class, rows};
 
 use super::arguments::ShowArguments;
 use super::exit::Exit;
@@ -34,8 +39,19 @@ pub(super) fn run(arguments: &ShowArguments) -> Exit {
             Err(error) => screen::warn(screen::chain(&error)),
         }
     }
+    let expansion = if arguments.expand {
+        match Surroundings::read(None) {
+            Ok(surroundings) => Some(Expansion::of(&file.profile, &surroundings)),
+            Err(error) => {
+                screen::error(&error, hints::surroundings(&error).as_deref());
+                return Exit::Trouble;
+            }
+        }
+    } else {
+        None
+    };
     let out = if arguments.json {
-        super::report::profile(&file, approved, confidence::json(&evidence, &trials))
+        super::report::profile(&file, approved, confidence::json(&evidence, &trials), expansion.as_ref())
     } else {
         let approval = match approved {
             Some(true) => "approved on this machine",
@@ -44,11 +60,51 @@ pub(super) fn run(arguments: &ShowArguments) -> Exit {
         };
         let (text, learned, enforced) =
             (text(&file.profile), confidence::learned(&evidence), confidence::enforced(&trials));
-        format!("{}\n{} {approval}\n{text}\n\n{learned}\n{enforced}", file.path.display(), file.digest)
+        let expansion = expansion.map(|expansion| expansion.text(&file.profile)).unwrap_or_default();
+        format!("{}\n{} {approval}\n{text}{expansion}\n\n{learned}\n{enforced}", file.path.display(), file.digest)
     };
     match screen::data(&(out.trim_end().to_owned() + "\n")) {
         Ok(()) => Exit::Success,
         Err(_) => Exit::Trouble,
+    }
+}
+
+/// What the words of a profile stand for on this machine.
+pub(super) struct Expansion {
+    /// By bundle: each place that it opens here.
+    pub(super) bundles: BTreeMap<String, Vec<AbsPath>>,
+    /// The calls of the base set.
+    pub(super) base: Vec<&'static str>,
+}
+
+impl Expansion {
+    fn of(profile: &Profile, surroundings: &Surroundings) -> Self {
+        let host = surroundings.host(&mounts::wanted_paths(profile, &surroundings.roots));
+        let opened = |name: &String| {
+            let places = mounts::opened_by(name, profile, &host).into_iter().map(|(path, _)| path);
+            (name.clone(), places.collect())
+        };
+        let base = rows().filter(|(_, row)| row.class == Class::Base).map(|(call, _)| call.name());
+        let mut base: Vec<_> = base.collect();
+        base.sort_unstable();
+        Self { bundles: profile.bundles.keys().map(opened).collect(), base }
+    }
+
+    fn text(&self, profile: &Profile) -> String {
+        let mut out = String::new();
+        for (name, places) in &self.bundles {
+            let why = profile.bundles.get(name).map_or("", |bundle| bundle.why.as_str());
+            let _ = write!(out, "\n\n@{name} is {}; here it opens for reading", escape::terminal(why.as_bytes()));
+            for place in places {
+                let _ = write!(out, "\n    {place}");
+            }
+            if places.is_empty() {
+                out.push_str(" nothing");
+            }
+        }
+        let count = self.base.len();
+        let _ = write!(out, "\n\nbase {} is {count} calls\n    {}", profile.syscalls.base, self.base.join(" "));
+        out
     }
 }
 
@@ -123,7 +179,12 @@ pub(super) fn text(profile: &Profile) -> String {
                 (Some(kind), true) => format!("  [{}, approved]", kind.as_str()),
                 (None, _) => String::new(),
             };
-            let _ = writeln!(out, "    {location}{mark}");
+            let bundle = match location {
+                Location::Bundle(name) => profile.bundles.get(name),
+                Location::Path { .. } => None,
+            };
+            let why = bundle.map(|bundle| format!("  {}", escape::terminal(bundle.why.as_bytes()))).unwrap_or_default();
+            let _ = writeln!(out, "    {location}{why}{mark}");
         }
     }
     if profile.network.is_empty() {

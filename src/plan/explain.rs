@@ -4,7 +4,7 @@
 
 use crate::profile::Profile;
 use crate::vocab::access::Access;
-use crate::vocab::location::Roots;
+use crate::vocab::location::{Location, Roots};
 use crate::vocab::path::AbsPath;
 use crate::vocab::sensitivity::covering;
 
@@ -48,8 +48,19 @@ pub fn why(step: &MountStep, profile: &Profile, roots: &Roots) -> String {
 fn line(target: &AbsPath, least: Access, profile: &Profile, roots: &Roots) -> Option<String> {
     let granted = profile.filesystem.iter().filter(|(_, grant)| grant.access >= least);
     let above = granted.filter_map(|(location, grant)| {
-        let path = roots.resolve(location)?;
-        target.is_beneath(&path).then(|| (path.components().count(), location, grant))
+        let places: Vec<AbsPath> = match location {
+            Location::Bundle(name) => profile
+                .bundles
+                .get(name)
+                .into_iter()
+                .flat_map(|bundle| &bundle.opens)
+                .filter_map(|opening| roots.resolve(&opening.place))
+                .collect(),
+            Location::Path { .. } => roots.resolve(location).into_iter().collect(),
+        };
+        let nearest =
+            places.into_iter().filter(|path| target.is_beneath(path)).map(|path| path.components().count()).max();
+        nearest.map(|depth| (depth, location, grant))
     });
     let (_, location, grant) = above.max_by_key(|(depth, ..)| *depth)?;
     Some(format!("\"{location}\" = \"{}\"", grant.access))

@@ -12,11 +12,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::profile::emit;
 use crate::profile::{Delivery, Lack, NetAccess, PathGrant, Profile};
 use crate::vocab::access::Access;
+use crate::vocab::bundle::{Layout, Shape};
 use crate::vocab::endpoint::NetTarget;
 use crate::vocab::host::{FileKind, Host, Names, Seen};
 use crate::vocab::location::{Base, Location, Roots};
 use crate::vocab::path::AbsPath;
-use crate::vocab::sensitivity::Sensitivity;
+use crate::vocab::sensitivity::{Sensitivity, sensitive};
 use crate::vocab::syscall::Syscall;
 
 use super::walls::Wall;
@@ -27,8 +28,8 @@ use super::{Action, Handing, Mode, MountStep, Nesting, Network, Plan, RootStyle,
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlanError {
-    /// A bundle that this version does not know.
-    #[error("the bundle `@{0}` is not known to this version")]
+    /// A bundle of which nobody said what it opens.
+    #[error("the bundle `@{0}` is not known")]
     Bundle(String),
     /// A variable that is not set here.
     #[error("`{0}` names a variable that is not set here")]
@@ -109,6 +110,15 @@ pub fn wanted_paths(profile: &Profile, roots: &Roots) -> Vec<AbsPath> {
         wanted.extend(path.ancestors());
         wanted.insert(path);
     }
+    for bundle in profile.bundles.values() {
+        for path in bundle.opens.iter().filter_map(|opening| roots.resolve(&opening.place)) {
+            wanted.extend(path.ancestors());
+            wanted.insert(path);
+        }
+    }
+    if !profile.bundles.is_empty() {
+        wanted.extend(Layout::ALL.iter().flat_map(|layout| layout.marks()).filter_map(|mark| AbsPath::new(mark).ok()));
+    }
     for base in [Base::Project, Base::Home, Base::Tmpdir] {
         wanted.extend(roots.get(base));
     }
@@ -131,7 +141,8 @@ pub fn plan(
     }
     let mut withheld = Vec::new();
     let network = network(profile, &mut withheld)?;
-    let grants = resolve(profile, &host.roots)?;
+    let mut grants = resolve(profile, &host.roots)?;
+    open_bundles(profile, host, &mut grants, &mut withheld);
     let mut furnishing =
         Furnishing { host, steps: Vec::new(), links: BTreeMap::new(), create: Vec::new(), copies: Vec::new() };
     furnishing.private_places(&grants);
@@ -218,7 +229,10 @@ fn resolve<'a>(profile: &'a Profile, roots: &Roots) -> Result<Grants<'a>, PlanEr
     let mut grants: Grants<'a> = BTreeMap::new();
     for (location, grant) in &profile.filesystem {
         if let Location::Bundle(name) = location {
-            return Err(PlanError::Bundle(name.clone()));
+            match profile.bundles.get(name) {
+                Some(_) => continue,
+                None => return Err(PlanError::Bundle(name.clone())),
+            }
         }
         let path = roots.resolve(location).ok_or_else(|| PlanError::Variable(location.clone()))?;
         let holds_home = roots.get(Base::Home).is_some_and(|home| home.is_beneath(&path));
@@ -232,6 +246,61 @@ fn resolve<'a>(profile: &'a Profile, roots: &Roots) -> Result<Grants<'a>, PlanEr
         }
     }
     Ok(grants)
+}
+
+/// The layout of this machine, by where its C library lies.
+fn layout(host: &Host) -> Option<Layout> {
+    Layout::of(&|mark| AbsPath::new(mark).is_ok_and(|mark| host.look(&mark).is_some()))
+}
+
+/// What an approved bundle opens on this machine, each with its place and what is seen there: what exists and is of the
+/// right type, but for what is sensitive, which only a line of its own opens.
+pub fn opened_by<'a>(name: &str, profile: &'a Profile, host: &'a Host) -> Vec<(AbsPath, &'a Seen)> {
+    let Some(bundle) = profile.bundles.get(name) else { return Vec::new() };
+    let openings = bundle.on(layout(host)).filter_map(|opening| {
+        let path = host.roots.resolve(&opening.place)?;
+        let seen = host.look(&path)?;
+        let fits = match (seen.kind, opening.shape) {
+            (FileKind::Symlink, _) => true,
+            (FileKind::Dir, shape) => shape == Shape::Directory,
+            (_, shape) => shape == Shape::File,
+        };
+        let holds_home = host.roots.get(Base::Home).is_some_and(|home| home.is_beneath(&path));
+        let closed = holds_home || sensitive(&path, &host.roots, Access::Read).is_some();
+        (fits && !closed).then_some((path, seen))
+    });
+    openings.collect()
+}
+
+/// Adds what bundles open here. A line for a place itself outranks a bundle.
+fn open_bundles<'a>(profile: &'a Profile, host: &Host, grants: &mut Grants<'a>, withheld: &mut Vec<Withheld>) {
+    let mut opened: Grants<'a> = BTreeMap::new();
+    let mut directories = BTreeSet::new();
+    for (location, grant) in &profile.filesystem {
+        let Location::Bundle(name) = location else { continue };
+        let mut why = "not approved";
+        if grant.approved {
+            let places = opened_by(name, profile, host);
+            if !places.is_empty() {
+                let real = places.iter().filter(|(_, seen)| seen.kind == FileKind::Dir);
+                directories.extend(real.map(|(path, _)| path.clone()));
+                opened.extend(places.into_iter().map(|(path, _)| (path, (location, grant))));
+                continue;
+            }
+            why = "nothing that it opens is here";
+        }
+        withheld.push(Withheld { line: format!("\"{location}\" = \"{}\"", grant.access), why: why.to_owned() });
+    }
+    // One mount a directory: what lies beneath it is there already.
+    let held: BTreeSet<AbsPath> = grants
+        .iter()
+        .filter(|(_, (_, grant))| grant.approved && grant.access >= Access::Read)
+        .map(|(path, _)| path.clone())
+        .filter(|path| host.look(path).is_some_and(|seen| seen.kind == FileKind::Dir))
+        .chain(directories)
+        .collect();
+    opened.retain(|path, _| !grants.contains_key(path) && !path.ancestors().any(|above| held.contains(&above)));
+    grants.extend(opened);
 }
 
 struct Furnishing<'a> {
@@ -295,7 +364,7 @@ impl Furnishing<'_> {
             return None;
         }
         let replace = grant.access == Access::Replace && self.copies_to(&target);
-        self.steps.push(match (grant.access, seen.kind) {
+        let step = match (grant.access, seen.kind) {
             (Access::Exist, FileKind::Dir) => MountStep::Directory { target, mode: seen.mode & 0o7777 },
             (Access::Exist, FileKind::File) => {
                 MountStep::Placeholder { target, size: seen.size, modified: seen.modified }
@@ -306,7 +375,11 @@ impl Furnishing<'_> {
                 MountStep::Copy { target }
             }
             (access, _) => MountStep::Bind { source: target.clone(), target, writable: access.writes() },
-        });
+        };
+        // Two names may lead to one place: `/lib` and `/usr/lib`.
+        if !self.steps.contains(&step) {
+            self.steps.push(step);
+        }
         // A directory may hold pinfold's state somewhere beneath: it is hidden again.
         if self.host.state_dir.is_beneath(path) {
             self.steps.push(MountStep::Cover { target: self.host.state_dir.clone() });
@@ -522,6 +595,7 @@ pub(super) mod tests {
             name: "x".into(),
             command: vec!["x".into()],
             filesystem: BTreeMap::new(),
+            bundles: BTreeMap::new(),
             network: BTreeMap::new(),
             syscalls: Syscalls { base: 1, ..Syscalls::default() },
             environment: BTreeSet::new(),

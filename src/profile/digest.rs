@@ -1,7 +1,7 @@
 //! The digest over what a profile means: what a person approves on a machine.
 //!
 //! Invariant: two profiles have the same digest if and only if they allow the same to the same command. Comments, reasons,
-//! the name, and the spelling of the file are no part of it. Specified in `docs/profile.md`, so that others can compute it.
+//! the name, and the spelling of the file are no part of it; what the bundles open that it names is. Specified in `docs/profile.md`, so that others can compute it.
 
 use sha2::{Digest as _, Sha256};
 
@@ -14,7 +14,12 @@ pub struct Digest([u8; 32]);
 
 /// The digest of `profile`.
 pub fn digest(profile: &Profile) -> Digest {
-    Digest(Sha256::digest(emit(&meaning(profile), None)).into())
+    let mut text = emit(&meaning(profile), None);
+    // What a bundle opens may change with a version of pinfold, or by a person's hand: then it is another profile.
+    for (name, bundle) in &profile.bundles {
+        text += &format!("\n@{name}\n{}", bundle.meaning());
+    }
+    Digest(Sha256::digest(text).into())
 }
 
 /// `profile` without what is said for people alone.

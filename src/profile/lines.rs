@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::vocab::access::Access;
-use crate::vocab::location::Roots;
+use crate::vocab::bundle::Layout;
+use crate::vocab::location::{Location, Roots};
 use crate::vocab::path::AbsPath;
 
 use super::Profile;
@@ -22,13 +23,24 @@ pub struct Line {
 }
 
 impl Lines {
-    /// Those of `profile`; what names a variable that is not set lies nowhere.
-    pub fn of(profile: &Profile, roots: &Roots) -> Self {
-        let lines = (0..).zip(&profile.filesystem);
-        let places = lines.filter_map(|(number, (place, grant))| {
-            Some((roots.resolve(place)?, Line { number, access: grant.access }))
-        });
-        Self(places.collect())
+    /// Those of `profile`; what names a variable that is not set lies nowhere. A bundle lies where it opens something on a
+    /// system of that layout.
+    pub fn of(profile: &Profile, roots: &Roots, layout: Option<Layout>) -> Self {
+        let mut places = BTreeMap::new();
+        for (number, (place, grant)) in (0..).zip(&profile.filesystem) {
+            let line = Line { number, access: grant.access };
+            match place {
+                Location::Bundle(name) => {
+                    let opened = profile.bundles.get(name).into_iter().flat_map(|bundle| bundle.on(layout));
+                    for path in opened.filter_map(|opening| roots.resolve(&opening.place)) {
+                        places.entry(path).or_insert(line);
+                    }
+                }
+                // A line for a place itself outranks a bundle, which stands before it.
+                Location::Path { .. } => places.extend(roots.resolve(place).map(|path| (path, line))),
+            }
+        }
+        Self(places)
     }
 
     /// The line that covers `path`: the nearest at or above it. One that only lets a name exist covers nothing beneath.

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::GapKind;
 use crate::vocab::access::Access;
+use crate::vocab::bundle::Bundle;
 use crate::vocab::endpoint::NetTarget;
 pub use crate::vocab::limits::Limits;
 use crate::vocab::location::Location;
@@ -44,6 +45,8 @@ pub struct Profile {
     pub nested_sandbox: bool,
     /// Places.
     pub filesystem: BTreeMap<Location, PathGrant>,
+    /// What each bundle opens that `filesystem` names, by name: part of what the profile means, and not of its text.
+    pub bundles: BTreeMap<String, Bundle>,
     /// Peers. Empty: no network.
     pub network: BTreeMap<NetTarget, NetGrant>,
     /// System calls.

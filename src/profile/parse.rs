@@ -11,6 +11,7 @@ use toml_edit::{Document, Item, Key, TableLike};
 
 use crate::event::GapKind;
 use crate::vocab::access::Access;
+use crate::vocab::bundle::{self, Bundle};
 use crate::vocab::endpoint::NetTarget;
 use crate::vocab::escape;
 use crate::vocab::limits::{Bytes, Percent};
@@ -86,9 +87,12 @@ pub enum Problem {
     /// Another kind of value.
     #[error("expected {0}")]
     Expected(&'static str),
-    /// A bundle.
-    #[error("this version knows no bundle `@{0}`")]
+    /// A bundle that there is not.
+    #[error("there is no bundle `@{0}`")]
     NoBundle(String),
+    /// A bundle that is to be more than read.
+    #[error("a bundle can only be granted as `read`, and is not sensitive")]
+    BundleAccess,
     /// Not a place, target or amount.
     #[error("{0}")]
     Value(String),
@@ -122,7 +126,11 @@ impl ParseError {
             }
             Problem::UnknownCall(_) => Some("names are as in the manual pages, e.g. `openat`".into()),
             Problem::Reserved(_) => Some("nothing would enforce it: delete it, or use a version that does".into()),
-            Problem::NoBundle(_) => Some("name the places themselves".into()),
+            Problem::NoBundle(_) => {
+                let known: Vec<String> = bundle::names().map(|name| format!("@{name}")).collect();
+                Some(format!("known here: {}; or write one: see docs/profile.md", known.join(", ")))
+            }
+            Problem::BundleAccess => Some("name the place itself that is to be written".into()),
             Problem::NotAllowed(call) => Some(format!("add `{call}` to `allow` too, or delete it here")),
             _ => None,
         }
@@ -166,8 +174,13 @@ const RESERVED: &[&str] = &["program", "audit", "on_violation"];
 /// Longest part of a text that an error repeats, in characters.
 const SHOWN: usize = 60;
 
-/// Reads a profile.
+/// Reads a profile, with the bundles of this program.
 pub fn parse(text: &str) -> Result<Profile, ParseError> {
+    parse_with(text, &bundle::known)
+}
+
+/// Reads a profile; `bundles` gives what stands behind the name of a bundle.
+pub fn parse_with(text: &str, bundles: &dyn Fn(&str) -> Option<Bundle>) -> Result<Profile, ParseError> {
     let source = Source(text);
     source.shows_what_it_says()?;
     let document = Document::parse(text).map_err(|error| {
@@ -182,13 +195,22 @@ pub fn parse(text: &str) -> Result<Profile, ParseError> {
         older if older < 1 => return Err(schema.error(Problem::NoSchema(older))),
         _ => root.only(TOP)?,
     }
+    let mut named = BTreeMap::new();
+    let filesystem = entries(root.get("filesystem"), key, |location, field| {
+        if let Location::Bundle(name) = location {
+            let bundle = bundles(name).ok_or_else(|| field.key_error(Problem::NoBundle(name.clone())))?;
+            named.insert(name.clone(), bundle);
+        }
+        path_grant(location, field)
+    })?;
     Ok(Profile {
         name: name(&root.required("name")?)?,
         command: command(&root.required("command")?)?,
         incomplete: root.get("incomplete").map(|field| incomplete(&field)).transpose()?,
         tolerate: root.get("tolerate").map_or_else(|| Ok(BTreeSet::new()), |field| tolerate(&field))?,
         nested_sandbox: root.get("nested_sandbox").map_or(Ok(false), |field| field.truth())?,
-        filesystem: entries(root.get("filesystem"), location, path_grant)?,
+        filesystem,
+        bundles: named,
         network: entries(root.get("network"), target, net_grant)?,
         syscalls: syscalls(&root.required("syscalls")?.table()?)?,
         environment: environment(root.get("environment"))?,
@@ -410,7 +432,7 @@ fn tolerate(field: &Field<'_>) -> Result<BTreeSet<Lack>, ParseError> {
 fn entries<K: Ord, V>(
     section: Option<Field<'_>>,
     key: impl Fn(&str) -> Result<K, Problem>,
-    grant: impl Fn(&K, &Field<'_>) -> Result<V, ParseError>,
+    mut grant: impl FnMut(&K, &Field<'_>) -> Result<V, ParseError>,
 ) -> Result<BTreeMap<K, V>, ParseError> {
     let mut map = BTreeMap::new();
     let Some(section) = section else { return Ok(map) };
@@ -422,11 +444,16 @@ fn entries<K: Ord, V>(
     Ok(map)
 }
 
-fn location(text: &str) -> Result<Location, Problem> {
+fn key(text: &str) -> Result<Location, Problem> {
     let location: Location = text.parse().map_err(|error| value(&error))?;
-    match &location {
-        Location::Bundle(name) => Err(Problem::NoBundle(name.clone())),
-        Location::Path { .. } => one_form(location, text),
+    one_form(location, text)
+}
+
+/// A key that is no bundle.
+fn location(text: &str) -> Result<Location, Problem> {
+    match key(text)? {
+        Location::Bundle(_) => Err(Problem::Expected("a place, which is no bundle")),
+        place => Ok(place),
     }
 }
 
@@ -448,7 +475,16 @@ fn variable(text: &str) -> Result<String, Problem> {
     Ok(text.to_owned())
 }
 
-fn path_grant(_: &Location, field: &Field<'_>) -> Result<PathGrant, ParseError> {
+fn path_grant(location: &Location, field: &Field<'_>) -> Result<PathGrant, ParseError> {
+    let grant = grant_of(field)?;
+    let is_bundle = matches!(location, Location::Bundle(_));
+    if is_bundle && (grant.access != Access::Read || grant.sensitive.is_some()) {
+        return Err(field.error(Problem::BundleAccess));
+    }
+    Ok(grant)
+}
+
+fn grant_of(field: &Field<'_>) -> Result<PathGrant, ParseError> {
     if field.item.as_str().is_some() {
         return Ok(PathGrant { access: access(field)?, sensitive: None, approved: true, reason: None });
     }

@@ -70,7 +70,8 @@ pub fn leave_one_out(traces: &mut Vec<Trace>, profile: &Profile, settings: &Sett
 fn novelty(trace: &Trace, all: &Profile, without: &Profile) -> BTreeSet<Novelty> {
     let mut found = BTreeSet::new();
     let (needs, places) = (Needs::of(trace), Places::of(trace));
-    let (all_lines, other_lines) = (Lines::of(all, &trace.header.roots), Lines::of(without, &trace.header.roots));
+    let lines = |profile| Lines::of(profile, &trace.header.roots, super::bundles::layout(trace));
+    let (all_lines, other_lines) = (lines(all), lines(without));
     for (path, need) in needs.needs.iter().filter(|(path, _)| !places.is_private(path)) {
         if covers(&all_lines, path, need) && !covers(&other_lines, path, need) {
             found.insert(if need.access.writes() { Novelty::Write } else { Novelty::Hard });

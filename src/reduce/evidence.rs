@@ -14,7 +14,7 @@ use crate::profile::lines::Lines;
 use crate::trace::Trace;
 use crate::vocab::access::Access;
 use crate::vocab::endpoint::Endpoint;
-use crate::vocab::location::Locator;
+use crate::vocab::location::{Location, Locator};
 use crate::vocab::path::AbsPath;
 use crate::vocab::syscall::Syscall;
 use crate::vocab::syscall_table::{Class, row};
@@ -104,7 +104,7 @@ struct Gathering<'a> {
     depths: Vec<u32>,
     graph: PathGraph,
     /// Names counted in a directory that a grant opens, the most of all runs.
-    census: BTreeMap<(u32, crate::vocab::location::Location), (u32, bool)>,
+    census: BTreeMap<(u32, Location), (u32, bool)>,
 }
 
 /// What one run needs besides.
@@ -135,7 +135,13 @@ impl<'a> Gathering<'a> {
 
     fn add(&mut self, run: u32, trace: &Trace) {
         let (roots, programs) = (&trace.header.roots, self.programs(trace));
-        let here = Here { run, trace, locator: roots.locator(), programs, lines: Lines::of(self.profile, roots) };
+        let here = Here {
+            run,
+            trace,
+            locator: roots.locator(),
+            programs,
+            lines: Lines::of(self.profile, roots, super::bundles::layout(trace)),
+        };
         self.paths(&here);
         self.rest(&here);
         self.variables(&here);

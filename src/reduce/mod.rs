@@ -1,17 +1,39 @@
 //! Traces → a [`Profile`]: the least that the runs needed, written so that a person can review it.
 //!
-//! Pure: the same traces give the same bytes on any machine, any day, in whatever order events and runs stand. Invariants:
-//! more evidence never narrows a profile (but a name that a run is seen to take away again needs no line); a failed probe is
-//! never a grant; `/`, the home directory and the directories that many programs share are never granted; what is sensitive is granted by its own name and not approved.
+//! Pure: the same traces give the same bytes on any machine, any day, in whatever order events and runs stand. What is done,
+//! in this order, each step in a file of its own:
+//!
+//! | step | turns | into |
+//! |---|---|---|
+//! | [`needs`] | facts, resolved as the kernel did | what each path is needed for: exist < read < write < replace |
+//! | [`places`], `run` | needs | none of what each sandbox has of its own; what is sensitive by its own name |
+//! | `bundles` | reading of the system | roles such as `@git` |
+//! | `units` | single files of what belongs together | its directory |
+//! | `tree` | the rest, of all runs | the cheapest lines that cover it, by an exact dynamic program |
+//! | [`calls`] | calls and their arguments | the allow-list beyond the base set |
+//! | [`network`], [`environment`] | peers, variables | endpoints, names that are passed on, secrets |
+//! | `limits` | peaks | limits with headroom |
+//!
+//! Cost: a line costs [`Settings::rule`], and what it opens that no run used costs by its weight times
+//! [`Settings::exposure`]. `docs/reduction.md` has the model, its literature and what it was measured to give.
+//!
+//! Invariants: whatever a run was seen to need is granted, named as withheld, or noted; a failed probe is never a grant;
+//! `/`, the home directory and the directories that many programs share are never granted, and nothing across what is
+//! sensitive: that is granted by its own name and not approved.
 
+mod bundles;
 pub mod calls;
 pub mod confidence;
 pub mod environment;
 pub mod evidence;
+mod exposure;
 pub mod needs;
 pub mod network;
 pub mod path_graph;
 pub mod places;
+mod run;
+mod tree;
+mod units;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,22 +41,28 @@ use crate::event::{Fact, GapKind};
 use crate::profile::{Incomplete, Limits, PathGrant, Profile};
 use crate::trace::Trace;
 use crate::vocab::access::Access;
+use crate::vocab::bundle::{self, Bundle};
 use crate::vocab::location::Location;
-use crate::vocab::path::AbsPath;
 use crate::vocab::sensitivity::Sensitivity;
 
-use needs::Needs;
+use run::Run;
 
 /// How reduction is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Programs kept for each thing that was needed.
     pub witnesses: usize,
+    /// What a line costs, in thousandths.
+    pub rule: u64,
+    /// What is taken of the weights of what nobody used, in thousandths: more of it means narrower profiles of more lines.
+    pub exposure: u64,
+    /// Bundles of the person, beside those of this program.
+    pub bundles: BTreeMap<String, Bundle>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { witnesses: 16 }
+        Self { witnesses: 16, rule: 1000, exposure: 1000, bundles: BTreeMap::new() }
     }
 }
 
@@ -131,26 +159,12 @@ struct Grant {
 }
 
 /// Reduces runs of one command to one profile, which says so where they are not complete.
-pub fn reduce(traces: &[Trace], _settings: &Settings) -> Reduction {
+pub fn reduce(traces: &[Trace], settings: &Settings) -> Reduction {
     let mut notes = BTreeSet::new();
-    let mut grants: BTreeMap<Location, Grant> = BTreeMap::new();
-    for trace in traces {
-        let needs = Needs::of(trace);
-        let places = places::Places::of(trace);
-        let mut found: BTreeMap<AbsPath, Grant> = BTreeMap::new();
-        for (path, need) in &needs.needs {
-            for (place, grant) in places.grants(path, need, &needs, &mut notes) {
-                join(found.entry(place).or_insert(grant), grant);
-            }
-        }
-        places.withhold(&mut found);
-        prune(&mut found);
-        across(trace, &needs, &found, &mut notes);
-        for (path, grant) in found {
-            let location = trace.header.roots.locate(&path);
-            join(grants.entry(location).or_insert(grant), grant);
-        }
-    }
+    let known = || bundle::all().iter().chain(&settings.bundles);
+    let runs: Vec<Run<'_>> = traces.iter().map(|trace| Run::of(trace, known(), &mut notes)).collect();
+    let named: BTreeSet<String> = runs.iter().flat_map(|run| run.named.iter().cloned()).collect();
+    let grants = run::join(&runs, &named, settings, &mut notes);
     many(&grants, &mut notes);
     for trace in traces {
         for event in &trace.events {
@@ -164,17 +178,25 @@ pub fn reduce(traces: &[Trace], _settings: &Settings) -> Reduction {
     let facts: Vec<&Fact> = traces.iter().flat_map(|trace| &trace.events).map(|event| &event.fact).collect();
     let command = command(traces, &mut notes);
     let (environment, secrets) = environment::reduce(traces, &mut notes);
-    let filesystem = grants.into_iter().map(|(location, grant)| {
-        let Grant { access, sensitive } = grant;
-        (location, PathGrant { access, sensitive, approved: sensitive.is_none(), reason: None })
-    });
+    let granted = |access, sensitive: Option<Sensitivity>| PathGrant {
+        access,
+        sensitive,
+        approved: sensitive.is_none(),
+        reason: None,
+    };
+    let mut filesystem: BTreeMap<Location, PathGrant> =
+        grants.into_iter().map(|(place, grant)| (place, granted(grant.access, grant.sensitive))).collect();
+    filesystem.extend(named.iter().map(|name| (Location::Bundle(name.clone()), granted(Access::Read, None))));
+    let bundles =
+        known().filter(|(name, _)| named.contains(*name)).map(|(name, bundle)| (name.clone(), bundle.clone()));
     let profile = Profile {
         name: name(&command),
         command,
         incomplete: incomplete(traces),
         tolerate: BTreeSet::new(),
         nested_sandbox: false,
-        filesystem: filesystem.collect(),
+        filesystem,
+        bundles: bundles.collect(),
         network: network::reduce(traces, &mut notes),
         syscalls: calls::reduce(&facts, &mut notes),
         environment,
@@ -188,44 +210,6 @@ pub fn reduce(traces: &[Trace], _settings: &Settings) -> Reduction {
 fn incomplete(traces: &[Trace]) -> Option<Incomplete> {
     let gaps: BTreeSet<GapKind> = traces.iter().flat_map(Trace::gaps).collect();
     (!gaps.is_empty()).then_some(Incomplete { gaps, approved: false })
-}
-
-fn join(into: &mut Grant, other: Grant) {
-    into.access = into.access.max(other.access);
-    into.sensitive = into.sensitive.max(other.sensitive);
-}
-
-/// Drops what a wider grant above gives, and bare directories that exist anyway since something beneath them is granted.
-fn prune(grants: &mut BTreeMap<AbsPath, Grant>) {
-    let all = grants.clone();
-    let needless = |path: &AbsPath, grant: &Grant| {
-        let given = path.ancestors().any(|above| {
-            all.get(&above).is_some_and(|wide| {
-                let enough = wide.access >= grant.access && wide.access != Access::Exist;
-                let replaces = wide.access == Access::Write && grant.access == Access::Replace;
-                wide.sensitive.is_none() && (enough || replaces)
-            })
-        });
-        let beneath = || all.range(path..).skip(1).take_while(|(below, _)| below.is_beneath(path));
-        let implied = grant.access == Access::Exist && beneath().any(|(_, grant)| grant.sensitive.is_none());
-        grant.sensitive.is_none() && (given || implied)
-    };
-    grants.retain(|path, grant| !needless(path, grant));
-}
-
-fn across(trace: &Trace, needs: &Needs, grants: &BTreeMap<AbsPath, Grant>, notes: &mut BTreeSet<Note>) {
-    let over = |path: &AbsPath| {
-        let writable = |place: &AbsPath| grants.get(place).is_some_and(|grant| grant.access.writes());
-        std::iter::once(path.clone()).chain(path.ancestors()).find(writable)
-    };
-    for (from, to) in &needs.pairs {
-        if let (Some(from), Some(to)) = (over(from), over(to))
-            && from != to
-        {
-            let [from, to] = [from, to].map(|path| trace.header.roots.locate(&path));
-            notes.insert(Note::Across { from, to });
-        }
-    }
 }
 
 fn many(grants: &BTreeMap<Location, Grant>, notes: &mut BTreeSet<Note>) {

@@ -1,7 +1,8 @@
 //! A needed path → the place that is granted for it.
 //!
-//! System directories, the project and a program's own directories in the home are granted whole; everything else by its
-//! exact name. A sensitive path is always granted by its own name, beside whatever covers it.
+//! The project, a program's own directories in the home, and what belongs together ([`super::units`]) are granted whole;
+//! everything else by its exact name, until [`super::tree`] joins what stands together. A sensitive path is always granted by
+//! its own name, beside whatever covers it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,53 +17,10 @@ use crate::vocab::sensitivity::{Sensitivity, classify, sensitive};
 use super::needs::{Need, Needs};
 use super::{Grant, Note};
 
-/// Directories whose entries are granted whole for reading.
-const CONTAINERS: [&str; 5] = ["/usr/local", "/usr", "/opt", "/nix", "/snap"];
-/// Directories that are granted whole for reading.
-const WHOLE: [&str; 24] = [
-    "/bin",
-    "/sbin",
-    "/lib",
-    "/lib32",
-    "/lib64",
-    "/libx32",
-    "/etc/alternatives",
-    "/etc/bash_completion.d",
-    "/etc/ca-certificates",
-    "/etc/crypto-policies",
-    "/etc/fonts",
-    "/etc/java",
-    "/etc/ld.so.conf.d",
-    "/etc/pki/ca-trust",
-    "/etc/pki/tls/certs",
-    "/etc/python3",
-    "/etc/ssl/certs",
-    "/etc/terminfo",
-    "/sys/devices/system/cpu",
-    "/sys/devices/system/node",
-    "/sys/devices/virtual/dmi",
-    "/sys/fs/cgroup",
-    "/sys/kernel/mm",
-    "/sys/kernel/security",
-];
 /// What each sandbox has of its own.
 const PRIVATE: [&str; 4] = ["/proc", "/dev", "/tmp", "/var/tmp"];
 /// Directories below the home that many programs share.
 const SHARED: [&str; 6] = [".config", ".cache", ".local", ".local/share", ".local/state", ".local/lib"];
-/// Names that are a unit wherever they stand: everything in them belongs together.
-const UNITS: [&str; 4] = ["node_modules", "site-packages", "dist-packages", "rustlib"];
-/// Directories whose entries are units, in whosever home.
-const UNITS_IN: [&str; 8] = [
-    ".rustup/toolchains",
-    ".nvm/versions/node",
-    ".pyenv/versions",
-    ".local/share/uv/python",
-    ".local/share/uv/tools",
-    ".local/share/pipx/venvs",
-    ".local/share/fnm/node-versions",
-    ".sdkman/candidates",
-];
-
 /// What is known of places in one run.
 #[derive(Debug)]
 pub struct Places<'a> {
@@ -90,7 +48,12 @@ impl<'a> Places<'a> {
         Self { roots, census, home, project }
     }
 
-    /// What is granted for the need of `path`.
+    /// The directories that were counted.
+    pub(super) fn counted(&self) -> impl Iterator<Item = &Census> {
+        self.census.values()
+    }
+
+    /// What is granted for the need of `path`, bundles aside.
     pub(super) fn grants(
         &self,
         path: &AbsPath,
@@ -140,21 +103,22 @@ impl<'a> Places<'a> {
     /// Names that the census knows as keys or tokens and that a wider grant would open without use: named and not approved,
     /// so that enforcement keeps them closed.
     pub(super) fn withhold(&self, grants: &mut BTreeMap<AbsPath, Grant>) {
-        for census in self.census.values() {
-            for name in &census.sensitive {
-                let Ok(path) = escape::unfile(name).map_err(drop).and_then(|name| census.dir.join(name).map_err(drop))
-                else {
-                    continue;
-                };
-                let Some(row) = sensitive(&path, self.roots, Access::Read) else { continue };
-                let opened = path.ancestors().any(|above| {
-                    grants.get(&above).is_some_and(|grant| grant.sensitive.is_none() && grant.access >= Access::Read)
-                });
-                if opened && !grants.contains_key(&path) {
-                    grants.insert(path, Grant { access: Access::Read, sensitive: Some(row.sensitivity) });
-                }
+        for path in self.sensitive_names() {
+            let Some(row) = sensitive(&path, self.roots, Access::Read) else { continue };
+            let opened = path.ancestors().any(|above| {
+                grants.get(&above).is_some_and(|grant| grant.sensitive.is_none() && grant.access >= Access::Read)
+            });
+            if opened && !grants.contains_key(&path) {
+                grants.insert(path, Grant { access: Access::Read, sensitive: Some(row.sensitivity) });
             }
         }
+    }
+
+    /// Names that the census knows and that are not even to be read.
+    pub(super) fn sensitive_names(&self) -> impl Iterator<Item = AbsPath> + '_ {
+        let named = self.census.values().flat_map(|census| census.sensitive.iter().map(|name| (&census.dir, name)));
+        let paths = named.filter_map(|(dir, name)| dir.join(escape::unfile(name).ok()?).ok());
+        paths.filter(|path| sensitive(path, self.roots, Access::Read).is_some())
     }
 
     /// Whether each sandbox has that place of its own.
@@ -166,7 +130,7 @@ impl<'a> Places<'a> {
     }
 
     /// Directories that are never granted for more than existing.
-    fn is_shared(&self, dir: &AbsPath) -> bool {
+    pub(super) fn is_shared(&self, dir: &AbsPath) -> bool {
         let fixed = [
             "/",
             "/home",
@@ -228,9 +192,7 @@ impl<'a> Places<'a> {
             let access = if path == project { need.access } else { Access::Read };
             return (project.clone(), access);
         }
-        match system(path).or_else(|| self.unit(path)) {
-            // `/lib` may be a link that was gone through, or a directory that was looked at.
-            Some(place) if place == *path && need.access == Access::Exist && !need.listed => (place, Access::Exist),
+        match self.unit(path) {
             Some(place) => (place, Access::Read),
             // Reading a directory as such is listing it.
             None if need.is_dir || self.is_shared(path) => (path.clone(), Access::Exist),
@@ -279,21 +241,9 @@ impl<'a> Places<'a> {
 
     /// A directory whose contents belong together: dependencies, a virtual environment, a toolchain.
     fn unit(&self, path: &AbsPath) -> Option<AbsPath> {
-        let mut ancestors: Vec<AbsPath> = path.ancestors().collect();
-        ancestors.reverse();
-        let marked = |dir: &AbsPath| self.census.get(dir).is_some_and(|census| census.markers.contains("pyvenv.cfg"));
-        let named = |dir: &AbsPath| {
-            let name = dir.file_name().unwrap_or_default();
-            UNITS.iter().any(|unit| unit.as_bytes() == name)
-                || (name.starts_with(b"python3.") && dir.parent().is_some_and(|lib| lib.file_name() == Some(b"lib")))
-        };
-        let listed = |dir: &AbsPath| {
-            let Some(parent) = dir.parent() else { return false };
-            let parts: Vec<&[u8]> = parent.components().collect();
-            UNITS_IN.iter().any(|top| parts.ends_with(&top.split('/').map(str::as_bytes).collect::<Vec<_>>()))
-        };
-        let unit = ancestors.into_iter().find(|dir| marked(dir) || named(dir) || listed(dir))?;
-        (!self.is_shared(&unit) && !self.holds_sensitive(&unit)).then_some(unit)
+        let marked =
+            |dir: &AbsPath, mark: &str| self.census.get(dir).is_some_and(|census| census.markers.contains(mark));
+        super::units::unit(path, &marked, &|dir| !self.is_shared(dir) && !self.holds_sensitive(dir))
     }
 
     fn holds_sensitive(&self, dir: &AbsPath) -> bool {
@@ -317,26 +267,6 @@ fn add(known: &mut Census, taken: &Census) {
     known.world_readable &= taken.world_readable;
     known.markers.extend(taken.markers.iter().cloned());
     known.sensitive.extend(taken.sensitive.iter().cloned());
-}
-
-/// The directory of the system that is granted whole for `path`.
-fn system(path: &AbsPath) -> Option<AbsPath> {
-    for whole in WHOLE.iter().filter_map(|place| AbsPath::new(place).ok()) {
-        if path.is_beneath(&whole) {
-            return Some(whole);
-        }
-    }
-    for container in CONTAINERS.iter().filter_map(|place| AbsPath::new(place).ok()) {
-        if *path == container {
-            return None;
-        }
-        if let Some(rest) = path.relative_to(&container) {
-            let first = rest.split(|&b| b == b'/').next()?;
-            // `/usr/local` stands in `/usr`, and is a container itself.
-            return container.join(first).ok();
-        }
-    }
-    None
 }
 
 fn is_at(path: &AbsPath, places: &[&str]) -> bool {

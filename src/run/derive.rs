@@ -107,6 +107,9 @@ pub enum DeriveError {
         /// Why.
         source: ReadError,
     },
+    /// A bundle that the person wrote is not as it should be.
+    #[error(transparent)]
+    Bundle(#[from] super::bundles::BundleFileError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -198,7 +201,7 @@ fn reduce_runs(
             }
         }
     }
-    let settings = reduce::Settings::default();
+    let settings = reduce::Settings { bundles: super::bundles::own()?, ..reduce::Settings::default() };
     let mut reduction = reduce::reduce(&traces, &settings);
     if let Some(file) = previous {
         reduction.profile.name.clone_from(&file.profile.name);
@@ -206,7 +209,7 @@ fn reduce_runs(
         stem.clone_into(&mut reduction.profile.name);
     }
     if let Some(approved) = store.last_approval(path)?
-        && let Ok(before) = crate::profile::parse::parse(&approved.text)
+        && let Some(before) = profile_file::remembered(&approved.text)
     {
         approve::carry_over(&before, &mut reduction.profile);
     }

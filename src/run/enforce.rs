@@ -209,7 +209,7 @@ fn check_approval(
     let last = store.last_approval(&file.path)?;
     let context = Context { here: Some(&surroundings.roots), ..Context::default() };
     // The store holds what this program approved: a text that no longer parses has nothing to compare with.
-    let before = last.and_then(|approval| crate::profile::parse::parse(&approval.text).ok());
+    let before = last.and_then(|approval| profile_file::remembered(&approval.text));
     let changes = before.map(|before| diff::compare(&before, &file.profile, &context));
     Err(EnforceError::NotApproved { path, digest, changes })
 }

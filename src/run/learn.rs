@@ -166,6 +166,8 @@ pub fn learn(
     }
     let (words, path) = super::enforce::locate(surroundings, &request.command, request.profile.as_deref());
     let previous = profile_file::load(&path)?;
+    // Before the command has run, not after.
+    super::bundles::own().map_err(DeriveError::from)?;
     let store = Store::open(&surroundings.state_dir.to_path_buf(), surroundings.identity.uid)?;
     let base = match request.detail {
         Detail::BeyondBase => crate::vocab::syscall_table::BASE_VERSION,

@@ -4,6 +4,7 @@
 //! progress goes to an observer, results are values.
 
 pub mod approve;
+pub mod bundles;
 pub mod derive;
 pub mod enforce;
 pub mod evidence;

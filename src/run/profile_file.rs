@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::profile::{self, Profile, parse::ParseError};
 use crate::store::{Store, StoreError};
 
+use super::bundles::{self, BundleFileError};
 use super::surroundings::resolve_deepest;
 
 /// More than this is no profile.
@@ -57,6 +58,9 @@ pub enum ProfileFileError {
         /// Where and why; its message begins with line and column.
         problem: ParseError,
     },
+    /// A bundle that it names is not as it should be.
+    #[error(transparent)]
+    Bundle(#[from] BundleFileError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -66,10 +70,24 @@ pub enum ProfileFileError {
 pub fn load(path: &Path) -> Result<Option<ProfileFile>, ProfileFileError> {
     let path = &absolute(path);
     let Some(text) = read_text(path)? else { return Ok(None) };
-    let profile =
-        profile::parse::parse(&text).map_err(|problem| ProfileFileError::Parse { path: path.clone(), problem })?;
+    let profile = parse(&text, path)?;
     let digest = profile::digest::digest(&profile).to_string();
     Ok(Some(ProfileFile { path: path.clone(), text, profile, digest }))
+}
+
+fn parse(text: &str, path: &Path) -> Result<Profile, ProfileFileError> {
+    let trouble = std::cell::RefCell::new(None);
+    let named = |name: &str| bundles::named(name).unwrap_or_else(|error| trouble.replace(Some(error)).and(None));
+    let parsed = profile::parse::parse_with(text, &named);
+    match trouble.into_inner() {
+        Some(error) => Err(error.into()),
+        None => parsed.map_err(|problem| ProfileFileError::Parse { path: path.to_path_buf(), problem }),
+    }
+}
+
+/// What a text of a profile meant that this program wrote itself; `None` where it is no profile any more.
+pub fn remembered(text: &str) -> Option<Profile> {
+    profile::parse::parse_with(text, &|name| bundles::named(name).ok().flatten()).ok()
 }
 
 fn read_text(path: &Path) -> Result<Option<String>, ProfileFileError> {

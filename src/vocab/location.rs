@@ -174,8 +174,7 @@ impl std::str::FromStr for Location {
     type Err = LocationError;
     fn from_str(text: &str) -> Result<Self, LocationError> {
         if let Some(bundle) = text.strip_prefix('@') {
-            let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-            if bundle.is_empty() || !bundle.chars().all(fine) {
+            if !super::bundle::is_name(bundle) {
                 return Err(LocationError::Start(text.to_owned()));
             }
             return Ok(Self::Bundle(bundle.to_owned()));

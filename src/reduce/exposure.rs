@@ -1,0 +1,149 @@
+//! A directory → what it costs to open it: how much lies there that no run used, weighed by whose it is.
+//!
+//! Counted is what the census of the runs tells. Of directories of the system there is no census, since nobody reviews the
+//! insides of a distribution: for those stands what such a directory usually holds, so that a profile does not depend on
+//! which packages happen to be installed. Weights are thousandths of the cost of a line; see `docs/reduction.md`.
+
+use std::collections::BTreeMap;
+
+use crate::event::{Census, Owner};
+use crate::vocab::access::Access;
+use crate::vocab::location::{Base, Location};
+
+/// What is known of the directories of all runs, by location.
+#[derive(Debug, Default)]
+pub(super) struct Exposure {
+    counted: BTreeMap<Location, Counted>,
+}
+
+/// The census of one directory, joined over runs: what was there at any time counts, and whoever trusts it less.
+#[derive(Debug, Clone, Copy)]
+struct Counted {
+    entries: u64,
+    owner: Owner,
+    world_readable: bool,
+    is_cache: bool,
+}
+
+/// Entries of a directory of which nothing is known.
+const UNKNOWN: u64 = 40;
+/// No sum of weights comes to this: what costs so much is never chosen.
+pub(super) const FORBIDDEN: u64 = 1 << 40;
+
+impl Exposure {
+    pub(super) fn add(&mut self, dir: Location, census: &Census) {
+        let entries = if census.capped { u64::from(census.entries) * 4 } else { u64::from(census.entries) };
+        let is_cache = census.markers.contains("CACHEDIR.TAG");
+        let fresh = Counted { entries, owner: census.owner, world_readable: census.world_readable, is_cache };
+        self.counted
+            .entry(dir)
+            .and_modify(|known| {
+                known.entries = known.entries.max(entries);
+                known.owner = known.owner.max(census.owner);
+                known.world_readable &= census.world_readable;
+                known.is_cache |= is_cache;
+            })
+            .or_insert(fresh);
+    }
+
+    /// What opening `dir` itself costs beyond the `used` entries in it, its subdirectories not counted.
+    pub(super) fn cost(&self, dir: &Location, used: u64, access: Access) -> u64 {
+        let counted = self.counted.get(dir);
+        let entries = match counted {
+            Some(counted) => counted.entries,
+            // What was neither counted nor gone through is a file.
+            None if used == 0 => 0,
+            None => usual(dir),
+        };
+        entries.saturating_sub(used).saturating_mul(weight(dir, counted, access)).min(FORBIDDEN)
+    }
+}
+
+/// What such a directory of the system usually holds, with all beneath.
+fn usual(dir: &Location) -> u64 {
+    let Location::Path { base: Base::Root, rest } = dir else { return UNKNOWN };
+    match rest.as_slice() {
+        b"usr/share" => 100_000,
+        b"usr/lib" | b"lib" | b"usr/lib64" => 30_000,
+        b"usr/local" | b"usr/share/doc" | b"usr/share/man" => 10_000,
+        b"usr/bin" | b"usr/include" | b"usr/local/lib" | b"usr/src" | b"var/lib" => 4_000,
+        b"etc" => 1_500,
+        _ => UNKNOWN,
+    }
+}
+
+/// What one entry weighs, in thousandths of a line.
+fn weight(dir: &Location, counted: Option<&Counted>, access: Access) -> u64 {
+    let Location::Path { base, rest } = dir else { return FORBIDDEN };
+    let writes = access.writes();
+    // Whoever opens a directory that its owner keeps to himself opens what nobody was to see.
+    let private = counted.is_some_and(|counted| counted.owner != Owner::Caller && !counted.world_readable);
+    if private {
+        return 50_000;
+    }
+    if counted.is_some_and(|counted| counted.is_cache) {
+        return if writes { 500 } else { 5 };
+    }
+    let top = |names: &[&[u8]]| {
+        let first = rest.split(|&byte| byte == b'/').next().unwrap_or_default();
+        names.contains(&first)
+    };
+    match base {
+        Base::Project => {
+            if writes {
+                20
+            } else {
+                5
+            }
+        }
+        Base::Root if top(&[b"usr", b"bin", b"sbin", b"lib", b"lib64", b"opt", b"nix", b"snap", b"sys"]) => {
+            if writes {
+                FORBIDDEN
+            } else {
+                2
+            }
+        }
+        Base::Root if top(&[b"etc"]) => {
+            if writes {
+                FORBIDDEN
+            } else {
+                20
+            }
+        }
+        Base::Root => {
+            if writes {
+                20_000
+            } else {
+                500
+            }
+        }
+        Base::XdgCache => {
+            if writes {
+                500
+            } else {
+                5
+            }
+        }
+        Base::Home if top(&[b".cache"]) => {
+            if writes {
+                500
+            } else {
+                5
+            }
+        }
+        Base::Home if !rest.starts_with(b".") => {
+            if writes {
+                20_000
+            } else {
+                2_000
+            }
+        }
+        Base::Home | Base::XdgConfig | Base::XdgData | Base::XdgState | Base::XdgRuntime | Base::Tmpdir => {
+            if writes {
+                20_000
+            } else {
+                1_000
+            }
+        }
+    }
+}
