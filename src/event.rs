@@ -272,7 +272,7 @@ pub enum Transport {
 }
 
 /// A refusal, said in the words that the person needs.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Denial {
     /// The program that was refused, as far as it is known.
@@ -287,6 +287,15 @@ pub struct Denial {
     pub remedy: Option<String>,
     /// How often, up to the cap of the flood guard.
     pub count: u64,
+    /// What the program wanted with a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intent: Option<Intent>,
+    /// The programs above the refused one, nearest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chain: Vec<String>,
+    /// What allowing it would open, in words; `None` where that is no more than the thing itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub risk: Option<String>,
 }
 
 /// Why a run is incomplete.

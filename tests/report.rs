@@ -78,6 +78,7 @@ fn hostile() -> String {
         errno: 2,
         remedy: Some(BAD.to_owned()),
         count: 1,
+        ..Denial::default()
     };
     let difference = || BAD.to_owned();
     let change = Difference {

@@ -129,7 +129,7 @@ fn other_facts() -> impl Strategy<Value = Fact> {
         (names(), any::<bool>()).prop_map(|(names, capped)| Fact::Mentioned { names, capped }),
         (any::<String>(), texts(), any::<i32>(), any::<Option<String>>(), any::<u64>()).prop_map(
             |(program, thing, errno, remedy, count)| {
-                Fact::Denied(Denial { program, call: "ioctl".into(), thing, errno, remedy, count })
+                Fact::Denied(Denial { program, call: "ioctl".into(), thing, errno, remedy, count, ..Denial::default() })
             }
         ),
         gaps().prop_map(|gap| Fact::Gap { gap }),

@@ -48,6 +48,8 @@ pub enum Command {
     Fmt(FmtArguments),
     /// Write one page about a profile for a browser: what it allows, what was used of it, what was refused
     Report(ReportArguments),
+    /// Say what earlier runs of a profile were refused, and what would allow it
+    Denials(DenialsArguments),
     /// Look at what was observed of a run
     #[command(subcommand, after_help = "Example:\n  pinfold trace show claude")]
     Trace(TraceCommand),
@@ -92,6 +94,17 @@ pub struct Places {
     /// Say nothing but errors, refusals and what runs unconfined
     #[arg(short, long)]
     pub quiet: bool,
+}
+
+/// What is told of what was refused.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Telling {
+    /// Show everything that was refused at the end, not the first ten things alone
+    #[arg(long)]
+    pub denials: bool,
+    /// Append what was refused to this file at the end, a line of JSON each
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
 }
 
 /// What a learning run may do and see.
@@ -159,6 +172,9 @@ pub struct RunArguments {
     /// Learning.
     #[command(flatten)]
     pub learn: LearnOptions,
+    /// What was refused.
+    #[command(flatten)]
+    pub telling: Telling,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
@@ -208,6 +224,9 @@ pub struct EnforceArguments {
     /// Places.
     #[command(flatten)]
     pub places: Places,
+    /// What was refused.
+    #[command(flatten)]
+    pub telling: Telling,
     /// Print the plan and run nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -333,6 +352,21 @@ pub struct ReportArguments {
     /// Show this run, not those that are kept; may be repeated
     #[arg(long, value_name = "TRACE")]
     pub trace: Vec<PathBuf>,
+    /// A profile file, or the name of one in generated-profiles/
+    #[arg(value_name = "PROFILE")]
+    pub profile: PathBuf,
+}
+
+/// `pinfold denials`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  pinfold denials claude\n  pinfold denials --runs 1 --json claude")]
+pub struct DenialsArguments {
+    /// As JSON, for scripts
+    #[arg(long)]
+    pub json: bool,
+    /// So many runs at most, the last ones
+    #[arg(long, value_name = "COUNT", default_value_t = 5)]
+    pub runs: usize,
     /// A profile file, or the name of one in generated-profiles/
     #[arg(value_name = "PROFILE")]
     pub profile: PathBuf,

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::plan::walls::Wall;
-use crate::plan::{Action, Condition, Handing, MountStep, Nesting, Network, Plan, SECRETS, Test, Width};
+use crate::plan::{Action, Condition, Handing, MountStep, Nesting, Network, Plan, RootStyle, SECRETS, Test, Width};
 use crate::sandbox::limits::Held;
 use crate::vocab::escape;
 
@@ -23,6 +23,12 @@ pub(super) fn text(plan: &Plan, limits: &[Held], reasons: Option<&dyn Fn(&MountS
             Network::Host => "the host's, UNCONFINED",
         }
     );
+    let root = match plan.root {
+        RootStyle::Tripwire => "of its own; what is looked for in vain is told",
+        RootStyle::Empty => "of its own; what is looked for in vain is NOT told: no FUSE here",
+        RootStyle::HostReadOnly => "the host's, read-only",
+    };
+    let _ = writeln!(out, "root         {root}");
     for step in &plan.mounts {
         let _ = write!(out, "{}", step_text(step));
         if let Some(why) = reasons {
@@ -129,6 +135,10 @@ fn step_text(step: &MountStep) -> String {
         MountStep::Directory { target, mode } => format!("directory    {target} (empty, {mode:04o})"),
         MountStep::Symlink { target, text } => format!("link         {target} -> {}", escape::terminal(text)),
         MountStep::Placeholder { target, size, .. } => format!("placeholder  {target} ({size} bytes, not readable)"),
+        MountStep::Filtered { target, names } => {
+            let names: Vec<_> = names.iter().map(|name| escape::terminal(name)).collect();
+            format!("filtered     {target} (replaced in place: {})", names.join(" "))
+        }
         MountStep::Copy { target } => format!("copy         {target} (in at the start, back at the end)"),
         MountStep::Proc => "proc         /proc (own processes only)".to_owned(),
         MountStep::Secrets => format!("secrets      {SECRETS} (in memory, read-only)"),

@@ -1,15 +1,16 @@
 //! `pinfold enforce`: what is in force, then the command, then what was refused.
 
-use crate::plan::{MountStep, Nesting, Network, Plan, explain};
-use crate::run::enforce::{EnforceError, EnforceRequest, Prepared, enforce, prepare};
+use crate::plan::{MountStep, Nesting, Network, Plan, RootStyle, explain};
+use crate::run::enforce::{EnforceError, EnforceRequest, Enforced, Prepared, Started, enforce, prepare};
+use crate::run::refusals;
 use crate::run::surroundings::Surroundings;
-use crate::sandbox::limits::Held;
+use crate::store::Store;
 
-use super::arguments::EnforceArguments;
+use super::arguments::{EnforceArguments, Telling};
 use super::exit::Exit;
 use super::learn::{bytes, surroundings};
 use super::screen::{self, Colour, paint};
-use super::{dry_run, hints, report};
+use super::{denials, dry_run, hints, report};
 
 pub(super) fn run(arguments: &EnforceArguments) -> Exit {
     match surroundings(&arguments.places) {
@@ -42,22 +43,17 @@ pub(super) fn within(surroundings: &Surroundings, arguments: &EnforceArguments) 
     }
     announce(&prepared, arguments.places.quiet);
     let quiet = arguments.places.quiet;
-    let enforced = match enforce(surroundings, &prepared, |held| limits(held, quiet), |_| {}) {
+    let enforced = match enforce(surroundings, &prepared, |started| begun(started, quiet), |_| {}) {
         Ok(enforced) => enforced,
         Err(error) => return fail(&error),
     };
-    for denial in &enforced.denials {
-        screen::say(format!("{} {}", paint("refused:", Colour::Red), hints::denial(denial)));
-    }
     for path in &enforced.planted {
         screen::warn(format!("`{path}` is new, and your machine runs or obeys it outside the sandbox: look at it"));
     }
     for (path, error) in &enforced.lost {
         screen::warn(format!("`{path}` was changed inside and could not be written back: {error}"));
     }
-    for reached in &enforced.reached {
-        screen::say(format!("{} {}", paint("limit:", Colour::Red), hints::reached(reached)));
-    }
+    tell(&prepared, &enforced, surroundings, &arguments.telling);
     if let Err(error) = &enforced.recorded {
         screen::warn(format!("this run counts for nothing: {}", screen::chain(error)));
     }
@@ -68,6 +64,22 @@ pub(super) fn within(surroundings: &Surroundings, arguments: &EnforceArguments) 
         return Exit::Ours;
     }
     Exit::Command(enforced.status.shell_code())
+}
+
+/// What was refused: said, kept, and logged where that was asked for. The run is over, so what fails here is no more than said.
+fn tell(prepared: &Prepared, enforced: &Enforced, surroundings: &Surroundings, telling: &Telling) {
+    let refusals = refusals::of(prepared, enforced);
+    denials::say(&refusals, telling.denials, &prepared.file.path);
+    let kept = refusals::record(prepared, enforced, refusals);
+    let store = Store::open(&surroundings.state_dir.to_path_buf(), surroundings.identity.uid);
+    if let Err(error) = store.and_then(|store| refusals::keep(&store, &prepared.file.path, &kept)) {
+        screen::error(&error, None);
+    }
+    if let Some(path) = &telling.log
+        && let Err(error) = denials::log(path, &kept, &prepared.file.path)
+    {
+        screen::error(&error, None);
+    }
 }
 
 fn fail(error: &EnforceError) -> Exit {
@@ -107,6 +119,8 @@ fn announce(prepared: &Prepared, quiet: bool) {
         for lost in prepared.plan.lost() {
             screen::say(format!("{} {lost}", paint("lost:", Colour::Yellow)));
         }
+    } else if prepared.plan.root == RootStyle::Empty {
+        untold("there is no /dev/fuse for this user");
     }
     if landlock.is_none() {
         screen::warn("the second wall is missing: this kernel has no Landlock, and the profile tolerates that");
@@ -119,10 +133,18 @@ fn announce(prepared: &Prepared, quiet: bool) {
     }
 }
 
-/// What holds the limits, in one line; nothing where there are none.
-fn limits(held: &[Held], quiet: bool) {
-    if !quiet && !held.is_empty() {
-        let held: Vec<String> = held.iter().map(ToString::to_string).collect();
+/// The root is as strict without its tripwire, and less telling.
+fn untold(why: &str) {
+    screen::warn(format!("files that are refused will not be named, and replaced files are copied in and back: {why}"));
+}
+
+/// What holds the limits, in one line; nothing where there are none. What is missing always.
+fn begun(started: &Started<'_>, quiet: bool) {
+    if let Some(error) = &started.untold {
+        untold(&format!("no FUSE file system can be mounted here ({error})"));
+    }
+    if !quiet && !started.limits.is_empty() {
+        let held: Vec<String> = started.limits.iter().map(ToString::to_string).collect();
         screen::say(format!("pinfold: limits: {}", held.join("; ")));
     }
 }

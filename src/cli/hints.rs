@@ -9,9 +9,7 @@ use crate::run::learn::LearnError;
 use crate::run::profile_file::ProfileFileError;
 use crate::run::surroundings::SurroundingsError;
 use crate::sandbox::StartError;
-use crate::sandbox::limits::{Met, Reached};
 use crate::vocab::escape;
-use crate::vocab::limits::Limit;
 
 use super::exit::Exit;
 use super::screen::{Colour, paint};
@@ -138,23 +136,6 @@ pub(super) fn denial(denial: &Denial) -> String {
         None => String::new(),
     };
     format!("`{}`: {} ({times}){remedy}", escape::terminal(denial.program.as_bytes()), what.join(" "))
-}
-
-/// A limit that the run came up against, and what would raise it.
-pub(super) fn reached(reached: &Reached) -> String {
-    let (key, value) = (reached.limit.key(), &reached.value);
-    let result = match reached.result {
-        Met::Ended => "the command was ended".to_owned(),
-        Met::Killed(1) => "the kernel ended a process".to_owned(),
-        Met::Killed(count) => format!("the kernel ended {count} processes"),
-        Met::Refused(1) => "a process was not made".to_owned(),
-        Met::Refused(count) => format!("{count} processes were not made"),
-    };
-    let written = if reached.limit == Limit::Processes { value.clone() } else { format!("\"{value}\"") };
-    format!(
-        "{key} limit of {value} reached: {result}\n{} to raise it, in the profile: [limits] {key} = {written}",
-        paint("hint:", Colour::Cyan)
-    )
 }
 
 /// A call that no table of this build has.

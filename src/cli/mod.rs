@@ -6,6 +6,7 @@ mod check;
 mod conclude;
 mod confidence;
 pub mod demo;
+mod denials;
 mod diff;
 pub mod doctor;
 mod dry_run;
@@ -51,6 +52,7 @@ pub fn main() -> ExitCode {
         Command::Fmt(arguments) => fmt::run(&arguments),
         Command::Report(arguments) => page::run(&arguments),
         Command::Man { dir } => man::run(&dir),
+        Command::Denials(arguments) => denials::run(&arguments),
         Command::Trace(command) => trace::run(&command),
         Command::Doctor(arguments) => match doctor::run(&arguments) {
             Ok(code) => return code,

@@ -28,6 +28,7 @@ pub(super) fn run(arguments: &RunArguments) -> Exit {
             &surroundings,
             &EnforceArguments {
                 places: arguments.places.clone(),
+                telling: arguments.telling.clone(),
                 dry_run: false,
                 explain: false,
                 accept_digest: None,

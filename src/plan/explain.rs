@@ -4,6 +4,7 @@
 
 use crate::profile::Profile;
 use crate::vocab::access::Access;
+use crate::vocab::escape;
 use crate::vocab::location::{Location, Roots};
 use crate::vocab::path::AbsPath;
 use crate::vocab::sensitivity::covering;
@@ -24,6 +25,10 @@ pub fn why(step: &MountStep, profile: &Profile, roots: &Roots) -> String {
         MountStep::Tmpfs { target, .. } => {
             let replaced = beneath(target, profile, roots);
             replaced.unwrap_or_else(|| "temporary files: nobody else sees them, and they go with the run".to_owned())
+        }
+        MountStep::Filtered { names, .. } => {
+            let names: Vec<_> = names.iter().map(|name| escape::terminal(name)).collect();
+            format!("replaced in place: {}; no other name of the directory is inside", names.join(", "))
         }
         MountStep::Guard { target } => {
             let row = covering(target, roots).into_iter().next();

@@ -41,6 +41,7 @@ pub fn ruleset(mounts: &[MountStep], network: Network, abi: u32) -> Ruleset {
             MountStep::Bind { target, writable: true, .. } | MountStep::Tmpfs { target, .. } => {
                 allow(target, Rights::WRITE);
             }
+            MountStep::Filtered { target, .. } => allow(target, FILTERED),
             MountStep::Bind { target, writable: false, .. } => allow(target, Rights::READ),
             // /proc/self/oom_score_adj, comm and the like are written; what reaches the machine is read-only by its mount.
             MountStep::Proc => fixed("/proc").iter().for_each(|place| allow(place, PROC)),
@@ -77,6 +78,26 @@ pub fn ruleset(mounts: &[MountStep], network: Network, abi: u32) -> Ruleset {
 pub fn without_places(network: Network, abi: u32) -> Ruleset {
     Ruleset { handled: Rights::NONE, rules: BTreeMap::new(), ..ruleset(&[], network, abi) }
 }
+
+impl Ruleset {
+    /// Lets a directory be written that is the run's own, where files on disk are held back at all.
+    pub(super) fn allow_private(&mut self, place: &AbsPath) {
+        if self.handled != Rights::NONE {
+            self.rules.insert(place.clone(), Rights::WRITE.common(self.handled));
+        }
+    }
+}
+
+/// To replace files, with directories as locks. What is mounted in such a directory has these rights, too: there its mount
+/// alone keeps what is granted to be read from being written.
+const FILTERED: Rights = Rights::READ_FILE
+    .and(Rights::READ_DIR)
+    .and(Rights::WRITE_FILE)
+    .and(Rights::TRUNCATE)
+    .and(Rights::MAKE_REG)
+    .and(Rights::REMOVE_FILE)
+    .and(Rights::MAKE_DIR)
+    .and(Rights::REMOVE_DIR);
 
 const SECRET: Rights = Rights::READ_FILE.and(Rights::READ_DIR);
 

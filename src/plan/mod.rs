@@ -64,6 +64,8 @@ pub struct Plan {
     pub create: Vec<AbsPath>,
     /// Files that are copied in at the start and, if changed, back at the end (replace grants).
     pub copies: Vec<AbsPath>,
+    /// Where the variables of a profile lead: what is refused is told in the same words.
+    pub roots: crate::vocab::location::Roots,
     /// What was not granted though the profile names it, and why: said at the start.
     pub withheld: Vec<Withheld>,
 }
@@ -95,6 +97,8 @@ pub enum RootStyle {
     HostReadOnly,
     /// An empty tmpfs, read-only once it is furnished.
     Empty,
+    /// As empty, and what is looked for in vain is told: a FUSE file system of our own.
+    Tripwire,
 }
 
 /// One step of furnishing the root. Targets are paths inside; missing parent directories are made in an empty root.
@@ -160,6 +164,14 @@ pub enum MountStep {
         /// Modification time, seconds since the epoch.
         modified: i64,
     },
+    /// A directory of the host in which these names alone exist, with their locks and temporary files: for files that are
+    /// replaced in place. Where there is no tripwire: [`Tmpfs`](Self::Tmpfs) and [`Copy`](Self::Copy).
+    Filtered {
+        /// On the host and inside.
+        target: AbsPath,
+        /// The names.
+        names: BTreeSet<Vec<u8>>,
+    },
     /// A file of the host whose contents are copied in at the start and back at the end.
     Copy {
         /// On the host and inside.
@@ -188,6 +200,30 @@ impl Plan {
     pub fn has(&self, wall: walls::Wall) -> bool {
         self.walls.contains(&wall)
     }
+
+    /// The same where no FUSE file system can be mounted: files that are replaced in place are copied in and back, and what
+    /// is looked for in vain is not told.
+    #[must_use]
+    pub fn without_tripwire(&self) -> Self {
+        let mut plan = self.clone();
+        plan.root = RootStyle::Empty;
+        let mut steps = Vec::new();
+        for step in std::mem::take(&mut plan.mounts) {
+            let MountStep::Filtered { target, names } = step else {
+                steps.push(step);
+                continue;
+            };
+            if let Some(rules) = &mut plan.landlock {
+                rules.allow_private(&target);
+            }
+            let files: Vec<AbsPath> = names.iter().filter_map(|name| target.join(name).ok()).collect();
+            steps.push(MountStep::Tmpfs { target, mode: 0o700 });
+            steps.extend(files.iter().map(|target| MountStep::Copy { target: target.clone() }));
+            plan.copies.extend(files);
+        }
+        plan.mounts = arrange(steps);
+        plan
+    }
 }
 
 impl MountStep {
@@ -203,6 +239,7 @@ impl MountStep {
             | Self::Directory { target, .. }
             | Self::Symlink { target, .. }
             | Self::Placeholder { target, .. }
+            | Self::Filtered { target, .. }
             | Self::Copy { target }
             | Self::Secret { target, .. } => Some(target),
             Self::Proc | Self::Dev | Self::Queues | Self::Secrets => None,
@@ -356,6 +393,7 @@ fn arrange(mut steps: Vec<MountStep>) -> Vec<MountStep> {
             | MountStep::Tmpfs { target, .. }
             | MountStep::Cover { target }
             | MountStep::Secret { target, .. }
+            | MountStep::Filtered { target, .. }
             | MountStep::Copy { target } => Some((target.clone(), false)),
             _ => None,
         })

@@ -183,7 +183,7 @@ pub fn plan(
         identity: host.identity,
         walls: Wall::ALL.into_iter().filter(|wall| *wall != Wall::Landlock || landlock.is_some()).collect(),
         nesting: if profile.nested_sandbox { Nesting::Allowed } else { Nesting::Refused },
-        root: RootStyle::Empty,
+        root: if host.fuse { RootStyle::Tripwire } else { RootStyle::Empty },
         unowned: if host.identity.uid == 0 { unowned(&mounts, host) } else { BTreeSet::new() },
         mounts,
         workdir: host.workdir.clone(),
@@ -199,6 +199,7 @@ pub fn plan(
         limits: profile.limits.clone(),
         create,
         copies,
+        roots: host.roots.clone(),
         withheld,
     };
     match &host.no_namespaces {
@@ -328,7 +329,25 @@ impl Furnishing<'_> {
                 above.extend(path.parent());
             }
         }
-        self.steps.extend(above.into_iter().map(|target| MountStep::Tmpfs { target, mode: 0o700 }));
+        // A directory that is granted itself is mounted; the names in it need no filter, and cannot have one.
+        let granted = |dir: &AbsPath| {
+            let mut places = std::iter::once(dir.clone()).chain(dir.ancestors()).filter_map(|place| grants.get(&place));
+            places.any(|(_, grant)| grant.approved && grant.access >= Access::Read)
+        };
+        self.steps.extend(above.into_iter().map(|target| match self.host.fuse && !granted(&target) {
+            true => MountStep::Filtered { target, names: BTreeSet::new() },
+            false => MountStep::Tmpfs { target, mode: 0o700 },
+        }));
+    }
+
+    /// Lets a file be replaced in the filtered directory above it, if there is one.
+    fn filtered(&mut self, path: &AbsPath) -> bool {
+        let (Some(above), Some(name)) = (path.parent(), path.file_name()) else { return false };
+        let mut filters = self.steps.iter_mut().filter_map(|step| match step {
+            MountStep::Filtered { target, names } if *target == above => Some(names),
+            _ => None,
+        });
+        filters.next().map(|names| names.insert(name.to_vec())).is_some()
     }
 
     /// Puts one granted place into the root; says why where that cannot be.
@@ -361,6 +380,13 @@ impl Furnishing<'_> {
         }
         // Nor is a second mount wanted for what the one above gives: inside one mount a name can be replaced by rename.
         if self.bound_above(&target) == Some(grant.access.writes()) {
+            return None;
+        }
+        if grant.access == Access::Replace && seen.kind == FileKind::File && self.filters(&target) {
+            if seen.names > 1 {
+                return Some("it has several names (hard links), and replacing one would leave the others".to_owned());
+            }
+            self.filtered(&target);
             return None;
         }
         let replace = grant.access == Access::Replace && self.copies_to(&target);
@@ -402,6 +428,9 @@ impl Furnishing<'_> {
                 None
             }
             Access::Replace => {
+                if self.filtered(target) {
+                    return None;
+                }
                 if self.copies_to(target) {
                     self.copies.push(target.clone());
                     self.steps.push(MountStep::Copy { target: target.clone() });
@@ -409,6 +438,13 @@ impl Furnishing<'_> {
                 None
             }
         }
+    }
+
+    /// Whether `target` lies in a filtered directory.
+    fn filters(&self, target: &AbsPath) -> bool {
+        let above = target.parent();
+        let mut steps = self.steps.iter();
+        steps.any(|step| matches!(step, MountStep::Filtered { target, .. } if Some(target) == above.as_ref()))
     }
 
     /// Whether the directory above `target` is one of our own, into which a file can be copied.
@@ -626,6 +662,7 @@ pub(super) mod tests {
             remembered: BTreeMap::new(),
             landlock: Some(7),
             no_namespaces: None,
+            fuse: false,
         }
     }
 
@@ -720,6 +757,30 @@ pub(super) mod tests {
         let host = host(&[("/home/a/.local/state", FileKind::Dir, None)]);
         let steps = steps(&with(&[("~/.local/state", Access::Write)]), &host, &[]);
         assert!(steps.contains(&MountStep::Cover { target: path("/home/a/.local/state/pinfold") }));
+    }
+
+    #[test]
+    fn a_file_that_is_replaced_is_alone_in_its_directory_and_copied_where_there_is_no_fuse() {
+        let file = path("/home/a/.claude.json");
+        let host = Host { fuse: true, ..host(&[("/home/a/.claude.json", FileKind::File, None)]) };
+        let profile = with(&[("~/.claude.json", Access::Replace), ("~/.new", Access::Replace)]);
+        let plan = plan(&profile, &host, &BTreeSet::new(), path("/x"), vec![]).unwrap();
+        let names = BTreeSet::from([b".claude.json".to_vec(), b".new".to_vec()]);
+        assert!(plan.mounts.contains(&MountStep::Filtered { target: path("/home/a"), names }), "{:?}", plan.mounts);
+        assert!(plan.copies.is_empty() && plan.root == RootStyle::Tripwire);
+        let plain = plan.without_tripwire();
+        assert!(plain.root == RootStyle::Empty && plain.copies == [file.clone(), path("/home/a/.new")]);
+        assert!(plain.mounts.contains(&MountStep::Copy { target: file }));
+    }
+
+    #[test]
+    fn a_file_with_a_second_name_is_not_replaced() {
+        let mut host = Host { fuse: true, ..host(&[("/home/a/.claude.json", FileKind::File, None)]) };
+        host.seen.values_mut().flatten().for_each(|seen| seen.names = 2);
+        let plan =
+            plan(&with(&[("~/.claude.json", Access::Replace)]), &host, &BTreeSet::new(), path("/x"), vec![]).unwrap();
+        assert_eq!(plan.withheld.len(), 1);
+        assert!(plan.mounts.contains(&MountStep::Filtered { target: path("/home/a"), names: BTreeSet::new() }));
     }
 
     #[test]

@@ -114,6 +114,7 @@ pub fn plan(host: &Host, options: Options) -> Plan {
         limits: Limits::default(),
         create: Vec::new(),
         copies: Vec::new(),
+        roots: host.roots.clone(),
         withheld: Vec::new(),
     }
 }

@@ -82,6 +82,7 @@ const EACCES: i32 = 13;
 ///
 /// When something that the profile withholds or asks for cannot be kept so.
 pub(super) fn weaken(plan: Plan, why: String) -> Result<Plan, Unkept> {
+    let plan = plan.without_tripwire();
     let abi = plan.landlock.as_ref().map(|ruleset| ruleset.abi).ok_or(Unkept::Landlock)?;
     if plan.identity.uid == 0 && abi < 6 {
         return Err(Unkept::Root(abi));

@@ -275,6 +275,12 @@ fn is_filtered() -> bool {
     std::fs::read_to_string("/proc/self/status").is_ok_and(|status| status.contains("\nSeccomp:\t2"))
 }
 
+/// Whether there is a FUSE device for this user. That it can be mounted shows when it is.
+pub fn has_fuse() -> bool {
+    use nix::unistd::AccessFlags;
+    nix::unistd::access("/dev/fuse", AccessFlags::R_OK | AccessFlags::W_OK).is_ok()
+}
+
 /// The newest ABI of Landlock; `None` where the kernel has none.
 pub fn landlock_abi() -> Option<u32> {
     crate::sys::landlock::abi().ok()

@@ -221,11 +221,20 @@ impl Prepared {
     }
 }
 
-/// Starts the prepared run and stays with it to its end. `limited` is told what holds the limits before the command runs.
+/// What is told of a run before its command begins.
+#[derive(Debug)]
+pub struct Started<'a> {
+    /// What holds the limits.
+    pub limits: &'a [Held],
+    /// Why what is looked for in vain is not told, where that could not be had.
+    pub untold: Option<io::Error>,
+}
+
+/// Starts the prepared run and stays with it to its end. `started` is told before the command runs.
 pub fn enforce(
     surroundings: &Surroundings,
     prepared: &Prepared,
-    limited: impl FnOnce(&[Held]),
+    started: impl FnOnce(&Started<'_>),
     mut denied: impl FnMut(&Denial),
 ) -> Result<Enforced, EnforceError> {
     let secrets = secrets::read(&prepared.file.profile, &prepared.plan, surroundings)?;
@@ -248,7 +257,7 @@ pub fn enforce(
     let environment = environment(surroundings, &plan, &secrets);
     let mut sandbox = sandbox::start(&plan, &environment, &secrets)?;
     let limits = sandbox.limits().to_vec();
-    limited(&limits);
+    started(&Started { limits: &limits, untold: sandbox.untold() });
     drop((environment, secrets));
     sandbox.release()?;
     let mut denials = Vec::new();

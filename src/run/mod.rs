@@ -15,6 +15,7 @@ pub mod learn;
 pub mod page;
 pub mod profile_file;
 mod recorder;
+pub mod refusals;
 pub mod secrets;
 pub mod surroundings;
 mod temporary;

@@ -198,6 +198,7 @@ impl Surroundings {
             remembered: BTreeMap::new(),
             landlock: features::landlock_abi(),
             no_namespaces: None,
+            fuse: features::has_fuse(),
         }
     }
 

@@ -66,6 +66,7 @@ mod tests {
             errno: 1,
             remedy: remedy.map(str::to_owned),
             count: 1,
+            ..Denial::default()
         };
         let of = |denial| refused(&profile, &[denial]);
         assert_eq!(of(denial("ptrace", Some("[syscalls] approved += \"ptrace\""))), [].into());

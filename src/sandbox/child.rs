@@ -117,10 +117,10 @@ const TERMINAL: [libc::c_int; 7] =
 fn prepare(launch: &Launch<'_>, control: &OwnedFd) -> Result<(), Failure> {
     process::die_with_parent().map_err(at(Step::DeathSignal))?;
     // If the supervisor died before the line above, its end of the socket is closed: then this is the end too.
-    match socket::receive(control) {
-        Ok(Some(_)) => {}
+    let mount = match socket::receive(control) {
+        Ok(Some(message)) => message.descriptor,
         Ok(None) | Err(_) => process::exit_now(125),
-    }
+    };
     if !launch.plan.has_namespaces() {
         return prepare_without_namespaces();
     }
@@ -135,7 +135,7 @@ fn prepare(launch: &Launch<'_>, control: &OwnedFd) -> Result<(), Failure> {
     if launch.plan.network == Network::None && launch.plan.has(Wall::Network) {
         namespace::loopback_up().map_err(at(Step::Loopback))?;
     }
-    let directories = Root::build(launch)?;
+    let directories = Root::build(launch, mount)?;
     for directory in directories {
         socket::send(control, &[word::DIRECTORY], Some(directory.as_raw_fd())).map_err(at(Step::Channel))?;
     }

@@ -2,13 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::Denial;
+use crate::event::{Denial, Intent};
 use crate::plan::{Action, Condition, FilterSpec, Test, Width};
 use crate::sys::seccomp::Notification;
+use crate::vocab::access::Access;
 use crate::vocab::argument_words::asked_for;
 use crate::vocab::escape;
+use crate::vocab::location::Roots;
+use crate::vocab::path::AbsPath;
+use crate::vocab::sensitivity::{Sensitivity, sensitive};
 use crate::vocab::syscall::Syscall;
 use crate::vocab::syscall_table::row;
+
+use super::who;
 
 /// Distinct denials that are kept: a hostile program could make any number.
 const CAP: usize = 4096;
@@ -45,10 +51,17 @@ fn holds(condition: &Condition, call: &Notification) -> bool {
 /// Denials of a run, one for each program, call and thing.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
+    /// The sandbox's init: what is above it is outside.
+    top: i32,
     seen: BTreeMap<(String, String, String), Denial>,
 }
 
 impl Ledger {
+    /// Of the run whose init that is.
+    pub(super) fn of(top: i32) -> Self {
+        Self { top, ..Self::default() }
+    }
+
     /// Counts one more; the first of its kind is remembered with everything about it.
     pub(super) fn add(&mut self, call: &Notification, errno: i32) {
         let program = program(call.pid);
@@ -60,7 +73,11 @@ impl Ledger {
         if let Some(denial) = self.seen.get_mut(&key) {
             denial.count += 1;
         } else if self.seen.len() < CAP {
-            self.seen.insert(key, Denial { program, call: name, thing, errno, remedy, count: 1 });
+            let tid = i32::try_from(call.pid).unwrap_or(0);
+            let chain = who::chain(who::parent(tid), self.top);
+            let risk = risk(call);
+            self.seen
+                .insert(key, Denial { program, call: name, thing, errno, remedy, count: 1, chain, risk, intent: None });
         }
     }
 
@@ -72,6 +89,11 @@ impl Ledger {
         } else if self.seen.len() < CAP {
             self.seen.insert(key, denial);
         }
+    }
+
+    /// Those so far.
+    pub(super) fn denials(&self) -> Vec<Denial> {
+        self.seen.values().cloned().collect()
     }
 
     pub(super) fn into_denials(self) -> Vec<Denial> {
@@ -115,7 +137,39 @@ fn describe(call: &Notification) -> (String, String, Option<String>) {
 
 /// The program that a task runs, escaped as in files. Read while its call waits.
 pub(super) fn program(pid: u32) -> String {
-    use std::os::unix::ffi::OsStrExt as _;
-    let exe = std::fs::read_link(format!("/proc/{pid}/exe"));
-    exe.map_or_else(|_| "?".to_owned(), |path| escape::file(path.as_os_str().as_bytes()))
+    who::program(i32::try_from(pid).unwrap_or(0))
+}
+
+/// What allowing a call would open.
+fn risk(call: &Notification) -> Option<String> {
+    let words = match name(call).map(|name| row(name).risk)? {
+        0 | 1 => return None,
+        2 => "more of the kernel can be reached",
+        3 => "it weakens the sandbox",
+        _ => "it leads out of the sandbox",
+    };
+    Some(words.to_owned())
+}
+
+/// A file that was refused, with the line that would grant it.
+pub(super) fn file(program: String, call: String, path: &AbsPath, intent: Intent, errno: i32, roots: &Roots) -> Denial {
+    let access = match intent {
+        Intent::Look | Intent::Enter => Access::Exist,
+        Intent::List | Intent::Read | Intent::Execute | Intent::Map | Intent::Connect => Access::Read,
+        Intent::Create if !call.starts_with("mkdir") => Access::Replace,
+        Intent::Create | Intent::Write | Intent::Truncate | Intent::Remove | Intent::Attributes => Access::Write,
+    };
+    let location = roots.locate(path);
+    let row = sensitive(path, roots, access);
+    let remedy = match row.map(|row| row.sensitivity) {
+        Some(Sensitivity::Pinfold) => None,
+        Some(kind) => Some(format!(
+            "[filesystem] \"{location}\" = {{ access = \"{access}\", sensitive = \"{}\", approved = true }}",
+            kind.as_str()
+        )),
+        None => Some(format!("[filesystem] \"{location}\" = \"{access}\"")),
+    };
+    let thing = escape::file(path.as_bytes());
+    let risk = row.map(|row| row.why.to_owned());
+    Denial { program, call, thing, errno, remedy, count: 1, intent: Some(intent), chain: Vec::new(), risk }
 }

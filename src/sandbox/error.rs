@@ -127,6 +127,9 @@ pub enum StartError {
     /// An argument or a variable has a NUL byte.
     #[error("an argument or a variable has a NUL byte")]
     Nul,
+    /// The tripwire cannot be mounted: a plan without it can be carried out.
+    #[error("cannot mount a FUSE file system")]
+    Tripwire(#[source] Errno),
     /// Init ended without a word.
     #[error("the sandbox ended before it started: it was killed")]
     InitDied,

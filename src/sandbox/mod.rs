@@ -26,15 +26,16 @@ mod supervisor;
 mod terminal;
 pub mod tripwire;
 mod unowned;
+mod who;
 
 use std::io::Write as _;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::sched::CloneFlags;
 
 use crate::event::ExitStatus;
 use crate::plan::walls::Wall;
-use crate::plan::{Network, Plan, compile};
+use crate::plan::{Network, Plan, RootStyle, compile};
 use crate::sys::namespace::{Side, clone_into};
 use crate::sys::{process, socket};
 use crate::vocab::path::AbsPath;
@@ -72,6 +73,8 @@ pub struct Sandbox {
     signals: Signals,
     terminal: Terminal,
     limits: Hold,
+    tripwire: Option<tripwire::Tripwire>,
+    untold: Option<nix::errno::Errno>,
     plan: Plan,
     reaped: bool,
 }
@@ -90,7 +93,19 @@ pub struct Outcome {
 }
 
 /// Starts the sandbox up to the point where the payload waits to be released. The caller must have no other threads yet.
+/// Where no FUSE file system can be mounted it is started [without](Plan::without_tripwire), and [says](Sandbox::untold) so.
 pub fn start(plan: &Plan, environment: &[Vec<u8>], secrets: &secrets::Values) -> Result<Sandbox, StartError> {
+    match start_as(plan, environment, secrets) {
+        Err(StartError::Tripwire(errno)) => {
+            let mut started = start_as(&plan.without_tripwire(), environment, secrets)?;
+            started.untold = Some(errno);
+            Ok(started)
+        }
+        other => other,
+    }
+}
+
+fn start_as(plan: &Plan, environment: &[Vec<u8>], secrets: &secrets::Values) -> Result<Sandbox, StartError> {
     let (control, theirs) = socket::pair().map_err(|errno| StartError::kernel(Step::Channel, errno))?;
     let (copied, terminal) = (copies::read(&plan.copies)?, Terminal::find());
     let launch = Launch::new(plan, environment, compile::compile(&plan.filter), copied.contents(), secrets)?;
@@ -111,7 +126,15 @@ pub fn start(plan: &Plan, environment: &[Vec<u8>], secrets: &secrets::Values) ->
     if plan.has_namespaces() {
         map_identity(init, plan)?;
     }
-    socket::send(&control, &[word::GO], None).map_err(|errno| StartError::kernel(Step::Channel, errno))?;
+    let (tripwire, mount) = if plan.root == RootStyle::Tripwire && plan.has(Wall::Mounts) {
+        let (prepared, mount) = tripwire::mount(plan, ender.init(), secrets).map_err(StartError::Tripwire)?;
+        let served = prepared.serve(plan, init).map_err(|errno| StartError::kernel(Step::RootDirectory, errno))?;
+        (Some(served), Some(mount))
+    } else {
+        (None, None)
+    };
+    socket::send(&control, &[word::GO], mount.as_ref().map(AsRawFd::as_raw_fd))
+        .map_err(|errno| StartError::kernel(Step::Channel, errno))?;
     let mut directories = Vec::new();
     let payload = loop {
         match socket::receive(&control).map_err(|errno| StartError::kernel(Step::Channel, errno))? {
@@ -150,6 +173,8 @@ pub fn start(plan: &Plan, environment: &[Vec<u8>], secrets: &secrets::Values) ->
         signals,
         terminal,
         limits,
+        tripwire,
+        untold: None,
         plan: plan.clone(),
         reaped: false,
     })
@@ -211,6 +236,11 @@ impl Sandbox {
         self.limits.held()
     }
 
+    /// Why what is looked for in vain is not told, where the plan wanted that.
+    pub fn untold(&self) -> Option<std::io::Error> {
+        self.untold.map(std::io::Error::from)
+    }
+
     /// The desks that answer the calls which this run does not make itself. Before the release.
     pub fn desks(&mut self) -> &mut desk::Desks {
         &mut self.desks
@@ -218,6 +248,9 @@ impl Sandbox {
 
     /// Lets the payload load its filter and exec, and does not wait: for a tracer, which must handle its stops meanwhile.
     pub fn let_go(&mut self) -> Result<(), StartError> {
+        if let Some(tripwire) = &self.tripwire {
+            tripwire.arm();
+        }
         self.terminal.give_to(self.payload);
         let sent = socket::send(&self.control, &[word::GO], None);
         sent.map_err(|errno| StartError::kernel(Step::Channel, errno))

@@ -91,8 +91,9 @@ pub(super) struct Root<'a> {
 }
 
 impl<'a> Root<'a> {
-    /// Builds the root and makes it the root. Returns the directories of copied files.
-    pub(super) fn build(launch: &'a Launch<'a>) -> Result<Vec<OwnedFd>, Failure> {
+    /// Builds the root and makes it the root; `tripwire` is the mount of a plan that has one. Returns the directories of copied
+    /// files.
+    pub(super) fn build(launch: &'a Launch<'a>, tripwire: Option<OwnedFd>) -> Result<Vec<OwnedFd>, Failure> {
         raise_descriptor_limit();
         let none: Option<&str> = None;
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).map_err(at(Step::Sources))?;
@@ -116,16 +117,20 @@ impl<'a> Root<'a> {
         let tree = match launch.plan.root {
             RootStyle::Empty => crate::sys::mount::new_tmpfs(0o755, None),
             RootStyle::HostReadOnly => clone_tree(AT_FDCWD, c"/", Depth::Recursive),
+            RootStyle::Tripwire => tripwire.ok_or(Errno::EBADF),
         };
         let tree = tree.map_err(at(Step::RootDirectory))?;
         if launch.plan.root == RootStyle::HostReadOnly {
             let attributes = Attributes::READ_ONLY.and(Attributes::NO_SUID);
             set_attributes(&tree, attributes, Depth::Recursive).map_err(at(Step::RootDirectory))?;
         }
-        let stage = STAGES.iter().find_map(|path| open_dir(path).ok()).ok_or(at(Step::RootDirectory)(Errno::ENOENT))?;
+        let stage = STAGES.iter().find_map(|path| Some((*path, open_dir(path).ok()?)));
+        let (stage_path, stage) = stage.ok_or(at(Step::RootDirectory)(Errno::ENOENT))?;
+        // Beside it, in the root that is left: there it is mounted, and out of everybody's way.
+        let private = launch.plan.limits.private_bytes();
+        let chest = private.map(|bytes| Chest::put_over(&beside(stage_path)?, bytes.0)).transpose()?;
         attach(&tree, &stage).map_err(at(Step::RootDirectory))?;
         let base = tree;
-        let chest = launch.plan.limits.private_bytes().map(|bytes| Chest::put_into(&base, bytes.0)).transpose()?;
         let mut root = Self { launch, base, sources, devices, directories: Vec::new(), chest };
         let guards = launch.plan.has(Wall::Guards);
         for (index, step) in launch.plan.mounts.iter().enumerate() {
@@ -134,10 +139,7 @@ impl<'a> Root<'a> {
             }
             root.furnish(index, step).map_err(|failure| Failure { mount: Some(index), ..failure })?;
         }
-        if let Some(chest) = root.chest.take() {
-            chest.close(&root.base)?;
-        }
-        if launch.plan.root == RootStyle::Empty {
+        if launch.plan.root != RootStyle::HostReadOnly {
             set_attributes(&root.base, Attributes::READ_ONLY, Depth::Top).map_err(at(Step::RootDirectory))?;
         }
         nix::unistd::fchdir(&root.base).map_err(at(Step::Pivot))?;
@@ -196,6 +198,13 @@ impl<'a> Root<'a> {
                     Some(Unowned::Covered(places)) => places.iter().try_for_each(|place| self.close(place)),
                     Some(Unowned::Mapped(_)) | None => Ok(()),
                 }
+            }
+            MountStep::Filtered { target, .. } => {
+                let place = self.open(target)?;
+                let tree = crate::sys::mount::clone_place(&place, Depth::Top).map_err(at(Step::Mount))?;
+                let attributes = Attributes::NO_SUID.and(Attributes::NO_DEV).and(Attributes::NO_EXEC);
+                set_attributes(&tree, attributes, Depth::Top).map_err(at(Step::Mount))?;
+                attach(&tree, &place).map_err(at(Step::Mount))
             }
             MountStep::Tmpfs { target, mode } => {
                 let place = self.target(target, Kind::Dir)?;
@@ -269,6 +278,9 @@ impl<'a> Root<'a> {
     }
 
     fn placeholder(&self, target: &AbsPath, size: u64, modified: i64) -> Result<(), Failure> {
+        if self.launch.plan.root == RootStyle::Tripwire && self.open(target).is_ok() {
+            return Ok(());
+        }
         let (parent, name) = self.parent_and_name(target)?;
         let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
         let file = openat(&parent, name.as_c_str(), flags, Mode::empty()).map_err(at(Step::Mount))?;
@@ -461,6 +473,13 @@ fn null_source() -> Result<OwnedFd, Failure> {
     let attributes = Attributes::READ_ONLY.and(Attributes::NO_DEV).and(Attributes::NO_EXEC);
     set_attributes(&tree, attributes, Depth::Top).map_err(at(Step::Sources))?;
     Ok(tree)
+}
+
+/// A directory of the old root that the new one is not mounted on.
+fn beside(stage: &str) -> Result<OwnedFd, Failure> {
+    let mut places =
+        ["/usr", "/var", "/etc"].iter().filter(|path| **path != stage).filter_map(|path| open_dir(path).ok());
+    places.next().ok_or(at(Step::RootDirectory)(Errno::ENOENT))
 }
 
 fn open_devices() -> Result<Vec<(&'static str, OwnedFd)>, Failure> {

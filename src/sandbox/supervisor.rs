@@ -19,7 +19,7 @@ use crate::sys::{process, seccomp, socket};
 use super::denial::{self, Ledger};
 use super::desk::{Call, Desks, Note};
 use super::error::{StartError, Step};
-use super::{Outcome, Sandbox, word};
+use super::{Outcome, Sandbox, tripwire, word};
 
 /// The listener of a run's filter, and who answers what comes by it.
 #[derive(Debug)]
@@ -127,7 +127,7 @@ impl Sandbox {
     ///
     /// When the program could not be executed; then nothing ran.
     pub fn supervise(mut self, denied: &mut dyn FnMut(Denial)) -> Result<Outcome, StartError> {
-        let mut ledger = Ledger::default();
+        let mut ledger = Ledger::of(self.init);
         let mut status = None;
         let mut service: Option<Service> = None;
         let channel = |errno| StartError::kernel(Step::Channel, errno);
@@ -148,6 +148,7 @@ impl Sandbox {
                 service = Some(Service::new(listener, self.plan.filter.clone(), std::mem::take(&mut self.desks)));
             }
         }
+        self.tripwire.iter().flat_map(tripwire::Tripwire::denials).for_each(|denial| ledger.note(denial));
         ledger.into_denials().into_iter().for_each(denied);
         Ok(self.conclude(status))
     }

@@ -7,6 +7,7 @@
 pub mod approvals;
 mod atomic;
 pub mod evidence;
+pub mod refusals;
 pub mod traces;
 pub mod trials;
 
@@ -44,6 +45,14 @@ pub enum StoreError {
     /// A file cannot be written; what was there before still is.
     #[error("cannot write {}; what was there is unchanged", .path.display())]
     Write {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Nothing can be added to a file.
+    #[error("cannot add to {}", .path.display())]
+    Append {
         /// Which.
         path: PathBuf,
         /// Why.

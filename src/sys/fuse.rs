@@ -64,7 +64,8 @@ extern "C" fn enter_and_mount(task: *mut libc::c_void) -> libc::c_int {
     0
 }
 
-/// Opens the device and makes the file system in the caller's namespaces. Neither allocates nor locks.
+/// Opens the device and makes the file system in the caller's namespaces. Without `allow_other`, under which the kernel lets in
+/// who is in the user namespace of the mount: so the owner is let in, from within as from without. Neither allocates nor locks.
 pub(super) fn mount_here(uid: u32, gid: u32) -> Result<(RawFd, RawFd), Errno> {
     const FSCONFIG_CMD_CREATE: libc::c_uint = 6;
     const CLOEXEC: libc::c_uint = 1;
@@ -84,7 +85,6 @@ pub(super) fn mount_here(uid: u32, gid: u32) -> Result<(RawFd, RawFd), Errno> {
             .and_then(|()| set(context, c"user_id", number.text(uid)))
             .and_then(|()| set(context, c"group_id", number.text(gid)))
             .and_then(|()| flag(context, c"default_permissions"))
-            .and_then(|()| flag(context, c"allow_other"))
             .and_then(|()| {
                 // SAFETY: this command takes no key and no value.
                 let done = unsafe { libc::syscall(libc::SYS_fsconfig, context, FSCONFIG_CMD_CREATE, 0, 0, 0) };

@@ -13,3 +13,4 @@ pub mod socket;
 pub mod tick;
 pub mod trial;
 pub mod wait;
+pub mod xattr;

@@ -86,7 +86,8 @@ impl Tracer<'_> {
         }
         let program = self.programs.get(image.0 as usize).map_or_else(String::new, |p| escape::file(p.as_bytes()));
         let thing = asked_for(call.name(), &entry.arguments);
-        let denial = Denial { program, call: call.name().to_owned(), thing, errno, remedy: None, count: 1 };
+        let denial =
+            Denial { program, call: call.name().to_owned(), thing, errno, remedy: None, count: 1, ..Denial::default() };
         self.recorder.emit(image, Fact::Denied(denial));
     }
 

@@ -151,6 +151,8 @@ pub struct Host {
     pub landlock: Option<u32>,
     /// Why this machine refuses namespaces; `None` where it does not, or where nobody asked because the profile needs them.
     pub no_namespaces: Option<String>,
+    /// Whether there is a FUSE device that may be opened.
+    pub fuse: bool,
 }
 
 impl Host {

@@ -28,6 +28,8 @@ use std::process::Command;
 pub enum Need {
     /// A user namespace in which something can really be mounted.
     UserNamespaces,
+    /// A FUSE device that may be opened.
+    Fuse,
     /// The test runs as root.
     Root,
     /// The test runs as an ordinary user.
@@ -42,15 +44,18 @@ impl Need {
         match self {
             Self::UserNamespaces => (!can_mount_in_a_user_namespace())
                 .then(|| "a user namespace in which something can be mounted is refused here".to_owned()),
+            Self::Fuse => fuse().err().map(|error| format!("/dev/fuse cannot be opened by this user: {error}")),
             Self::Root => (!is_root()).then(|| "this test runs as root only".to_owned()),
             Self::OrdinaryUser => is_root().then(|| "this test runs as an ordinary user only".to_owned()),
             Self::Program(name) => find(name).is_none().then(|| format!("`{name}` is not in PATH")),
         }
     }
 
-    /// Whether `PINFOLD_TEST_REQUIRE=all` insists on it. Who runs the suite is not a lack of the machine.
+    /// Whether `PINFOLD_TEST_REQUIRE=all` insists on it. Who runs the suite is not a lack of the machine, nor is a device that
+    /// is root's alone: `scripts/test` has one that is everybody's.
     fn is_of_the_machine(self) -> bool {
-        !matches!(self, Self::Root | Self::OrdinaryUser)
+        let forbidden = || fuse().is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
+        !(matches!(self, Self::Root | Self::OrdinaryUser) || self == Self::Fuse && forbidden())
     }
 }
 
@@ -81,6 +86,10 @@ macro_rules! need {
             return;
         }
     };
+}
+
+fn fuse() -> std::io::Result<std::fs::File> {
+    std::fs::OpenOptions::new().read(true).write(true).open("/dev/fuse")
 }
 
 /// Whether the effective user is root.

@@ -1,3 +1,125 @@
-//! The tripwire: a root whose places are mounts, and whose every other name is asked of us.
+//! The tripwire: the root of an enforced run as a file system of our own, served from outside of the sandbox.
+//!
+//! ```text
+//!  plan ──tree──▶ directories, links, empty files ◀── mounts on top: what is granted costs what a mount costs
+//!                        │ every other name is asked of us
+//!  denials ◀──looks── server ──filtered──▶ the real directory: granted names and their siblings alone
+//! ```
+//!
+//! Invariant: the kernel is told of nothing that the plan does not hold. When the server is gone, what is mounted goes on, and
+//! everything else fails (ENOTCONN).
 
+mod asked;
+mod filtered;
+mod looks;
+mod open;
+mod server;
+mod siblings;
+mod tree;
 pub mod wire;
+
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use nix::errno::Errno;
+
+use crate::event::Denial;
+use crate::plan::Plan;
+use crate::sys::fuse;
+use crate::vocab::path::AbsPath;
+
+use super::secrets::Values;
+use filtered::Directory;
+use looks::{Guard, Seen, channel};
+use open::Open;
+use server::Server;
+use tree::Tree;
+
+/// Threads that serve: one may be held up by a slow disk.
+const SERVERS: usize = 2;
+
+/// What every program that is started looks for (ld.so(8)), and hardly a machine has: the kernel may keep that for ever.
+const ABSENT: [&str; 1] = ["/etc/ld.so.preload"];
+
+/// A file system that is served.
+pub(super) struct Tripwire {
+    server: Arc<Server>,
+    seen: Arc<Seen>,
+}
+
+impl std::fmt::Debug for Tripwire {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tripwire").field("tree", &self.server.tree).finish_non_exhaustive()
+    }
+}
+
+/// A file system that is mounted, and whose server has not begun: no thread yet.
+pub(super) struct Prepared {
+    server: Server,
+    seen: Seen,
+    looks: std::sync::mpsc::Receiver<looks::Look>,
+}
+
+/// Mounts the root of `plan` in the namespaces of `init`, which has its identity by now. Returns the mount, to be attached.
+pub(super) fn mount(plan: &Plan, init: &OwnedFd, secrets: &Values) -> Result<(Prepared, OwnedFd), Errno> {
+    let ids = (plan.identity.uid, plan.identity.gid);
+    let is_dir = |path: &AbsPath| std::fs::symlink_metadata(path.to_path_buf()).is_ok_and(|meta| meta.is_dir());
+    let tree = Tree::new(&plan.mounts, is_dir, |name| secrets.get(name).is_some());
+    let directories =
+        tree.filters.iter().map(|filter| Directory::open(filter, &plan.roots)).collect::<Result<_, _>>()?;
+    let fuse::Mounted { device, mount } = fuse::mount_in(init, ids.0, ids.1)?;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let (sender, looks) = channel();
+    let seen = sender.seen();
+    let absent = ABSENT.iter().filter_map(|text| {
+        let path = AbsPath::new(text).ok().filter(|path| std::fs::symlink_metadata(path.to_path_buf()).is_err())?;
+        Some((tree.find(&path.parent()?)?, path.file_name()?.to_vec()))
+    });
+    let absent = absent.collect();
+    let server = Server {
+        device,
+        absent,
+        tree,
+        directories,
+        open: Open::new(ids),
+        ids,
+        started: i64::try_from(now.as_secs()).unwrap_or(0),
+        guard: Guard::default(),
+        looks: sender,
+        armed: AtomicBool::new(false),
+        interrupted: Mutex::default(),
+    };
+    Ok((Prepared { server, seen, looks }, mount))
+}
+
+impl Prepared {
+    /// Begins to serve. `init`: the sandbox's.
+    pub(super) fn serve(self, plan: &Plan, init: i32) -> Result<Tripwire, Errno> {
+        let (server, seen) = (Arc::new(self.server), Arc::new(self.seen));
+        let spawn = |work: Box<dyn FnOnce() + Send>| {
+            let spawned = std::thread::Builder::new().spawn(work);
+            spawned.map(drop).map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EAGAIN)))
+        };
+        for _ in 0..SERVERS {
+            let server = Arc::clone(&server);
+            spawn(Box::new(move || server.serve()))?;
+        }
+        let (roots, looks) = (plan.roots.clone(), self.looks);
+        let taker = Arc::clone(&seen);
+        spawn(Box::new(move || taker.take(&looks, &roots, init)))?;
+        Ok(Tripwire { server, seen })
+    }
+}
+
+impl Tripwire {
+    /// From now on it is the agent that asks.
+    pub(super) fn arm(&self) {
+        self.server.armed.store(true, Ordering::Relaxed);
+    }
+
+    /// What was looked for in vain so far.
+    pub(super) fn denials(&self) -> Vec<Denial> {
+        self.seen.denials()
+    }
+}

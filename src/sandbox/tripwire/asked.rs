@@ -1,0 +1,180 @@
+//! A thread that waits in a system call → what it asked for, in words.
+//!
+//! Read from /proc and from the thread's memory while it waits. The thread, or another that shares its memory, can change what
+//! is read: it is for the report and decides nothing.
+
+use crate::event::Intent;
+use crate::sandbox::who;
+use crate::sys::{memory, process};
+use crate::vocab::path::AbsPath;
+use crate::vocab::syscall::Syscall;
+use crate::vocab::syscall_table::{Want, row};
+
+/// How often a thread is looked at again that is on its way to sleep.
+const TRIES: usize = 16;
+
+/// What a thread asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// The program that it runs, escaped as in files.
+    pub(super) program: String,
+    /// Its parent process.
+    parent: Option<i32>,
+    /// The call, where it could be read.
+    pub(super) call: Option<Syscall>,
+    /// The paths that were passed, each with what is to be done there.
+    paths: Vec<(Vec<u8>, Intent)>,
+}
+
+/// Looks at a waiting thread.
+pub(super) fn asked(thread: i32) -> Asked {
+    let (call, arguments) =
+        waiting_in(thread).map_or((None, [0; 6]), |(number, arguments)| (Syscall::from_number(number), arguments));
+    let paths = call.map(|call| paths(thread, call, &arguments)).unwrap_or_default();
+    Asked { program: who::program(thread), parent: who::parent(thread), call, paths }
+}
+
+impl Asked {
+    /// The whole path that was asked for when `name` was not found in `dir`, and what for.
+    pub(super) fn path(&self, dir: &AbsPath, name: &[u8]) -> (AbsPath, Intent) {
+        let first = dir.join(name).unwrap_or_else(|_| dir.clone());
+        for (path, intent) in &self.paths {
+            let mut parts = path.split(|&byte| byte == b'/').skip_while(|part| *part != name);
+            if parts.next().is_none() {
+                continue;
+            }
+            // Where the rest leads back up it leads nowhere: the first part does not exist.
+            let rest = parts.filter(|part| !matches!(*part, b"" | b".")).take_while(|part| *part != b"..");
+            let whole = rest.fold(first.clone(), |path, part| path.join(part).unwrap_or(path));
+            return (whole, *intent);
+        }
+        (first, if self.executes() { Intent::Execute } else { Intent::Look })
+    }
+
+    fn executes(&self) -> bool {
+        self.call.is_some_and(|call| call.name().starts_with("execve"))
+    }
+
+    /// The programs above, nearest first; `top` is the sandbox's own init.
+    pub(super) fn chain(&self, top: i32) -> Vec<String> {
+        who::chain(self.parent, top)
+    }
+}
+
+/// The call that a thread sleeps in, with its arguments: see proc_pid_syscall(5).
+fn waiting_in(thread: i32) -> Option<(u64, [u64; 6])> {
+    let path = format!("/proc/{thread}/syscall");
+    for _ in 0..TRIES {
+        let text = process::proc_file(&path).ok()?;
+        // It is answered sooner than it falls asleep.
+        if text.starts_with(b"running") {
+            std::thread::yield_now();
+            continue;
+        }
+        let text = std::str::from_utf8(&text).ok()?;
+        let mut words = text.split_ascii_whitespace();
+        let number = words.next()?.parse().ok()?;
+        let mut arguments = [0; 6];
+        for argument in &mut arguments {
+            *argument = u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok()?;
+        }
+        return Some((number, arguments));
+    }
+    None
+}
+
+fn paths(thread: i32, call: Syscall, arguments: &[u64; 6]) -> Vec<(Vec<u8>, Intent)> {
+    let argument = |index: u8| arguments.get(usize::from(index)).copied().unwrap_or(0);
+    if matches!(call.name(), "connect" | "bind") {
+        let intent = if call.name() == "bind" { Intent::Create } else { Intent::Connect };
+        return socket_path(thread, argument(1), argument(2)).map(|path| (path, intent)).into_iter().collect();
+    }
+    let wanted = row(call).paths.iter().enumerate();
+    let read = wanted.filter_map(|(index, wanted)| {
+        let mut path = Vec::new();
+        memory::string(thread, argument(wanted.path), &mut path).ok()?;
+        Some((path, intent(wanted.want, index, &argument)))
+    });
+    read.collect()
+}
+
+fn intent(want: Want, index: usize, argument: &dyn Fn(u8) -> u64) -> Intent {
+    match want {
+        Want::Look => Intent::Look,
+        Want::Enter => Intent::Enter,
+        Want::Execute => Intent::Execute,
+        Want::Create => Intent::Create,
+        Want::Truncate => Intent::Truncate,
+        Want::Remove => Intent::Remove,
+        Want::Attributes => Intent::Attributes,
+        Want::Open(flags) => opening(argument(flags)),
+        Want::Creat => Intent::Create,
+        Want::End if index == 0 => Intent::Remove,
+        Want::End => Intent::Create,
+    }
+}
+
+fn opening(flags: u64) -> Intent {
+    let has = |bits: libc::c_int| flags & u64::from(bits.cast_unsigned()) == u64::from(bits.cast_unsigned());
+    if has(libc::O_PATH) {
+        Intent::Enter
+    } else if has(libc::O_CREAT) {
+        Intent::Create
+    } else if has(libc::O_WRONLY) || has(libc::O_RDWR) {
+        Intent::Write
+    } else if has(libc::O_DIRECTORY) {
+        Intent::List
+    } else {
+        Intent::Read
+    }
+}
+
+/// The path of a local socket's address.
+fn socket_path(thread: i32, address: u64, length: u64) -> Option<Vec<u8>> {
+    let mut bytes = [0; 110];
+    let length = usize::try_from(length).ok()?.min(bytes.len());
+    let got = memory::read(thread, address, bytes.get_mut(..length)?).ok()?;
+    let (family, path) = bytes.get(..got)?.split_at_checked(2)?;
+    (family == u16::try_from(libc::AF_UNIX).ok()?.to_ne_bytes())
+        .then(|| path.split(|&byte| byte == 0).next())?
+        .map(<[u8]>::to_vec)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asking(path: &str) -> Asked {
+        Asked { program: "x".into(), parent: None, call: None, paths: vec![(path.into(), Intent::Read)] }
+    }
+
+    #[test]
+    fn the_rest_of_the_path_is_told_beyond_the_name_that_was_not_found() {
+        let home = AbsPath::new("/home/a").unwrap();
+        for (path, whole) in [
+            ("/home/a/.ssh/id_rsa", "/home/a/.ssh/id_rsa"),
+            ("../.ssh//./id_rsa", "/home/a/.ssh/id_rsa"),
+            (".ssh/../../etc/shadow", "/home/a/.ssh"),
+            ("other", "/home/a/.ssh"),
+        ] {
+            assert_eq!(asking(path).path(&home, b".ssh").0.as_bytes(), whole.as_bytes(), "{path}");
+        }
+    }
+
+    #[test]
+    fn flags_of_an_opening_are_told_apart() {
+        let of = |flags: libc::c_int| opening(u64::from(flags.cast_unsigned()));
+        assert_eq!(of(libc::O_RDONLY | libc::O_CLOEXEC), Intent::Read);
+        assert_eq!(of(libc::O_WRONLY | libc::O_CREAT), Intent::Create);
+        assert_eq!(of(libc::O_RDWR), Intent::Write);
+        assert_eq!(of(libc::O_DIRECTORY), Intent::List);
+        assert_eq!(of(libc::O_PATH | libc::O_DIRECTORY), Intent::Enter);
+    }
+
+    #[test]
+    fn a_thread_that_runs_or_is_gone_is_asked_in_vain_and_not_for_ever() {
+        assert_eq!(waiting_in(i32::MAX), None);
+        let me = nix::unistd::gettid().as_raw();
+        assert!(waiting_in(me).is_none_or(|(number, _)| Syscall::from_number(number).is_some()));
+    }
+}

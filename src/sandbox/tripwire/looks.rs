@@ -1,0 +1,157 @@
+//! Looks at what is not there → denials, counted.
+//!
+//! A program looks for dozens of files that no machine has; that is no news. What exists outside, or would have been made, is.
+//! Outside is looked at after the answer, by metadata alone, so that the answer, and the time it takes, are the same for both.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::event::{Denial, Intent};
+use crate::sandbox::denial::{Ledger, file};
+use crate::vocab::location::Roots;
+use crate::vocab::path::AbsPath;
+
+use super::asked::Asked;
+use super::wire::Validity;
+
+/// How often a name in a directory is asked of us before the kernel may answer by itself for a while.
+const UNCACHED: u32 = 16;
+/// How long it may then.
+const FOR: Validity = Validity::Seconds(1);
+/// Names that are counted; with more, the counting begins anew.
+const COUNTED: usize = 1 << 16;
+/// Looks that wait to be told; what comes on top of them is counted alone.
+const WAITING: usize = 4096;
+
+/// One look.
+#[derive(Debug)]
+pub(super) struct Look {
+    pub(super) dir: AbsPath,
+    pub(super) name: Vec<u8>,
+    pub(super) asked: Asked,
+}
+
+/// Counts looks, so that a flood of one name does not reach us, and one of many names is not kept.
+#[derive(Debug, Default)]
+pub(super) struct Guard(Mutex<BTreeMap<(u64, Vec<u8>), u32>>);
+
+impl Guard {
+    /// How long the kernel may believe that `name` is not in the directory `node`.
+    pub(super) fn count(&self, node: u64, name: &[u8]) -> Validity {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.len() >= COUNTED {
+            seen.clear();
+        }
+        let count = seen.entry((node, name.to_vec())).or_default();
+        *count = count.saturating_add(1);
+        if *count > UNCACHED { FOR } else { Validity::None }
+    }
+}
+
+/// Where looks are sent to.
+#[derive(Debug)]
+pub(super) struct Looks {
+    to: SyncSender<Look>,
+    /// How many are on their way.
+    waiting: Arc<AtomicUsize>,
+}
+
+/// What came of them.
+#[derive(Debug)]
+pub(super) struct Seen {
+    ledger: Mutex<Ledger>,
+    waiting: Arc<AtomicUsize>,
+}
+
+pub(super) fn channel() -> (Looks, Receiver<Look>) {
+    let (sender, receiver) = sync_channel(WAITING);
+    (Looks { to: sender, waiting: Arc::default() }, receiver)
+}
+
+impl Looks {
+    /// Never waits.
+    pub(super) fn tell(&self, look: Look) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        match self.to.try_send(look) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                self.waiting.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// What will come of them.
+    pub(super) fn seen(&self) -> Seen {
+        Seen { ledger: Mutex::new(Ledger::default()), waiting: Arc::clone(&self.waiting) }
+    }
+}
+
+impl Seen {
+    /// Takes looks until there are no more to come. `top`: the sandbox's init.
+    pub(super) fn take(&self, looks: &Receiver<Look>, roots: &Roots, top: i32) {
+        while let Ok(look) = looks.recv() {
+            let chain = look.asked.chain(top);
+            let (path, intent) = look.asked.path(&look.dir, &look.name);
+            if let Some(denial) = denial(path, intent, &look, roots) {
+                self.ledger.lock().unwrap_or_else(PoisonError::into_inner).note(Denial { chain, ..denial });
+            }
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// What was refused so far, as soon as all of it was looked at, or after a while.
+    pub(super) fn denials(&self) -> Vec<Denial> {
+        for _ in 0..500 {
+            if self.waiting.load(Ordering::Relaxed) == 0 {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner).denials()
+    }
+}
+
+/// What a look comes to; `None` when it is nobody's loss.
+fn denial(path: AbsPath, intent: Intent, look: &Look, roots: &Roots) -> Option<Denial> {
+    let exists = exists(&path);
+    let made = intent == Intent::Create && !exists && path.parent().is_some_and(|above| self::exists(&above));
+    if !exists && !made {
+        return None;
+    }
+    // Nothing was to be made anew where something is: it was to be written.
+    let intent = if intent == Intent::Create && exists { Intent::Write } else { intent };
+    let call = look.asked.call.map_or_else(|| "look".to_owned(), |call| call.name().to_owned());
+    let errno = if intent == Intent::Create { libc::EROFS } else { libc::ENOENT };
+    Some(file(look.asked.program.clone(), call, &path, intent, errno, roots))
+}
+
+/// Whether something is at `path` outside. A link is followed on the way as it would be there.
+fn exists(path: &AbsPath) -> bool {
+    std::fs::symlink_metadata(path.to_path_buf()).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_asked_for_again_and_again_no_longer_reaches_us() {
+        let guard = Guard::default();
+        let answers: Vec<Validity> = (0..20).map(|_| guard.count(1, b"x")).collect();
+        assert!(answers[..16].iter().all(|answer| *answer == Validity::None));
+        assert!(answers[16..].iter().all(|answer| *answer == FOR));
+        assert_eq!(guard.count(1, b"y"), Validity::None);
+    }
+
+    #[test]
+    fn a_hundred_thousand_names_are_counted_in_a_bounded_room() {
+        let guard = Guard::default();
+        for number in 0..100_000u32 {
+            guard.count(1, &number.to_ne_bytes());
+        }
+        assert!(guard.0.lock().unwrap().len() <= COUNTED);
+    }
+}
