@@ -13,8 +13,22 @@ use std::os::unix::fs::PermissionsExt;
 
 use common::scratch::{Scratch, said};
 
-const COMMANDS: &[&str] =
-    &["run", "learn", "enforce", "show", "approve", "diff", "check", "fmt", "report", "trace", "man", "doctor", "demo"];
+const COMMANDS: &[&str] = &[
+    "run",
+    "learn",
+    "enforce",
+    "show",
+    "approve",
+    "diff",
+    "git-setup",
+    "check",
+    "fmt",
+    "report",
+    "trace",
+    "man",
+    "doctor",
+    "demo",
+];
 
 fn scratch() -> Scratch {
     Scratch::new("cli")

@@ -37,7 +37,15 @@ pub enum Command {
     /// Say what a profile allows that another does not, and how dangerous that is
     ///
     /// Exit code: 0 nothing more is allowed, 1 more is, 2 trouble
-    Diff(DiffArguments),
+    Diff(super::diff::DiffArguments),
+    /// Let git tell what profiles allow: git diff, git log -p, merges
+    GitSetup(super::git::SetupArguments),
+    /// What `git diff` runs for profiles
+    #[command(hide = true)]
+    GitDiff(super::git::DriverArguments),
+    /// What `git log -p` runs for profiles
+    #[command(hide = true)]
+    GitTextconv(super::git::TextconvArguments),
     /// Say what a reviewer would stumble over: dangerous lines without a reason, lines that nobody used or that say nothing
     ///
     /// Exit code: 0 nothing but notes, 1 warnings, 2 trouble
@@ -269,24 +277,6 @@ pub struct ApproveArguments {
     /// A profile file, or the name of one in generated-profiles/
     #[arg(value_name = "PROFILE")]
     pub profile: PathBuf,
-}
-
-/// `pinfold diff`
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  pinfold diff old.toml new.toml
-  pinfold diff --json old.toml new.toml")]
-pub struct DiffArguments {
-    /// As JSON, for scripts
-    #[arg(long)]
-    pub json: bool,
-    /// Before
-    #[arg(value_name = "OLD")]
-    pub old: PathBuf,
-    /// After
-    #[arg(value_name = "NEW")]
-    pub new: PathBuf,
 }
 
 /// `pinfold check`

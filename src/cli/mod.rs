@@ -13,6 +13,7 @@ mod dry_run;
 mod enforce;
 pub mod exit;
 mod fmt;
+mod git;
 mod hints;
 mod learn;
 mod man;
@@ -48,6 +49,9 @@ pub fn main() -> ExitCode {
         Command::Show(arguments) => show::run(&arguments),
         Command::Approve(arguments) => approve::run(&arguments),
         Command::Diff(arguments) => diff::run(&arguments),
+        Command::GitSetup(arguments) => git::setup(&arguments),
+        Command::GitDiff(arguments) => git::driver(&arguments),
+        Command::GitTextconv(arguments) => git::textconv(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Fmt(arguments) => fmt::run(&arguments),
         Command::Report(arguments) => page::run(&arguments),

@@ -23,13 +23,13 @@ mod network;
 mod places;
 pub mod render;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::profile::digest::meaning;
-use crate::profile::{Incomplete, Profile};
-use crate::vocab::access::Access;
+use crate::profile::evidence::Evidence;
+use crate::profile::{Incomplete, Limits, Profile, Syscalls};
 use crate::vocab::endpoint::NetTarget;
 use crate::vocab::location::{Location, Roots};
 use crate::vocab::syscall::Syscall;
@@ -97,7 +97,7 @@ pub enum Subject {
 /// Who asked for something, as a sidecar tells it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Asked {
-    /// Programs, by name.
+    /// Chains of programs, by name, from the command down.
     pub programs: Vec<String>,
     /// In how many runs.
     pub runs: u32,
@@ -105,32 +105,13 @@ pub struct Asked {
     pub of: u32,
 }
 
-/// What is known of the runs that a profile was made from.
-pub trait Witnesses {
-    /// Who asked for `subject`; `None` where nothing is known.
-    fn asked(&self, subject: &Subject) -> Option<Asked>;
-}
-
-/// What each bundle holds.
-pub type Bundles = BTreeMap<String, Vec<(Location, Access)>>;
-
 /// What else is known. Nothing of it is needed.
-#[derive(Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Context<'a> {
     /// Where the variables lead here.
     pub here: Option<&'a Roots>,
-    /// What the bundles of the first profile hold; a bundle that is not there is compared by its name.
-    pub old_bundles: Option<&'a Bundles>,
-    /// What those of the second hold.
-    pub new_bundles: Option<&'a Bundles>,
-    /// Who asked for what.
-    pub evidence: Option<&'a dyn Witnesses>,
-}
-
-impl std::fmt::Debug for Context<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Context").field("here", &self.here).finish_non_exhaustive()
-    }
+    /// What stands behind the second profile.
+    pub evidence: Option<&'a Evidence>,
 }
 
 /// One difference.
@@ -269,13 +250,58 @@ pub fn compare(old: &Profile, new: &Profile, context: &Context<'_>) -> Differenc
         changes = found.0;
     }
     if let Some(evidence) = context.evidence {
-        changes.iter_mut().for_each(|change| change.asked = evidence.asked(&change.subject));
+        changes.iter_mut().for_each(|change| change.asked = asked(evidence, &change.subject));
     }
     changes.sort_by_cached_key(|change| {
         let section = section(change.code);
         (change.direction(), std::cmp::Reverse(change.risk), section, change.name.clone(), change.code)
     });
     Difference { changes }
+}
+
+fn asked(evidence: &Evidence, subject: &Subject) -> Option<Asked> {
+    let account = match subject {
+        Subject::Place(place) => evidence.of(place),
+        Subject::Peer(target) => evidence.of_target(target),
+        Subject::Call(call) => evidence.of_call(*call),
+        Subject::Variable(name) => evidence.of_variable(name),
+        Subject::Other => None,
+    }?;
+    let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    Some(Asked {
+        programs: account.chains.iter().cloned().collect(),
+        runs: count(account.count),
+        of: count(account.of),
+    })
+}
+
+/// What merging `new` into `target` would allow that `target` does not, where `base` is what both were made from: not what
+/// `target` took away in the meantime and `new` merely still has.
+pub fn three_way(base: &Profile, target: &Profile, new: &Profile, context: &Context<'_>) -> Difference {
+    let own = compare(base, new, context);
+    let mut difference = compare(target, new, context);
+    let names: BTreeSet<(Section, &str)> =
+        own.changes.iter().map(|change| (section(change.code), change.name.as_str())).collect();
+    difference.changes.retain(|change| names.contains(&(section(change.code), change.name.as_str())));
+    difference
+}
+
+/// A profile for the same command that grants nothing: what a new profile is compared with.
+pub fn nothing(like: &Profile) -> Profile {
+    Profile {
+        name: like.name.clone(),
+        command: like.command.clone(),
+        incomplete: None,
+        tolerate: BTreeSet::new(),
+        nested_sandbox: false,
+        bundles: BTreeMap::new(),
+        filesystem: BTreeMap::new(),
+        network: BTreeMap::new(),
+        syscalls: Syscalls { base: like.syscalls.base, ..Syscalls::default() },
+        environment: BTreeSet::new(),
+        secrets: BTreeMap::new(),
+        limits: Limits::default(),
+    }
 }
 
 /// The section of a code, in the order of files.

@@ -10,11 +10,12 @@ use std::collections::BTreeSet;
 use crate::profile::Profile;
 use crate::profile::emit::quote;
 use crate::vocab::access::Access;
+use crate::vocab::bundle::Bundle;
 use crate::vocab::location::{Base, Location, Roots};
 use crate::vocab::sensitivity::{Row, Sensitivity};
 
 use super::codes::{Code, Fill};
-use super::{Bundles, Context, Direction, Found, Opened, Piece, Said, Subject, known};
+use super::{Context, Direction, Found, Opened, Piece, Said, Subject, known};
 
 /// What may be done with a place. Beneath it the same may be done, of what is only seen nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -118,7 +119,7 @@ struct Line<'a> {
     access: Access,
     sensitive: Option<Sensitivity>,
     approved: bool,
-    /// The bundle that it comes from.
+    /// The bundle that it comes from: then it adds to what the lines give, and takes nothing away.
     via: Option<&'a Location>,
 }
 
@@ -129,28 +130,34 @@ impl Line<'_> {
     }
 }
 
-/// The lines of a profile by their place; of two for one place the wider.
-fn lines<'a>(profile: &'a Profile, bundles: Option<&'a Bundles>, layout: Layout<'_>) -> Vec<(Key, Line<'a>)> {
+/// The lines of a profile by their place; of two for one place the wider, and a line before what a bundle opens. What a
+/// bundle opens on some systems alone counts as granted before only where the other profile has the same bundle.
+fn lines<'a>(profile: &'a Profile, other: &Profile, layout: Layout<'_>, side: usize) -> Vec<(Key, Line<'a>)> {
     let mut lines = Vec::with_capacity(profile.filesystem.len());
     for (location, grant) in &profile.filesystem {
         let line =
             Line { location, access: grant.access, sensitive: grant.sensitive, approved: grant.approved, via: None };
-        let members = match location {
-            Location::Bundle(name) => bundles.and_then(|bundles| bundles.get(name)),
-            Location::Path { .. } => None,
+        let bundle = match location {
+            Location::Bundle(name) if grant.approved => profile.bundles.get(name).map(|bundle| (name, bundle)),
+            Location::Bundle(_) | Location::Path { .. } => None,
         };
-        let Some(members) = members else {
+        let Some((name, bundle)) = bundle else {
             lines.push((layout.key(location), line));
             continue;
         };
-        for (member, access) in members {
-            let access = (*access).min(grant.access);
-            lines.push((layout.key(member), Line { location: member, access, via: Some(location), ..line }));
+        let places =
+            |bundle: &Bundle| -> Vec<Location> { bundle.opens.iter().map(|opening| opening.place.clone()).collect() };
+        let shared = side == 1
+            || other.bundles.get(name).is_some_and(|other| places(other) == places(bundle))
+                && other.filesystem.get(location).is_some_and(|grant| grant.approved);
+        for opening in bundle.opens.iter().filter(|opening| shared || opening.layouts.is_empty()) {
+            let member = Line { location: &opening.place, access: Access::Read, via: Some(location), ..line };
+            lines.push((layout.key(&opening.place), member));
         }
     }
-    // The last of equals is the wider, and stays.
     lines.sort_by(|(a, one), (b, other)| {
-        a.cmp(b).then_with(|| (one.approved, one.access).cmp(&(other.approved, other.access)).reverse())
+        let rank = |line: &Line<'_>| (line.via.is_none(), line.approved, line.access);
+        a.cmp(b).then_with(|| rank(other).cmp(&rank(one)))
     });
     lines.dedup_by(|(later, _), (kept, _)| later == kept);
     lines
@@ -258,6 +265,7 @@ impl<'a> Tree<'a> {
                     continue;
                 }
                 *level = match (line.approved, line.access) {
+                    (true, access) if line.via.is_some() => (*level).max(access.into()),
                     (true, Access::Exist) => Level::See.max(*level),
                     (true, access) => access.into(),
                     (false, _) if line.sensitive == Some(Sensitivity::HostExecutes) => *level,
@@ -350,7 +358,7 @@ impl Own {
 
 pub(super) fn compare(old: &Profile, new: &Profile, context: &Context<'_>, found: &mut Found) {
     let tree = |layout| {
-        let (before, after) = (lines(old, context.old_bundles, layout), lines(new, context.new_bundles, layout));
+        let (before, after) = (lines(old, new, layout, 0), lines(new, old, layout, 1));
         Tree::new(before, after, layout)
     };
     tree(Layout::Apart).tell(found, false);
@@ -419,10 +427,15 @@ impl Tree<'_> {
     fn widened(&self, node: &Node<'_>, location: &Location, found: &mut Found) {
         let [before, after] = node.levels;
         let judged = self.judge(node, location, after);
-        let name = location.to_string();
+        let shown = node.line(1).and_then(|line| line.via).unwrap_or(location);
+        let name = shown.to_string();
+        // A bundle is one thing to whoever reads it.
+        if shown != location && found.0.iter().any(|change| change.code == judged.code && change.name == name) {
+            return;
+        }
         let words = |level: Level| vec![Piece::Words(level.words().to_owned())];
         let fill = Fill { name: &name, verb: after.verb(), what: judged.what, old: words(before), new: words(after) };
-        let subject = Some(Subject::Place(location.clone()));
+        let subject = Some(Subject::Place(shown.clone()));
         let said = Said { fill, risk: Some(judged.risk), subject, opens: judged.opens, line: String::new() };
         found.add(judged.code, Said { line: self.line_of(node, location), ..said });
     }
@@ -503,7 +516,11 @@ impl Tree<'_> {
 
 fn narrowed(node: &Node<'_>, location: &Location, found: &mut Found) {
     let [before, after] = node.levels;
-    let name = location.to_string();
+    let shown = node.line(0).and_then(|line| line.via).unwrap_or(location);
+    let name = shown.to_string();
+    if shown != location && found.0.iter().any(|change| change.code == Code::PlaceWithdrawn && change.name == name) {
+        return;
+    }
     let words = |level: Level| vec![Piece::Words(level.words().to_owned())];
     let fill = Fill { name: &name, verb: before.verb(), old: words(before), new: words(after), what: String::new() };
     let line = node.line(1).map(|line| quote(&line.location.to_string())).unwrap_or_default();

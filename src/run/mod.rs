@@ -9,6 +9,8 @@ pub mod derive;
 pub mod enforce;
 pub mod evidence;
 pub mod from_strace;
+pub mod git;
+pub mod git_setup;
 pub mod identity;
 mod launchers;
 pub mod learn;

@@ -69,10 +69,15 @@ pub enum ProfileFileError {
 /// Reads a profile; `None` when there is no such file.
 pub fn load(path: &Path) -> Result<Option<ProfileFile>, ProfileFileError> {
     let path = &absolute(path);
-    let Some(text) = read_text(path)? else { return Ok(None) };
-    let profile = parse(&text, path)?;
+    read_text(path)?.map(|text| from_text(path, text)).transpose()
+}
+
+/// The profile that `text` is, as if it had been read from `path`.
+pub fn from_text(path: &Path, text: String) -> Result<ProfileFile, ProfileFileError> {
+    let path = path.to_path_buf();
+    let profile = parse(&text, &path)?;
     let digest = profile::digest::digest(&profile).to_string();
-    Ok(Some(ProfileFile { path: path.clone(), text, profile, digest }))
+    Ok(ProfileFile { path, text, profile, digest })
 }
 
 fn parse(text: &str, path: &Path) -> Result<Profile, ProfileFileError> {

@@ -62,8 +62,10 @@ pub fn text(difference: &Difference, style: &Style<'_>) -> String {
     if !out.is_empty() {
         out.push('\n');
     }
-    out.push_str(&summary(difference));
-    out.push('\n');
+    for line in wrap(&summary(difference), style.width.max(NARROWEST)) {
+        out.push_str(&line);
+        out.push('\n');
+    }
     out
 }
 
@@ -74,7 +76,7 @@ pub fn summary(difference: &Difference) -> String {
     let risk = difference.risk().map(|risk| format!(" (highest risk {risk} of 4)")).unwrap_or_default();
     match difference.verdict() {
         "widens" => {
-            format!("{} allowed that was not{risk}, {waits} neutral, {narrower} no longer allowed", things(wider))
+            format!("{} allowed more{risk}, {waits} neutral, {narrower} no longer allowed", things(wider))
         }
         "narrows" => format!("nothing more is allowed; {waits} neutral, {narrower} no longer allowed"),
         "rewritten" => "nothing more and nothing less is allowed".to_owned(),
