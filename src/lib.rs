@@ -16,7 +16,7 @@
 //! | ½ | [`sys`] | the unsafe fence: one kernel call a function, typed in and out |
 //! | 1 | [`event`] | the only thing that tracer, sandbox and reduce share |
 //! | 2 | [`trace`], [`profile`] | the two file formats |
-//! | 3 | [`reduce`], [`diff`], [`plan`], [`import`], [`export`], [`check`] | pure functions between them |
+//! | 3 | [`reduce`], [`diff`], [`explain`], [`merge`], [`plan`], [`import`], [`export`], [`check`] | pure functions between them |
 //! | 4 | [`probe`], [`store`], [`tracer`], [`sandbox`] | mechanisms |
 //! | 5 | [`run`] | learn and enforce: the mechanisms put together |
 //! | 6 | [`cli`] | as typed → resolved → call → render; the only room that prints |
@@ -29,8 +29,10 @@ pub mod check;
 pub mod cli;
 pub mod diff;
 pub mod event;
+pub mod explain;
 pub mod export;
 pub mod import;
+pub mod merge;
 pub mod plan;
 pub mod probe;
 pub mod profile;

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 /// Rooms that are functions of their arguments: no disk, network, clock, environment, process, kernel.
 const PURE: &[&str] =
-    &["vocab", "event", "trace", "profile", "reduce", "diff", "explain", "check", "plan", "export", "import"];
+    &["vocab", "event", "trace", "profile", "reduce", "diff", "explain", "merge", "check", "plan", "export", "import"];
 
 /// Files that may hold `unsafe`: the fence, and the child between clone and exec.
 const FENCE: &[&str] = &["sys/", "sandbox/child.rs"];

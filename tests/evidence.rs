@@ -14,11 +14,15 @@ use common::scratch::{Scratch, said};
 use pinfold::event::{
     Census, Event, ExitStatus, Fact, Hop, Image, ImageId, Intent, Outcome, Owner, PathFact, Transport,
 };
-use pinfold::profile::evidence::{self, Evidence, Novelty, ReadError};
+use pinfold::explain::{Answer, Question, Verdict, explain, tree};
+use pinfold::profile::evidence::{self, Evidence, Novelty, ReadError, Subject};
+use pinfold::profile::lines::Lines;
 use pinfold::reduce::confidence::leave_one_out;
 use pinfold::reduce::evidence::gather;
 use pinfold::reduce::{Settings, reduce};
 use pinfold::trace::{Footer, Header, Trace};
+use pinfold::vocab::access::Access;
+use pinfold::vocab::bundle::Layout;
 use pinfold::vocab::endpoint::{Endpoint, NetTarget};
 use pinfold::vocab::host::FileKind;
 use pinfold::vocab::location::{Base, Location, Roots};
@@ -247,6 +251,104 @@ fn what_is_foreign_newer_or_forged_is_refused_by_line() {
     assert!(read(format!("{text}x")).unwrap_err().contains("follows the footer"));
 }
 
+/// Asks as a person types it, in the project.
+fn answer(text: &str) -> Answer {
+    let traces = runs();
+    let profile = reduce(&traces, &Settings::default()).profile;
+    let evidence = gather(&traces, &profile, &Settings::default());
+    let roots = &traces[0].header.roots;
+    let question = Question::parse(text.as_bytes(), roots, &path("/home/u/p"), &profile, &evidence).unwrap();
+    explain(&profile, &evidence, roots, Some(Layout::Arch), &question)
+}
+
+#[test]
+fn what_is_granted_is_explained_by_its_line_its_runs_and_its_chain() {
+    let lib = answer("/usr/lib/libc.so.6");
+    assert_eq!(
+        (lib.verdict, lib.why.as_str()),
+        (Verdict::Granted, "the line above it grants everything beneath: read")
+    );
+    assert_eq!(lib.line.as_deref(), Some("[filesystem] \"@loader\" = \"read\""));
+    let opens = lib.opens.unwrap();
+    assert_eq!((opens.observed, opens.exposed), (2, 70));
+    let seen = lib.seen.unwrap();
+    assert_eq!((seen.runs, seen.of, seen.first.as_str(), seen.last.as_str()), (2, 2, "1970-01-02", "1970-01-11"));
+    assert_eq!(seen.chains, ["sh -c <text 9>", "sh -c <text 9> → git <text 6>", "sh -c <text 9> → python3 <path>"]);
+    assert_eq!(seen.because.as_deref(), Some("sh"));
+    assert_eq!(lib.remedy, None);
+    assert_eq!(answer("kcmp").verdict, Verdict::Granted);
+    assert_eq!(answer("read").verdict, Verdict::Granted);
+    assert_eq!(answer("HOME").verdict, Verdict::Granted);
+}
+
+#[test]
+fn what_is_not_granted_is_explained_by_what_the_runs_show_and_the_line_that_would_allow_it() {
+    let not = |text: &str, why: &str, remedy: Option<&str>| {
+        let answer = answer(text);
+        assert!(answer.why.contains(why), "{text}: {}", answer.why);
+        assert_eq!(answer.remedy.as_deref(), remedy, "{text}");
+        answer.verdict
+    };
+    let allow = Some("[filesystem] \"~/notes\" = \"read\"");
+    assert_eq!(not("~/notes", "none of 2 runs needed it", allow), Verdict::NotGranted);
+    not(
+        "~/.config/git/config",
+        "1 of 2 runs looked for it, and it was not there",
+        Some("[filesystem] \"~/.config/git/config\" = \"read\""),
+    );
+    let key = not(
+        "~/.ssh/id_ed25519",
+        "hidden even while learning",
+        Some("[filesystem] \"~/.ssh/id_ed25519\" = { access = \"read\", sensitive = \"vault\", approved = true }"),
+    );
+    assert_eq!(key, Verdict::NotGranted);
+    assert_eq!(not("/proc/1/mem", "a directory of its own there", None), Verdict::Private);
+    assert_eq!(not("/tmp/x", "a directory of its own there", None), Verdict::Private);
+    assert_eq!(not("~", "never granted as a whole", None), Verdict::NameOnly);
+    assert_eq!(not("/", "never granted as a whole", None), Verdict::NameOnly);
+    assert_eq!(not("/usr", "its name is there", Some("[filesystem] \"/usr\" = \"read\"")), Verdict::NameOnly);
+    not("keyctl", "", answer("keyctl").remedy.as_deref());
+    not("personality", "none of 2 runs made it", Some("[syscalls] allow += \"personality\""));
+    not("EDITOR", "set in none of 2 runs", Some("[environment] pass += \"EDITOR\""));
+    assert_eq!(answer("203.0.113.7:443").verdict, Verdict::Withheld);
+}
+
+#[test]
+fn what_is_not_known_is_said_to_be_unknown() {
+    let profile = reduce(&runs(), &Settings::default()).profile;
+    let answer =
+        explain(&profile, &Evidence::default(), &runs()[0].header.roots, None, &Question::Place(path("/srv/x")));
+    assert!(answer.why.contains("nothing is known here of the runs"), "{}", answer.why);
+}
+
+#[test]
+fn the_tree_shows_what_each_program_needed() {
+    let evidence = gathered(&runs());
+    let expected = "\
+sh -c <text 9>  [3 only because of it]
+│   @loader (read) × 2
+│   @shell (read)
+├── git <text 6>  [4 only because of it]
+│       $PROJECT (write)
+│       @git (read)
+│       @loader (read) × 2
+│       call kcmp
+│       ~/.gitconfig (read)
+└── python3 <path>  [2 only because of it]
+        @loader (read) × 2
+        @python (read)
+        peer 203.0.113.7:443
+";
+    assert_eq!(tree::draw(&evidence, None), expected);
+    let only = "\
+sh -c <text 9>
+└── git <text 6>  [1 only because of it]
+        ~/.gitconfig (read)
+";
+    assert_eq!(tree::draw(&evidence, Some(&Subject::Place(place("~/.gitconfig")))), only);
+    assert_eq!(tree::draw(&evidence, Some(&Subject::Place(place("~/.never")))), "");
+}
+
 proptest! {
     #[test]
     fn whatever_bytes_names_have_the_file_is_read_as_it_was_written(
@@ -346,6 +448,83 @@ fn what_no_profile_grants_is_nothing_new() {
     assert_eq!(left_out(vec![lock(1), lock(2), run_of(3, vec![])])[2], Some(vec![]));
 }
 
+/// A run that was kept, as its file is.
+fn stored(name: &str) -> Vec<u8> {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/traces").join(name);
+    std::fs::read(path).unwrap()
+}
+
+#[test]
+fn a_trace_that_is_cut_off_anywhere_gives_no_wider_profile_and_says_that_it_is_incomplete() {
+    for name in ["git.trace", "python.trace"] {
+        let bytes = stored(name);
+        let whole = pinfold::trace::reader::read(&*bytes).unwrap();
+        let roots = whole.header.roots.clone();
+        let full = Lines::of(&reduce(&[whole], &Settings::default()).profile, &roots, Some(Layout::Debian));
+        let ends = (0..bytes.len()).step_by(bytes.len() / 40 + 1);
+        let torn: Vec<Trace> = ends.filter_map(|end| pinfold::trace::reader::read(&bytes[..end]).ok()).collect();
+        assert!(torn.len() > 30, "{}", torn.len());
+        for trace in torn {
+            let profile = reduce(std::slice::from_ref(&trace), &Settings::default()).profile;
+            assert!(profile.incomplete.is_some());
+            let gathered = gather(std::slice::from_ref(&trace), &profile, &Settings::default());
+            assert!(!gathered.runs[0].complete);
+            for (place, grant) in profile.filesystem {
+                let path = roots.resolve(&place);
+                // A bundle lies in several places, none of them sensitive.
+                let Some(path) = path else { continue };
+                let covered =
+                    full.over(&path).map(|line| line.access).or(full.is_beneath(&path).then_some(Access::Exist));
+                assert!(covered >= Some(grant.access), "{name}: {place} {}", grant.access);
+            }
+        }
+    }
+}
+
+#[test]
+fn runs_that_contradict_each_other_give_the_same_in_any_order_and_both_are_accounted_for() {
+    let as_file = run_of(1, vec![reads("/srv/x"), does(Intent::Read, "/srv/y", Outcome::Errno(2), &[])]);
+    let dir = |intent, at: &str| {
+        let (path, kind, result) = (path(at), Some(FileKind::Dir), Outcome::Ok);
+        Fact::Path(PathFact { intent, call: call("openat"), path, hops: vec![], kind, result })
+    };
+    let as_dir = run_of(2, vec![dir(Intent::List, "/srv/x"), reads("/srv/y")]);
+    // The same name for another run, in another project, with programs that started each other.
+    let mut other = trace(1, vec![(0, image(Some(1), "/usr/bin/a", &[])), (1, image(Some(0), "/usr/bin/b", &[]))]);
+    other.header.roots.0.insert(Base::Project, path("/elsewhere"));
+    let all = [as_file, as_dir, other];
+    let [one, two] = [[0, 1, 2], [2, 1, 0]].map(|order| {
+        let traces: Vec<Trace> = order.iter().map(|&number: &usize| all[number].clone()).collect();
+        let profile = reduce(&traces, &Settings::default()).profile;
+        (gather(&traces, &profile, &Settings::default()), profile)
+    });
+    assert_eq!(one, two);
+    assert_eq!(one.0.runs.len(), 3, "two runs of one name that differ are two");
+    assert_eq!(one.0.of_subject(&Subject::Place(place("/srv/y"))).unwrap().outcome, evidence::Outcome::Used);
+    assert!(one.1.filesystem.get(&place("/srv/x")).is_none_or(|grant| !grant.access.writes()));
+}
+
+proptest! {
+    #[test]
+    fn every_byte_in_a_path_can_be_asked_for_and_the_answer_is_harmless(
+        name in prop::collection::vec(any::<u8>().prop_filter("", |b| *b != 0 && *b != b'/'), 1..9),
+    ) {
+        let at = [b"/srv/", &*name].concat();
+        let Ok(path) = AbsPath::new(&at) else { return Ok(()) };
+        let (kind, hops) = (Some(FileKind::File), vec![]);
+        let fact = PathFact { intent: Intent::Read, call: call("openat"), path: path.clone(), hops, kind, result: Outcome::Ok };
+        let traces = [run_of(1, vec![Fact::Path(fact)])];
+        let profile = reduce(&traces, &Settings::default()).profile;
+        let (evidence, roots) = (gather(&traces, &profile, &Settings::default()), &traces[0].header.roots);
+        let question = Question::parse(&at, roots, &path, &profile, &evidence);
+        prop_assert_eq!(question.as_ref(), Ok(&Question::Place(path)));
+        let answer = explain(&profile, &evidence, roots, Some(Layout::Arch), &question.unwrap());
+        prop_assert_eq!(answer.seen.as_ref().map(|seen| seen.runs), Some(1));
+        let harmless = |text: &str| text.chars().all(|c| !c.is_control());
+        prop_assert!(harmless(&answer.subject) && answer.line.as_deref().is_none_or(harmless));
+    }
+}
+
 /// The evidence file of the one profile in `scratch`.
 fn kept(scratch: &Scratch) -> Evidence {
     let files: Vec<_> =
@@ -414,4 +593,39 @@ fn show_says_how_likely_the_next_run_needs_more_and_each_enforced_run_counts() {
     assert_eq!(json["confidence"]["runs"], 3);
     assert_eq!(json["confidence"]["enforced"]["runs"], 2);
     assert!(json["confidence"]["left_out"]["upper95"].as_f64().unwrap() > 0.5);
+}
+
+#[test]
+fn explain_answers_on_this_machine_and_elsewhere_by_exported_evidence() {
+    need!(UserNamespaces);
+    let scratch = Scratch::new("explained");
+    scratch.file("agent.sh", "cat input > output");
+    scratch.file("input", "x");
+    let output = scratch.pinfold(&["learn", "--accept-learned=own", "--", "sh", "agent.sh"]).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let profile = scratch.profile();
+    let explain = |options: &[&str]| {
+        let output = scratch.pinfold(&["explain"]).arg(&profile).args(options).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout.clone()).unwrap(), said(&output))
+    };
+    let (code, text, said) = explain(&["input"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(text.starts_with("$PROJECT/input: granted\n"), "{text}");
+    assert!(text.contains("seen     used (read) in 1 of 1 runs") && text.contains("→ cat <text 5>"), "{text}");
+    let json: serde_json::Value = serde_json::from_str(&explain(&["--json", "~/.ssh/id_rsa"]).1).unwrap();
+    assert_eq!(json["verdict"], "not-granted");
+    assert!(explain(&["--tree"]).1.contains("└── cat <text 5>"), "{}", explain(&["--tree"]).1);
+    let (code, _, error) = explain(&["nothing"]);
+    assert_eq!(code, Some(2));
+    assert!(error.contains("no path, no system call, no host and no variable") && error.contains("hint:"), "{error}");
+
+    let exported = scratch.outside("exported");
+    assert_eq!(explain(&["--export-evidence", exported.to_str().unwrap()]).0, Some(0));
+    std::fs::remove_dir_all(scratch.state()).unwrap();
+    assert!(explain(&["input"]).1.contains("granted"), "the line stands in the profile");
+    assert!(!explain(&["input"]).1.contains("seen"), "and nothing more is known");
+    assert!(explain(&["--evidence", exported.to_str().unwrap(), "input"]).1.contains("→ cat <text 5>"));
+    let (code, _, error) = explain(&["--evidence", profile.to_str().unwrap(), "input"]);
+    assert_eq!(code, Some(2));
+    assert!(error.contains("not the header of an evidence file"), "{error}");
 }

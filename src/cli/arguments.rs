@@ -58,6 +58,13 @@ pub enum Command {
     Report(ReportArguments),
     /// Say what earlier runs of a profile were refused, and what would allow it
     Denials(DenialsArguments),
+    /// Say who needed something and which line grants it; or why it is not granted, and what would allow it
+    Explain(ExplainArguments),
+    /// Make one profile of several profiles and traces: what each of them allows
+    Merge(MergeArguments),
+    /// Merge two branches that both changed a profile; git calls it
+    #[command(hide = true, name = "merge-driver")]
+    MergeDriver(MergeDriverArguments),
     /// Look at what was observed of a run
     #[command(subcommand, after_help = "Example:\n  pinfold trace show claude")]
     Trace(TraceCommand),
@@ -360,6 +367,69 @@ pub struct DenialsArguments {
     /// A profile file, or the name of one in generated-profiles/
     #[arg(value_name = "PROFILE")]
     pub profile: PathBuf,
+}
+
+/// `pinfold explain`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pinfold explain claude ~/.gitconfig            who read it, in which runs, and which line lets them
+  pinfold explain claude ~/.ssh/id_ed25519       why it is not granted
+  pinfold explain claude api.example.com:443     a host; also a system call (ptrace) or a variable (PATH)
+  pinfold explain claude --tree                  all programs, with what each needed
+  pinfold explain claude --export-evidence claude.evidence    for CI, which learned nothing:
+  pinfold explain claude --evidence claude.evidence /etc/hosts")]
+pub struct ExplainArguments {
+    /// As JSON, for scripts
+    #[arg(long, conflicts_with = "tree")]
+    pub json: bool,
+    /// Draw the tree of programs with what each needed; with WHAT, of those that needed it
+    #[arg(long)]
+    pub tree: bool,
+    /// The evidence to read, instead of what is kept on this machine
+    #[arg(long, value_name = "FILE")]
+    pub evidence: Option<PathBuf>,
+    /// Write the evidence to this file
+    #[arg(long, value_name = "FILE")]
+    pub export_evidence: Option<PathBuf>,
+    /// A profile file, or the name of one in generated-profiles/
+    #[arg(value_name = "PROFILE")]
+    pub profile: PathBuf,
+    /// A path, a system call, a host with or without its port, or a variable
+    #[arg(value_name = "WHAT", required_unless_present_any = ["tree", "export_evidence"])]
+    pub what: Option<OsString>,
+}
+
+/// `pinfold merge`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pinfold merge mine.toml theirs.toml                   to the standard output
+  pinfold merge -o claude.toml mine.toml theirs.toml
+  pinfold merge -o claude.toml run1.trace run2.trace    the same as learning from both
+
+The order does not matter, and one file twice is one. A merged line is the line of one of them, so none is approved that
+was not; and the result as a whole waits for `pinfold approve`.")]
+pub struct MergeArguments {
+    /// Where it goes; by default to the standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Profiles, by file or by name in generated-profiles/, and traces
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+}
+
+/// `pinfold merge-driver`, as git calls it: `pinfold merge-driver %O %A %B %P`.
+#[derive(Debug, Args)]
+pub struct MergeDriverArguments {
+    /// What both come from; empty where both made it
+    pub base: PathBuf,
+    /// Ours, which is replaced
+    pub ours: PathBuf,
+    /// Theirs
+    pub theirs: PathBuf,
+    /// The path in the repository
+    pub path: Option<PathBuf>,
 }
 
 /// What to do with a trace.

@@ -12,11 +12,13 @@ pub mod doctor;
 mod dry_run;
 mod enforce;
 pub mod exit;
+mod explain;
 mod fmt;
 mod git;
 mod hints;
 mod learn;
 mod man;
+mod merge;
 mod page;
 mod report;
 mod run;
@@ -57,6 +59,9 @@ pub fn main() -> ExitCode {
         Command::Report(arguments) => page::run(&arguments),
         Command::Man { dir } => man::run(&dir),
         Command::Denials(arguments) => denials::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Merge(arguments) => merge::run(&arguments),
+        Command::MergeDriver(arguments) => merge::driver(&arguments),
         Command::Trace(command) => trace::run(&command),
         Command::Doctor(arguments) => match doctor::run(&arguments) {
             Ok(code) => return code,

@@ -108,15 +108,20 @@ impl Expansion {
     }
 }
 
-/// A profile by file, or by name in `generated-profiles/`; an error is already said.
-pub(super) fn open(given: &Path) -> Result<ProfileFile, Exit> {
+/// The file that is meant: by itself, or by name in `generated-profiles/`.
+pub(super) fn find(given: &Path) -> PathBuf {
     let by_name = || -> Option<PathBuf> {
         let name = given.to_str().filter(|name| !name.contains('/'))?;
         let project = Surroundings::read(None).ok()?.project().to_path_buf();
         let path = project.join("generated-profiles").join(format!("{}.toml", name.trim_end_matches(".toml")));
         path.exists().then_some(path)
     };
-    let path = if given.is_file() { given.to_path_buf() } else { by_name().unwrap_or_else(|| given.to_path_buf()) };
+    if given.is_file() { given.to_path_buf() } else { by_name().unwrap_or_else(|| given.to_path_buf()) }
+}
+
+/// A profile by file, or by name in `generated-profiles/`; an error is already said.
+pub(super) fn open(given: &Path) -> Result<ProfileFile, Exit> {
+    let path = find(given);
     match profile_file::load(&path) {
         Ok(Some(file)) => Ok(file),
         Ok(None) => {

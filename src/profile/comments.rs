@@ -40,7 +40,7 @@ pub(super) enum Part {
 #[derive(Debug, Default)]
 pub(super) struct Comments(BTreeMap<Anchor, Attached>);
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Attached {
     /// Lines above; an empty one for a gap between two of them.
     above: Vec<String>,
@@ -90,6 +90,22 @@ impl Comments {
             }
             attached.above.push(words);
         }
+    }
+
+    /// With those that `theirs` has and `base` had not, without those that `theirs` has no more.
+    pub(super) fn merged(mut self, base: &Self, theirs: &Self) -> Self {
+        let none = Attached::default();
+        for anchor in base.0.keys().chain(theirs.0.keys()) {
+            let of = |side: &Self| side.0.get(anchor).cloned().unwrap_or_default();
+            let (before, ours, theirs) = (of(base), of(&self), of(theirs));
+            let merged = ours.merged(&before, &theirs);
+            if merged == none {
+                self.0.remove(anchor);
+            } else {
+                self.0.insert(anchor.clone(), merged);
+            }
+        }
+        self
     }
 
     /// The text of `lines`, with the comments that belong to them.
@@ -142,6 +158,26 @@ impl Comments {
 }
 
 impl Attached {
+    fn merged(self, base: &Self, theirs: &Self) -> Self {
+        if *theirs == *base || self == *theirs {
+            return self;
+        }
+        if self == *base {
+            return theirs.clone();
+        }
+        let mut above: Vec<String> = self.above;
+        let new = |words: &&String| !above.contains(words) && !base.above.contains(words);
+        let more: Vec<String> = theirs.above.iter().filter(new).cloned().collect();
+        above.retain(|words| !base.above.contains(words) || theirs.above.contains(words));
+        above.extend(more);
+        let behind = if self.behind == base.behind { theirs.behind.clone() } else { self.behind };
+        // Two words behind one line: the second goes above it.
+        above.extend(
+            theirs.behind.clone().filter(|words| Some(words) != behind.as_ref() && theirs.behind != base.behind),
+        );
+        Self { above, behind }
+    }
+
     fn above(&self, out: &mut String, indent: &str) {
         for words in &self.above {
             if !words.is_empty() {

@@ -14,12 +14,23 @@ use super::{Delivery, Incomplete, NetAccess, NetGrant, PathGrant, Profile, SCHEM
 
 /// The text of `profile`, with the comments of `previous_text`.
 pub fn emit(profile: &Profile, previous_text: Option<&str>) -> String {
+    write(profile, Comments::of(previous_text.unwrap_or_default()))
+}
+
+fn write(profile: &Profile, comments: Comments) -> String {
     let mut page = Page::default();
     head(&mut page, profile);
     grants(&mut page, profile);
     syscalls(&mut page, profile);
     environment_and_limits(&mut page, profile);
-    Comments::of(previous_text.unwrap_or_default()).weave(page.lines)
+    comments.weave(page.lines)
+}
+
+/// The text of `profile`, with the comments of two texts that come from `base`: those that one side wrote, and of those that
+/// one side took out none.
+pub fn emit_merged(profile: &Profile, base: &str, ours: &str, theirs: &str) -> String {
+    let comments = Comments::of(ours).merged(&Comments::of(base), &Comments::of(theirs));
+    write(profile, comments)
 }
 
 /// One line of the canonical text and what comments hold on to.

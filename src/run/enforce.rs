@@ -13,7 +13,7 @@ use crate::diff::{self, Context, Difference};
 use crate::event::{Denial, ExitStatus, GapKind};
 use crate::plan::mounts::{self, PlanError};
 use crate::plan::walls::Wall;
-use crate::plan::{Handing, MountStep, Plan};
+use crate::plan::{Handing, MountStep, Plan, RootStyle};
 use crate::probe::features;
 use crate::probe::places::HostExecuted;
 use crate::profile::Lack;
@@ -259,6 +259,8 @@ pub fn enforce(
     let limits = sandbox.limits().to_vec();
     started(&Started { limits: &limits, untold: sandbox.untold() });
     drop((environment, secrets));
+    // Without the tripwire, what is not granted does not exist inside: that a file was refused is not seen.
+    let sees_files = plan.root == RootStyle::Tripwire && plan.has(Wall::Mounts) && sandbox.untold().is_none();
     sandbox.release()?;
     let mut denials = Vec::new();
     let outcome = sandbox.supervise(&mut |denial| {
@@ -267,9 +269,8 @@ pub fn enforce(
     })?;
     let planted = surroundings.planted_since(before);
     let store = Store::open(&surroundings.state_dir.to_path_buf(), surroundings.identity.uid);
-    // What is not granted does not exist inside: that a file was refused is not seen.
     let recorded = store.and_then(|store| {
-        trials::record(&store, &prepared.file, outcome.status, outcome.interrupted.is_some(), &denials, false)
+        trials::record(&store, &prepared.file, outcome.status, outcome.interrupted.is_some(), &denials, sees_files)
     });
     let sandbox::Outcome { status, lost, reached, .. } = outcome;
     Ok(Enforced { status, denials, planted, lost, limits, reached, recorded })

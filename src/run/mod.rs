@@ -14,6 +14,7 @@ pub mod git_setup;
 pub mod identity;
 mod launchers;
 pub mod learn;
+pub mod merge;
 pub mod page;
 pub mod profile_file;
 mod recorder;
