@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 
 use common::browser::Browser;
 use common::scratch::{Scratch, said};
-use pinfold::event::{Denial, Event, Fact, Image, ImageId, Intent, Outcome, PathFact};
-use pinfold::export::page::{Approval, Comparison, Difference, Page, page};
+use pinfold::event::{Event, Fact, Image, ImageId, Intent, Outcome, PathFact};
+use pinfold::export::page::{Approval, Comparison, Difference, Page, Refused, page};
 use pinfold::profile::Profile;
 use pinfold::profile::parse::parse;
 use pinfold::trace::reader::read;
@@ -39,13 +39,13 @@ fn trace(name: &str) -> Trace {
     read(BufReader::new(file)).unwrap()
 }
 
-fn about(profile: &Profile, traces: &[Trace], denials: &[Denial], comparison: Option<Comparison>) -> String {
+fn about(profile: &Profile, traces: &[Trace], refused: &[Refused], comparison: Option<Comparison>) -> String {
     page(&Page {
         profile,
         digest: "sha256:0",
         approval: Approval::Approved,
         traces,
-        denials,
+        refused,
         confidence: vec!["Learned from one run.".to_owned()],
         comparison,
     })
@@ -71,14 +71,11 @@ fn hostile() -> String {
         Fact::Path(PathFact { intent: Intent::Read, call, path, hops: Vec::new(), kind: None, result: Outcome::Ok })
     };
     let facts = [Fact::Image(image), path(bad("/home/a")), path(bad("/opt"))];
-    let denial = Denial {
-        program: BAD.to_owned(),
-        call: BAD.to_owned(),
-        thing: format!("/etc/{}", escape::file(BAD.as_bytes())),
-        errno: 2,
-        remedy: Some(BAD.to_owned()),
-        count: 1,
-        ..Denial::default()
+    let refusal = Refused {
+        what: format!("look /etc/{}", escape::file(BAD.as_bytes())),
+        by: BAD.to_owned(),
+        times: 1,
+        allow: Some(BAD.to_owned()),
     };
     let difference = || BAD.to_owned();
     let change = Difference {
@@ -89,7 +86,7 @@ fn hostile() -> String {
         after: difference(),
     };
     let comparison = Comparison { with: BAD.to_owned(), verdict: BAD.to_owned(), changes: vec![change] };
-    about(&profile, &[run(roots, facts)], &[denial], Some(comparison))
+    about(&profile, &[run(roots, facts)], &[refusal], Some(comparison))
 }
 
 fn run(roots: Roots, facts: impl IntoIterator<Item = Fact>) -> Trace {

@@ -2,17 +2,19 @@
 //!
 //! A trace that cannot be read is left out and named; everything else that is missing is said on the page.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use crate::diff;
-use crate::export::page::{Approval, Comparison, Difference, Page, page};
+use crate::export::page::{Approval, Comparison, Difference, Page, Refused, page};
 use crate::store::{Store, StoreError};
 use crate::trace::Trace;
 use crate::trace::reader::{ReadError, read};
 
 use super::profile_file::ProfileFile;
+use super::refusals;
 
 /// A page, and what could not go into it.
 #[derive(Debug)]
@@ -40,6 +42,7 @@ pub fn report(
             paths = store.traces(&file.path)?;
         }
     }
+    let refused = store.map_or_else(|| Ok(Vec::new()), |store| refused(store, &file.path))?;
     let (mut runs, mut unread) = (Vec::new(), Vec::new());
     for path in paths {
         match open(&path) {
@@ -52,11 +55,21 @@ pub fn report(
         digest: &file.digest,
         approval,
         traces: &runs,
-        denials: &[],
+        refused: &refused,
         confidence,
         comparison: other.map(|other| comparison(other, file)),
     });
     Ok(Report { html, unread })
+}
+
+/// What the kept runs were refused, the same thing once.
+fn refused(store: &Store, profile: &Path) -> Result<Vec<Refused>, StoreError> {
+    let mut times: BTreeMap<(String, String, Option<String>), u64> = BTreeMap::new();
+    for refusal in refusals::kept(store, profile)?.into_iter().flat_map(|run| run.refusals) {
+        *times.entry((refusal.what, refusal.by.join(" ← "), refusal.allow)).or_default() += refusal.times.max(1);
+    }
+    let row = |((what, by, allow), times)| Refused { what, by, times, allow };
+    Ok(times.into_iter().map(row).collect())
 }
 
 fn open(path: &Path) -> Result<Trace, ReadError> {

@@ -6,12 +6,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::{Denial, Fact, Outcome};
+use crate::event::{Fact, Outcome};
 use crate::profile::Profile;
 use crate::trace::Trace;
 use crate::vocab::escape;
 use crate::vocab::location::{Base, Location, Roots};
 use crate::vocab::path::AbsPath;
+
+use super::Refused;
 
 /// Places that a page shows at most: the heaviest. The rest is counted.
 const SHOWN: usize = 3000;
@@ -70,7 +72,7 @@ pub(super) struct Usage {
 }
 
 impl Files {
-    pub(super) fn of(profile: &Profile, traces: &[Trace], denials: &[Denial]) -> Self {
+    pub(super) fn of(profile: &Profile, traces: &[Trace], refused: &[Refused]) -> Self {
         let mut files = Self { nodes: vec![Node::default()] };
         for (location, grant) in &profile.filesystem {
             if let (Location::Path { base, rest }, true) = (location, grant.approved) {
@@ -83,8 +85,8 @@ impl Files {
                 files.note(&names, &event.fact);
             }
         }
-        for denial in denials {
-            let words = denial.thing.split(' ').filter(|word| word.starts_with('/'));
+        for refusal in refused {
+            let words = refusal.what.split(' ').filter(|word| word.starts_with('/'));
             let paths = words.filter_map(|word| AbsPath::new(escape::unfile(word).ok()?).ok());
             let names = traces.last().map(|trace| Names::of(&trace.header.roots)).unwrap_or_default();
             for path in paths {

@@ -11,7 +11,6 @@ mod sections;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::event::Denial;
 use crate::profile::Profile;
 use crate::trace::Trace;
 use crate::vocab::escape;
@@ -35,7 +34,7 @@ pub struct Page<'a> {
     /// The runs that it was learned from, as far as they are kept.
     pub traces: &'a [Trace],
     /// What was refused in runs under it.
-    pub denials: &'a [Denial],
+    pub refused: &'a [Refused],
     /// How much the evidence is worth, in sentences.
     pub confidence: Vec<String>,
     /// Another profile that it is compared with.
@@ -61,6 +60,19 @@ impl Approval {
             Self::Unknown => "whether it is approved on this machine could not be told",
         }
     }
+}
+
+/// Something that runs were refused.
+#[derive(Debug)]
+pub struct Refused {
+    /// What, in words; places as in files.
+    pub what: String,
+    /// The program, and those above it.
+    pub by: String,
+    /// How often.
+    pub times: u64,
+    /// The line that would allow it; `None` when no line may.
+    pub allow: Option<String>,
 }
 
 /// What is different from another profile.
@@ -91,7 +103,7 @@ pub struct Difference {
 
 /// The page.
 pub fn page(of: &Page<'_>) -> String {
-    let files = Files::of(of.profile, of.traces, of.denials);
+    let files = Files::of(of.profile, of.traces, of.refused);
     let programs = Programs::of(of.traces);
     let command = escape::terminal(of.profile.command.join(" ").as_bytes());
     let mut page = Markup::default();
@@ -126,7 +138,7 @@ pub fn page(of: &Page<'_>) -> String {
     page.raw("</section>\n");
     sections::hosts(of.profile, &programs, &mut page);
     sections::calls(of.profile, &programs, &mut page);
-    sections::refused(of.denials, &mut page);
+    sections::refused(of.refused, &mut page);
     page.raw("</main>\n<script>").raw(SCRIPT).raw("</script>\n</body>\n</html>\n");
     page.into_string()
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::event::Denial;
 use crate::profile::{PathGrant, Profile};
 use crate::vocab::access::Access;
 use crate::vocab::syscall_table::row;
@@ -10,7 +9,7 @@ use crate::vocab::syscall_table::row;
 use super::files::{Files, Usage};
 use super::markup::Markup;
 use super::programs::Programs;
-use super::{Comparison, Page};
+use super::{Comparison, Page, Refused};
 
 /// Lines of one kind that are shown.
 const LINES: usize = 2000;
@@ -208,24 +207,24 @@ fn risk_words(risk: u8) -> &'static str {
 }
 
 /// What runs under the profile were refused.
-pub(super) fn refused(denials: &[Denial], page: &mut Markup) {
+pub(super) fn refused(refused: &[Refused], page: &mut Markup) {
     page.raw("<section id=\"refused\">\n<h2>Refused</h2>\n");
-    if denials.is_empty() {
+    if refused.is_empty() {
         page.raw("<p>No refusal is on record.</p>\n</section>\n");
         return;
     }
     page.raw("<table><thead><tr><th>What<th>By<th>Times<th>Would be allowed by</thead><tbody>\n");
-    for denial in denials.iter().take(LINES) {
-        page.raw("<tr><td><code>").text(&denial.call).raw(" ").text(&denial.thing).raw("</code><td>");
-        page.text(&denial.program).raw("<td class=\"n\">").text(&denial.count.to_string()).raw("<td>");
-        match &denial.remedy {
+    for refusal in refused.iter().take(LINES) {
+        page.raw("<tr><td><code>").text(&refusal.what).raw("</code><td>").text(&refusal.by);
+        page.raw("<td class=\"n\">").text(&refusal.times.to_string()).raw("<td>");
+        match &refusal.allow {
             Some(line) => page.raw("<code>").text(line).raw("</code>\n"),
             None => page.raw("nothing\n"),
         };
     }
     page.raw("</tbody></table>\n");
-    if denials.len() > LINES {
-        page.raw("<p>And ").number(denials.len() - LINES).raw(" more.</p>\n");
+    if refused.len() > LINES {
+        page.raw("<p>And ").number(refused.len() - LINES).raw(" more.</p>\n");
     }
     page.raw("</section>\n");
 }
