@@ -57,6 +57,7 @@ fn trace(started: u64, events: Vec<(u32, Fact)>) -> Trace {
         workdir: path("/home/u/p"),
         uid: 1000,
         base: 1,
+        broker: false,
         opened: vec![],
     };
     let events: Vec<Event> = events.into_iter().map(|(image, fact)| Event { image: ImageId(image), fact }).collect();

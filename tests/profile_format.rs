@@ -62,7 +62,13 @@ fn bundles() -> impl Strategy<Value = (BTreeMap<Location, PathGrant>, BTreeMap<S
 }
 
 fn peers() -> impl Strategy<Value = (NetTarget, NetGrant)> {
-    let name = ("[a-z0-9*._-]{1,9}", 1..=u16::MAX).prop_map(|(host, port)| NetTarget::Name(HostPort { host, port }));
+    let host = prop_oneof![
+        "[a-z][a-z0-9_-]{0,5}(\\.[a-z][a-z0-9-]{0,4}){0,2}",
+        "\\*\\.[a-z]{1,4}\\.[a-z]{1,3}",
+        Just("localhost".to_owned()),
+        any::<std::net::IpAddr>().prop_map(|address| HostPort::of_address(address, 1).host),
+    ];
+    let name = (host, 1..=u16::MAX).prop_map(|(host, port)| NetTarget::Name(HostPort { host, port }));
     (prop_oneof![Just(NetTarget::Host), name], any::<bool>(), reasons()).prop_map(|(target, approved, reason)| {
         let access = if target == NetTarget::Host { NetAccess::Unconfined } else { NetAccess::Connect };
         (target, NetGrant { access, approved, reason })

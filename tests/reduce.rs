@@ -46,6 +46,7 @@ fn trace_in(project: &str, facts: Vec<Fact>) -> Trace {
         workdir: path(project),
         uid: 1000,
         base: 1,
+        broker: false,
         opened: vec![],
     };
     let root =

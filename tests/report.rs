@@ -103,6 +103,7 @@ fn run(roots: Roots, facts: impl IntoIterator<Item = Fact>) -> Trace {
         workdir: AbsPath::root(),
         uid: 1000,
         base: 1,
+        broker: false,
         opened: Vec::new(),
     };
     let events = facts.into_iter().map(|fact| Event { image: ImageId(0), fact }).collect();

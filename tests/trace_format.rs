@@ -42,6 +42,7 @@ fn a_header() -> Header {
         workdir: path("/home/a/x"),
         uid: 1000,
         base: 1,
+        broker: false,
         opened: vec![path(b"/home/a/.ssh/\xff")],
     }
 }

@@ -136,6 +136,10 @@ pub struct LearnOptions {
     /// Learn without a network
     #[arg(long)]
     pub no_network: bool,
+    /// Learn with the host's whole network, unconfined: for what is no TCP connection (UDP, QUIC, ping), or where the broker
+    /// that knows peers by name cannot work
+    #[arg(long, conflicts_with = "no_network")]
+    pub host_network: bool,
     /// Observe every system call, the harmless ones of the base set too, and every answer (slower)
     #[arg(long)]
     pub exact: bool,
@@ -215,11 +219,11 @@ pub struct LearnArguments {
     #[command(flatten)]
     pub learn: LearnOptions,
     /// Run nothing: make the profile from a kept trace, by its file or by the name of its profile
-    #[arg(long, value_name = "TRACE", conflicts_with_all = ["open_vault", "no_network", "exact", "timeout", "report", "command"])]
+    #[arg(long, value_name = "TRACE", conflicts_with_all = ["open_vault", "no_network", "host_network", "exact", "timeout", "report", "command"])]
     pub from_trace: Option<PathBuf>,
     /// Run nothing: make the profile from what `strace -f -y -s 4096 -o FILE` wrote, or `-ff` into several files; the
     /// command is as there, or the one that is given. It is never complete, says so, and asks before it is used
-    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["from_trace", "open_vault", "no_network", "exact", "timeout", "report"])]
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["from_trace", "open_vault", "no_network", "host_network", "exact", "timeout", "report"])]
     pub from_strace: Vec<PathBuf>,
     /// The command and its arguments
     #[arg(last = true, required_unless_present_any = ["from_trace", "from_strace"], value_name = "COMMAND")]

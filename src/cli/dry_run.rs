@@ -20,6 +20,7 @@ pub(super) fn text(plan: &Plan, limits: &[Held], reasons: Option<&dyn Fn(&MountS
         "network      {}",
         match plan.network {
             Network::None => "none (a loopback of its own)",
+            Network::Named => "by name, through the broker",
             Network::Host => "the host's, UNCONFINED",
         }
     );
@@ -29,6 +30,9 @@ pub(super) fn text(plan: &Plan, limits: &[Held], reasons: Option<&dyn Fn(&MountS
         RootStyle::HostReadOnly => "the host's, read-only",
     };
     let _ = writeln!(out, "root         {root}");
+    for peer in plan.policy.iter().flat_map(|policy| &policy.peers) {
+        let _ = writeln!(out, "connect      {peer}");
+    }
     for step in &plan.mounts {
         let _ = write!(out, "{}", step_text(step));
         if let Some(why) = reasons {
@@ -140,6 +144,7 @@ fn step_text(step: &MountStep) -> String {
             format!("filtered     {target} (replaced in place: {})", names.join(" "))
         }
         MountStep::Copy { target } => format!("copy         {target} (in at the start, back at the end)"),
+        MountStep::Text { target, .. } => format!("file         {target} (of pinfold's own making, read-only)"),
         MountStep::Proc => "proc         /proc (own processes only)".to_owned(),
         MountStep::Secrets => format!("secrets      {SECRETS} (in memory, read-only)"),
         MountStep::Secret { target, name } => {

@@ -102,6 +102,7 @@ fn announce(prepared: &Prepared, quiet: bool) {
             filter.calls.values().filter(|action| **action == crate::plan::Action::Allow).count(),
             match network {
                 Network::None => "no network",
+                Network::Named => "network by name",
                 Network::Host => "network unconfined",
             },
             landlock.as_ref().map_or_else(|| "no Landlock".to_owned(), |rules| format!("Landlock {}", rules.abi)),

@@ -177,7 +177,11 @@ fn request(arguments: &LearnArguments, surroundings: &Surroundings) -> Result<Le
         command: bytes(&arguments.command),
         profile: arguments.places.profile.clone(),
         opened,
-        network: if options.no_network { Network::None } else { Network::Host },
+        network: match (options.no_network, options.host_network) {
+            (true, _) => Network::None,
+            (false, true) => Network::Host,
+            (false, false) => Network::Named,
+        },
         detail: if options.exact { Detail::Exact } else { Detail::BeyondBase },
         terms: terms(options),
         most_facts: options.most_facts,
@@ -214,6 +218,7 @@ impl Observer for Watcher {
         }
         let network = match plan.network {
             Network::Host => "your network is open to it, unconfined",
+            Network::Named => "every name of the network is open to it, and written down",
             Network::None => "no network",
         };
         screen::say(format!(

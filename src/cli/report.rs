@@ -57,6 +57,7 @@ pub(super) fn enforced(path: &Path, prepared: &Prepared, enforced: &Enforced) ->
             "digest": prepared.file.digest,
             "network": match prepared.plan.network {
                 crate::plan::Network::None => "none",
+                crate::plan::Network::Named => "named",
                 crate::plan::Network::Host => "unconfined",
             },
             "denials": enforced.denials,

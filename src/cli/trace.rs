@@ -223,6 +223,7 @@ fn endpoint(endpoint: &Endpoint) -> String {
         Endpoint::Inet(address) => address.to_string(),
         Endpoint::Unix(path) => path.to_string(),
         Endpoint::Abstract(name) => format!("the abstract socket {}", escape::terminal(name.as_bytes())),
+        Endpoint::Name(peer) => peer.to_string(),
         Endpoint::Netlink(protocol) => format!("netlink {protocol}"),
     }
 }

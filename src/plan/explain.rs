@@ -45,6 +45,7 @@ pub fn why(step: &MountStep, profile: &Profile, roots: &Roots) -> String {
         MountStep::Dev => "the devices that every program may have".to_owned(),
         MountStep::Secrets => "[secrets] with `to = \"file\"`".to_owned(),
         MountStep::Secret { name, .. } => format!("[secrets] {}", crate::profile::emit::quote(name)),
+        MountStep::Text { .. } => "how names are looked up inside: [network]".to_owned(),
         MountStep::Queues => "[syscalls] allow = \"mq_open\"".to_owned(),
     }
 }

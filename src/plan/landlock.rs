@@ -21,6 +21,8 @@ pub struct Ruleset {
     pub abi: u32,
     /// Held back wherever no rule allows it.
     pub handled: Rights,
+    /// Whether the caller's own TCP connects and binds are held back, all of them: the supervisor makes those that are allowed.
+    pub tcp: bool,
     /// Out of reach outside the sandbox, whatever rules say.
     pub scope: Scope,
     /// Places inside, with what is allowed there and beneath. On what is no directory, what a file can have of it.
@@ -53,6 +55,7 @@ pub fn ruleset(mounts: &[MountStep], network: Network, abi: u32) -> Ruleset {
             }
             MountStep::Secrets => fixed(super::SECRETS).iter().for_each(|place| allow(place, SECRET)),
             MountStep::Secret { target, .. } => allow(target, SECRET),
+            MountStep::Text { target, .. } => allow(target, Rights::READ_FILE),
             MountStep::Queues => fixed("/dev/mqueue").iter().for_each(|place| allow(place, Rights::WRITE)),
             // A copied file lies in a private directory, which has its rule; the others are empty, unreadable or no places
             // of their own.
@@ -67,10 +70,16 @@ pub fn ruleset(mounts: &[MountStep], network: Network, abi: u32) -> Ruleset {
         }
     }
     let scope = match network {
-        Network::None => Scope::SIGNALS.and(Scope::ABSTRACT_SOCKETS),
+        Network::None | Network::Named => Scope::SIGNALS.and(Scope::ABSTRACT_SOCKETS),
         Network::Host => Scope::SIGNALS,
     };
-    Ruleset { abi, handled, scope: scope.of_abi(abi), rules: without_repetition(rules) }
+    Ruleset {
+        abi,
+        handled,
+        tcp: network == Network::Named && abi >= TCP_SINCE,
+        scope: scope.of_abi(abi),
+        rules: without_repetition(rules),
+    }
 }
 
 /// The ruleset of a run that may mount: under any rule on files the kernel refuses mounts, so signals and sockets alone are
@@ -98,6 +107,14 @@ const FILTERED: Rights = Rights::READ_FILE
     .and(Rights::REMOVE_FILE)
     .and(Rights::MAKE_DIR)
     .and(Rights::REMOVE_DIR);
+
+/// The ABI that brought rules on TCP (Linux 6.7).
+pub const TCP_SINCE: u32 = 4;
+
+/// The ruleset of a run that is learned: nothing but what keeps the broker's promise.
+pub fn learning(network: Network, abi: u32) -> Ruleset {
+    Ruleset { scope: Scope::NONE, ..without_places(network, abi) }
+}
 
 const SECRET: Rights = Rights::READ_FILE.and(Rights::READ_DIR);
 

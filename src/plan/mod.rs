@@ -10,6 +10,7 @@ pub mod explain;
 pub mod filter;
 pub mod landlock;
 pub mod mounts;
+pub mod network;
 pub mod observe;
 pub mod permissive;
 pub mod walls;
@@ -50,6 +51,8 @@ pub struct Plan {
     pub set: BTreeMap<String, Vec<u8>>,
     /// The network.
     pub network: Network,
+    /// Whom the broker lets the run connect to; there is one exactly where the network is [`Network::Named`].
+    pub policy: Option<network::Policy>,
     /// The system call filter.
     pub filter: FilterSpec,
     /// Whether the command may confine what it runs by namespaces and mounts of its own.
@@ -172,6 +175,14 @@ pub enum MountStep {
         /// The names.
         names: BTreeSet<Vec<u8>>,
     },
+    /// A file of our own making with these contents, which cannot be written; in the place of what is there. Left out where
+    /// nothing is and nothing can be made.
+    Text {
+        /// Inside.
+        target: AbsPath,
+        /// Its contents.
+        text: String,
+    },
     /// A file of the host whose contents are copied in at the start and back at the end.
     Copy {
         /// On the host and inside.
@@ -241,6 +252,7 @@ impl MountStep {
             | Self::Placeholder { target, .. }
             | Self::Filtered { target, .. }
             | Self::Copy { target }
+            | Self::Text { target, .. }
             | Self::Secret { target, .. } => Some(target),
             Self::Proc | Self::Dev | Self::Queues | Self::Secrets => None,
         }
@@ -261,6 +273,8 @@ pub enum Nesting {
 pub enum Network {
     /// An empty network namespace with its loopback up.
     None,
+    /// An empty one with a resolver, and a broker that connects to peers by name.
+    Named,
     /// The host's, unconfined.
     Host,
 }
@@ -392,6 +406,7 @@ fn arrange(mut steps: Vec<MountStep>) -> Vec<MountStep> {
             MountStep::Guard { target }
             | MountStep::Tmpfs { target, .. }
             | MountStep::Cover { target }
+            | MountStep::Text { target, .. }
             | MountStep::Secret { target, .. }
             | MountStep::Filtered { target, .. }
             | MountStep::Copy { target } => Some((target.clone(), false)),
@@ -416,7 +431,8 @@ fn arrange(mut steps: Vec<MountStep>) -> Vec<MountStep> {
         }
         let rank = match step {
             MountStep::Pin { .. } => 0u8,
-            MountStep::Cover { .. } => 2,
+            MountStep::Text { .. } => 2,
+            MountStep::Cover { .. } => 3,
             _ => 1,
         };
         let depth = if matches!(step, MountStep::Queues | MountStep::Secrets) { 2 } else { 1 };

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::profile::emit;
-use crate::profile::{Delivery, Lack, NetAccess, PathGrant, Profile};
+use crate::profile::{Delivery, Lack, PathGrant, Profile};
 use crate::vocab::access::Access;
 use crate::vocab::bundle::{Layout, Shape};
 use crate::vocab::endpoint::NetTarget;
@@ -34,9 +34,6 @@ pub enum PlanError {
     /// A variable that is not set here.
     #[error("`{0}` names a variable that is not set here")]
     Variable(Location),
-    /// A network line that this version cannot enforce.
-    #[error("`{0}` in [network] cannot be enforced by this version, which has no network or the host's whole one")]
-    Endpoint(String),
     /// Arguments of a call that has no argument rules.
     #[error("[syscalls.arguments] has no rules for `{call}`")]
     Arguments {
@@ -63,6 +60,9 @@ pub enum PlanError {
     /// Without namespaces, which the profile tolerates, something else that it says cannot be kept.
     #[error("namespaces are refused here, and without them the profile cannot be kept")]
     WithoutNamespaces(#[from] Unkept),
+    /// The wall behind the broker cannot be built.
+    #[error("[network] by name needs Landlock's rules on TCP (Linux 6.7), which stand behind the broker")]
+    NoLandlockNet,
     /// A secret would have to be made in a directory of the host.
     #[error("the secret `{name}` cannot be put at `{place}`: a granted directory holds that place")]
     SecretPlace {
@@ -81,7 +81,11 @@ impl PlanError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Variable(_) => Some("set the variable, or remove the line from the profile".to_owned()),
-            Self::Endpoint(_) => Some("`\"@host\" = \"unconfined\"` gives the host's whole network".to_owned()),
+            Self::NoLandlockNet => Some(
+                "`\"@host\" = { access = \"unconfined\", approved = true }` gives the host's whole network; without a line the \
+                 run has none"
+                    .to_owned(),
+            ),
             Self::SecretPlace { .. } => Some(
                 "leave `at` out: the secret is then below /run/secrets, and its variable holds the path".to_owned(),
             ),
@@ -122,6 +126,9 @@ pub fn wanted_paths(profile: &Profile, roots: &Roots) -> Vec<AbsPath> {
     for base in [Base::Project, Base::Home, Base::Tmpdir] {
         wanted.extend(roots.get(base));
     }
+    if !profile.network.is_empty() {
+        wanted.extend(super::network::wanted_paths());
+    }
     wanted.into_iter().collect()
 }
 
@@ -140,7 +147,8 @@ pub fn plan(
         return Err(PlanError::NestedAsRoot);
     }
     let mut withheld = Vec::new();
-    let network = network(profile, &mut withheld)?;
+    let (network, policy) = super::network::of(profile.network.iter());
+    withheld_peers(profile, &mut withheld);
     let mut grants = resolve(profile, &host.roots)?;
     open_bundles(profile, host, &mut grants, &mut withheld);
     let mut furnishing =
@@ -167,7 +175,17 @@ pub fn plan(
         let line = format!("{} = {}", emit::quote(name), emit::secret(secret));
         withheld.push(Withheld { line, why: "not approved".to_owned() });
     }
-    let filter = super::filter::filter(profile)?;
+    let mut filter = match network {
+        Network::Named => super::filter::filter(&super::network::with_name_service(profile))?,
+        Network::None | Network::Host => super::filter::filter(profile)?,
+    };
+    if network == Network::Named {
+        if host.landlock.is_none_or(|abi| abi < super::landlock::TCP_SINCE) {
+            return Err(PlanError::NoLandlockNet);
+        }
+        super::network::enforce(&mut filter);
+        steps.extend(super::network::texts(host));
+    }
     if Syscall::from_name("mq_open").is_some_and(|call| filter.calls.get(&call) == Some(&Action::Allow)) {
         steps.push(MountStep::Queues);
     }
@@ -193,6 +211,7 @@ pub fn plan(
         secrets,
         set: BTreeMap::new(),
         network,
+        policy,
         filter,
         landlock,
         without_namespaces: None,
@@ -208,19 +227,15 @@ pub fn plan(
     }
 }
 
-fn network(profile: &Profile, withheld: &mut Vec<Withheld>) -> Result<Network, PlanError> {
-    let mut network = Network::None;
-    for (target, grant) in &profile.network {
-        match (target, grant.access) {
-            (NetTarget::Host, NetAccess::Unconfined) if grant.approved => network = Network::Host,
-            (NetTarget::Host, NetAccess::Unconfined) => withheld.push(Withheld {
-                line: "\"@host\" = \"unconfined\"".to_owned(),
-                why: "not approved; the run has no network".to_owned(),
-            }),
-            (target, _) => return Err(PlanError::Endpoint(target.to_string())),
-        }
+/// Lines of peers that the run does not get.
+fn withheld_peers(profile: &Profile, withheld: &mut Vec<Withheld>) {
+    for (target, _) in profile.network.iter().filter(|(_, grant)| !grant.approved) {
+        let (access, why) = match target {
+            NetTarget::Host => ("unconfined", "not approved; of the network the run has what the other lines say"),
+            NetTarget::Name(_) => ("connect", "not approved"),
+        };
+        withheld.push(Withheld { line: format!("\"{target}\" = \"{access}\""), why: why.to_owned() });
     }
-    Ok(network)
 }
 
 type Grants<'a> = BTreeMap<AbsPath, (&'a Location, &'a PathGrant)>;
@@ -607,7 +622,7 @@ pub fn below_secrets(name: &str) -> AbsPath {
 }
 
 /// The directory that `text` leads to from `dir`, by text alone.
-fn follow(dir: &AbsPath, text: &[u8]) -> Option<AbsPath> {
+pub(super) fn follow(dir: &AbsPath, text: &[u8]) -> Option<AbsPath> {
     let mut here = if text.first() == Some(&b'/') { AbsPath::root() } else { dir.clone() };
     for part in text.split(|&b| b == b'/') {
         here = match part {
@@ -622,7 +637,7 @@ fn follow(dir: &AbsPath, text: &[u8]) -> Option<AbsPath> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::profile::{Limits, NetGrant, Syscalls};
+    use crate::profile::{Limits, NetAccess, NetGrant, Syscalls};
     use crate::vocab::host::Identity;
 
     /// A profile that grants nothing.

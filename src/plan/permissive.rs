@@ -13,6 +13,7 @@ use crate::vocab::location::{Base, Roots};
 use crate::vocab::path::AbsPath;
 use crate::vocab::sensitivity::{Place, Row, Sensitivity, covering, table};
 
+use super::network::Policy;
 use super::walls::Wall;
 use super::{Mode, MountStep, Nesting, Network, Plan, RootStyle};
 
@@ -29,6 +30,8 @@ pub struct Options {
     pub guarded: BTreeSet<AbsPath>,
     /// The network.
     pub network: Network,
+    /// What hands a call to the broker: see [`hand_over`](super::observe::hand_over).
+    pub token: u64,
     /// Whether every call is stopped.
     pub exact: bool,
     /// Where places of the vault really lie, when a symlink is in their place or in them.
@@ -54,6 +57,7 @@ pub fn vault_places(roots: &Roots) -> Vec<AbsPath> {
 /// Every place that must be looked at before [`plan`].
 pub fn wanted_paths(roots: &Roots) -> Vec<AbsPath> {
     let mut wanted = vault_places(roots);
+    wanted.extend(super::network::wanted_paths());
     wanted.extend([Base::Project, Base::Home, Base::Tmpdir].into_iter().filter_map(|base| roots.get(base)));
     wanted
 }
@@ -92,10 +96,22 @@ pub fn plan(host: &Host, options: Options) -> Plan {
         steps.push(MountStep::Seal { target: place });
     }
     steps.push(MountStep::Cover { target: host.state_dir.clone() });
+    let mut filter = super::observe::filter(options.exact);
+    // Without the wall behind it a broker is none: then the host's network, which the start says.
+    let walled = host.landlock.is_some_and(|abi| abi >= super::landlock::TCP_SINCE);
+    let network = if options.network == Network::Named && !walled { Network::Host } else { options.network };
+    let named = network == Network::Named;
+    if named {
+        super::network::learn(&mut filter, options.token);
+        steps.extend(super::network::texts(host));
+        steps.extend(super::network::other_resolvers(host));
+    }
+    // What was learned under the wall of places would be learned from its errors.
+    let landlock = host.landlock.filter(|_| named).map(|abi| super::landlock::learning(network, abi));
     Plan {
         mode: Mode::Learn,
         identity: host.identity,
-        walls: Wall::ALL.into_iter().filter(|wall| *wall != Wall::Landlock).collect(),
+        walls: Wall::ALL.into_iter().filter(|wall| *wall != Wall::Landlock || landlock.is_some()).collect(),
         root: RootStyle::HostReadOnly,
         mounts: super::arrange(steps),
         unowned: BTreeSet::new(),
@@ -105,10 +121,10 @@ pub fn plan(host: &Host, options: Options) -> Plan {
         environment: host.environment.clone(),
         secrets: BTreeMap::new(),
         set: BTreeMap::new(),
-        network: options.network,
-        filter: super::observe::filter(options.exact),
-        // What was learned under it would be learned from its errors.
-        landlock: None,
+        network,
+        policy: named.then(|| Policy { permissive: true, ..Policy::default() }),
+        filter,
+        landlock,
         without_namespaces: None,
         nesting: Nesting::Refused,
         limits: Limits::default(),

@@ -115,6 +115,7 @@ pub(super) fn weaken(plan: Plan, why: String) -> Result<Plan, Unkept> {
         landlock: Some(super::landlock::Ruleset {
             abi,
             handled,
+            tcp: false,
             scope: Scope::SIGNALS.and(Scope::ABSTRACT_SOCKETS).of_abi(abi),
             rules: rules(&plan.mounts, handled),
         }),

@@ -168,7 +168,7 @@ pub fn net_grant(target: &NetTarget, grant: &NetGrant) -> String {
         NetAccess::Connect => "connect",
         NetAccess::Unconfined => "unconfined",
     };
-    let approved = (*target == NetTarget::Host || !grant.approved).then(|| ("approved", grant.approved.to_string()));
+    let approved = (target.needs_approval() || !grant.approved).then(|| ("approved", grant.approved.to_string()));
     short_or_table(access, [approved, reason(grant.reason.as_deref()), None])
 }
 

@@ -524,8 +524,8 @@ fn sensitivity(field: &Field<'_>) -> Result<Sensitivity, ParseError> {
 }
 
 fn net_grant(target: &NetTarget, field: &Field<'_>) -> Result<NetGrant, ParseError> {
-    // The whole network is not approved by leaving a word out.
-    let usual = *target != NetTarget::Host;
+    // What leads wide or inward is not approved by leaving a word out.
+    let usual = !target.needs_approval();
     if field.item.as_str().is_some() {
         return Ok(NetGrant { access: net_access(target, field)?, approved: usual, reason: None });
     }

@@ -16,6 +16,7 @@ use crate::vocab::access::Access;
 use crate::vocab::endpoint::Endpoint;
 use crate::vocab::location::{Location, Locator};
 use crate::vocab::path::AbsPath;
+use crate::vocab::reach::is_stand_in;
 use crate::vocab::syscall::Syscall;
 use crate::vocab::syscall_table::{Class, row};
 
@@ -90,7 +91,10 @@ pub(super) fn shape(trace: &Trace) -> String {
 fn peer(endpoint: &Endpoint, transport: Transport) -> Option<String> {
     match endpoint {
         Endpoint::Inet(_) if transport == Transport::UdpProbe => None,
+        // The resolver inside, or what stands for a name.
+        Endpoint::Inet(address) if is_stand_in(address.ip()) => None,
         Endpoint::Inet(address) => Some(address.to_string()),
+        Endpoint::Name(peer) => Some(peer.to_string()),
         Endpoint::Abstract(name) => Some(format!("abstract {name}")),
         Endpoint::Unix(_) | Endpoint::Netlink(_) => None,
     }

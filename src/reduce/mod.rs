@@ -122,6 +122,16 @@ pub enum Note {
         /// The first few.
         peers: String,
     },
+    /// Hosts that look like some of many.
+    #[error(
+        "{hosts} looks like one of many that are chosen anew: if other runs meet others, a person may write \"{pattern}\""
+    )]
+    Generated {
+        /// The first few.
+        hosts: String,
+        /// The line for all of them.
+        pattern: String,
+    },
     /// Variables that give power over the session.
     #[error("not passed on, since they lead out of the sandbox or change every program: {names}")]
     Withheld {

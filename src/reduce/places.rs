@@ -19,6 +19,9 @@ use super::{Grant, Note};
 
 /// What each sandbox has of its own.
 const PRIVATE: [&str; 4] = ["/proc", "/dev", "/tmp", "/var/tmp"];
+
+/// Files of pinfold's own making in every run that has peers by name.
+const TEXTS: [&str; 3] = ["/etc/hosts", "/etc/nsswitch.conf", "/etc/resolv.conf"];
 /// Directories below the home that many programs share.
 const SHARED: [&str; 6] = [".config", ".cache", ".local", ".local/share", ".local/state", ".local/lib"];
 /// What is known of places in one run.
@@ -28,6 +31,7 @@ pub struct Places<'a> {
     census: BTreeMap<&'a AbsPath, Census>,
     home: Option<AbsPath>,
     project: Option<AbsPath>,
+    broker: bool,
 }
 
 impl<'a> Places<'a> {
@@ -45,7 +49,7 @@ impl<'a> Places<'a> {
         let project = roots
             .get(Base::Project)
             .filter(|project| !project.is_root() && !home.as_ref().is_some_and(|home| home.is_beneath(project)));
-        Self { roots, census, home, project }
+        Self { roots, census, home, project, broker: trace.header.broker }
     }
 
     /// The directories that were counted.
@@ -126,7 +130,8 @@ impl<'a> Places<'a> {
         let inside = |top: &Option<AbsPath>| top.as_ref().is_some_and(|top| path.is_beneath(top));
         let own = [&self.project, &self.home].into_iter().any(inside);
         let tmp = self.roots.get(Base::Tmpdir).filter(|tmp| is_at(tmp, &PRIVATE));
-        is_at(path, &["/proc", "/dev"]) || (!own && (is_at(path, &PRIVATE) || inside(&tmp)))
+        let texts = self.broker && is_at(path, &TEXTS);
+        texts || is_at(path, &["/proc", "/dev"]) || (!own && (is_at(path, &PRIVATE) || inside(&tmp)))
     }
 
     /// Directories that are never granted for more than existing.

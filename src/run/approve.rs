@@ -13,7 +13,7 @@ use crate::profile::{NetGrant, PathGrant, Profile, Secret, SecretSource};
 use crate::store::approvals::Approval;
 use crate::store::{Store, StoreError};
 use crate::vocab::access::Access;
-use crate::vocab::endpoint::NetTarget;
+use crate::vocab::endpoint::{LOCALHOST, NetTarget};
 use crate::vocab::escape;
 use crate::vocab::location::{Base, Location};
 use crate::vocab::sensitivity::Sensitivity;
@@ -155,6 +155,15 @@ impl Pending {
             }
             Self::Network(NetTarget::Host, _) => {
                 "the agent has your whole network, unconfined: any host, local services, abstract sockets".to_owned()
+            }
+            Self::Network(NetTarget::Name(peer), _) if peer.host == LOCALHOST => {
+                format!("the agent may connect to what listens on your machine at port {}", peer.port)
+            }
+            Self::Network(NetTarget::Name(peer), _) if peer.pattern().is_some() => {
+                "the agent may connect to every name below this one, and look all of them up".to_owned()
+            }
+            Self::Network(NetTarget::Name(peer), _) if peer.address().is_some() => {
+                "the agent may connect to this address, which is within your network".to_owned()
             }
             Self::Network(..) => "the agent may connect there".to_owned(),
             Self::Secret(_, secret) => match &secret.from {

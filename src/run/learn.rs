@@ -173,10 +173,11 @@ pub fn learn(
         Detail::BeyondBase => crate::vocab::syscall_table::BASE_VERSION,
         Detail::Exact => 0,
     };
-    let header = header(surroundings, base, request.opened.clone(), words);
+    let mut header = header(surroundings, base, request.opened.clone(), words);
     let (file, trace_path) = store.new_trace(&path, &header.run)?;
     let before = surroundings.host_executed();
     let plan = permissive_plan(surroundings, request, program, &path, before.places.clone());
+    header.broker = plan.network == Network::Named;
     observer.starting(&plan, &trace_path);
 
     let started = Instant::now();
@@ -218,7 +219,7 @@ fn observe(
         cap: request.most_facts,
         checkpoint: request.checkpoint,
         roots: surroundings.roots.clone(),
-        hand_over: tracer::HandOver::default(),
+        hand_over: hand_over(plan),
         filter: plan.filter.clone(),
     };
     let (reports, reported) = mpsc::channel();
@@ -260,6 +261,18 @@ fn observe(
     Ok(Observed { status, tally: ended.tally, attempts })
 }
 
+/// The calls that `plan` gives to a desk, and the register's value by which it does.
+fn hand_over(plan: &Plan) -> tracer::HandOver {
+    let mut hand_over = tracer::HandOver::default();
+    for (call, rules) in &plan.filter.rules {
+        for rule in rules.iter().filter(|rule| matches!(rule.action, plan::Action::Mediate(_))) {
+            hand_over.calls.insert(*call);
+            hand_over.token = rule.conditions.first().map_or(0, |condition| condition.value);
+        }
+    }
+    hand_over
+}
+
 fn permissive_plan(
     surroundings: &Surroundings,
     request: &LearnRequest,
@@ -279,6 +292,7 @@ fn permissive_plan(
             opened: request.opened.clone(),
             guarded,
             network: request.network,
+            token: crate::sys::process::random(),
             exact: request.detail == Detail::Exact,
             aliases: vault.iter().map(|place| (place.clone(), links::aliases(place, &surroundings.roots))).collect(),
         },
@@ -303,6 +317,7 @@ pub(super) fn header(surroundings: &Surroundings, base: u32, opened: Vec<AbsPath
         workdir: surroundings.workdir.clone(),
         uid: surroundings.identity.uid,
         base,
+        broker: false,
         opened,
     }
 }

@@ -20,6 +20,7 @@ use crate::sys::process::{self, Dumpable, Of};
 use crate::sys::{namespace, seccomp, socket};
 use crate::vocab::bpf::Instruction;
 use crate::vocab::host::SANDBOX_NAME;
+use crate::vocab::reach::{OWN_V6, RESOLVER};
 
 use super::error::{StartError, Step};
 use super::landlock;
@@ -132,8 +133,11 @@ fn prepare(launch: &Launch<'_>, control: &OwnedFd) -> Result<(), Failure> {
     if launch.plan.has(Wall::HostName) {
         nix::unistd::sethostname(SANDBOX_NAME).map_err(at(Step::HostName))?;
     }
-    if launch.plan.network == Network::None && launch.plan.has(Wall::Network) {
+    if launch.plan.network != Network::Host && launch.plan.has(Wall::Network) {
         namespace::loopback_up().map_err(at(Step::Loopback))?;
+    }
+    if launch.plan.policy.is_some() && launch.plan.has(Wall::Network) {
+        resolver(control).map_err(at(Step::Resolver))?;
     }
     let directories = Root::build(launch, mount)?;
     for directory in directories {
@@ -204,6 +208,16 @@ fn tell_end(launch: &Launch<'_>, status: libc::c_int, control: &OwnedFd) {
     if !stopped && launch.plan.limits.want_control_group() {
         socket::receive(control).ok();
     }
+}
+
+/// Makes the sockets at which names are looked up, and hands them to the supervisor: init alone may bind their port.
+fn resolver(control: &OwnedFd) -> Result<(), Errno> {
+    namespace::loopback_stand_ins(RESOLVER, OWN_V6)?;
+    let errno = |error: std::io::Error| Errno::from_raw(error.raw_os_error().unwrap_or(0));
+    let udp = std::net::UdpSocket::bind((RESOLVER, 53)).map_err(errno)?;
+    let tcp = std::net::TcpListener::bind((RESOLVER, 53)).map_err(errno)?;
+    socket::send(control, &[word::RESOLVER], Some(udp.as_raw_fd()))?;
+    socket::send(control, &[word::RESOLVER], Some(tcp.as_raw_fd()))
 }
 
 fn own_group(launch: &Launch<'_>) -> Result<(), Failure> {

@@ -81,7 +81,13 @@ impl Ledger {
         }
     }
 
-    /// Counts a denial that a desk says.
+    /// Counts a denial that a desk says of a task, whose programs above are not told yet.
+    pub(super) fn note_of(&mut self, tid: i32, denial: Denial) {
+        let chain = if self.seen.len() < CAP { who::chain(who::parent(tid), self.top) } else { Vec::new() };
+        self.note(Denial { chain, ..denial });
+    }
+
+    /// Counts a denial that is told whole.
     pub(super) fn note(&mut self, denial: Denial) {
         let key = (denial.program.clone(), denial.call.clone(), denial.thing.clone());
         if let Some(known) = self.seen.get_mut(&key) {

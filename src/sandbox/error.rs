@@ -41,6 +41,10 @@ steps! {
     HostName = "set the host name",
     /// Bringing `lo` up.
     Loopback = "bring up the loopback device",
+    /// The addresses and the sockets of the resolver inside.
+    Resolver = "make the resolver of the sandbox",
+    /// SO_NETNS_COOKIE, epoll(7).
+    Broker = "set up the network broker",
     /// Private propagation and opening sources.
     Sources = "open what is to be mounted",
     /// The root's own tmpfs.

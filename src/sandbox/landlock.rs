@@ -26,10 +26,10 @@ fn wrong(errno: Errno) -> Failure {
 /// Puts the caller under `ruleset`. `no_new_privs` must be set.
 pub(super) fn enter(ruleset: &Ruleset) -> Result<(), Failure> {
     // The kernel makes no ruleset that holds back nothing.
-    if ruleset.handled == Rights::NONE && ruleset.scope == Scope::NONE {
+    if ruleset.handled == Rights::NONE && ruleset.scope == Scope::NONE && !ruleset.tcp {
         return Ok(());
     }
-    let own = landlock::ruleset(ruleset.handled, ruleset.scope).map_err(wrong)?;
+    let own = landlock::ruleset(ruleset.handled, ruleset.tcp, ruleset.scope).map_err(wrong)?;
     let root = nix::fcntl::open("/", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
     let root = root.map_err(wrong)?;
     for (place, rights) in &ruleset.rules {

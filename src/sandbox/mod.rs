@@ -19,6 +19,7 @@ pub mod desk;
 mod error;
 mod landlock;
 pub mod limits;
+pub mod network;
 mod root;
 pub mod secrets;
 mod signals;
@@ -35,7 +36,7 @@ use nix::sched::CloneFlags;
 
 use crate::event::ExitStatus;
 use crate::plan::walls::Wall;
-use crate::plan::{Network, Plan, RootStyle, compile};
+use crate::plan::{Desk, Network, Plan, RootStyle, compile};
 use crate::sys::namespace::{Side, clone_into};
 use crate::sys::{process, socket};
 use crate::vocab::path::AbsPath;
@@ -52,6 +53,7 @@ mod word {
     pub(super) const PAYLOAD: u8 = b'p';
     pub(super) const LISTENER: u8 = b'l';
     pub(super) const DIRECTORY: u8 = b'd';
+    pub(super) const RESOLVER: u8 = b'r';
     pub(super) const FAILED: u8 = b'f';
     pub(super) const STOPPED: u8 = b's';
     pub(super) const ENDED: u8 = b'e';
@@ -135,13 +137,14 @@ fn start_as(plan: &Plan, environment: &[Vec<u8>], secrets: &secrets::Values) -> 
     };
     socket::send(&control, &[word::GO], mount.as_ref().map(AsRawFd::as_raw_fd))
         .map_err(|errno| StartError::kernel(Step::Channel, errno))?;
-    let mut directories = Vec::new();
+    let (mut directories, mut resolver) = (Vec::new(), Vec::new());
     let payload = loop {
         match socket::receive(&control).map_err(|errno| StartError::kernel(Step::Channel, errno))? {
             None => return Err(StartError::InitDied),
             Some(message) => match message.bytes.split_first() {
                 Some((&word::PAYLOAD, _)) => break message.sender,
                 Some((&word::DIRECTORY, _)) => directories.extend(message.descriptor),
+                Some((&word::RESOLVER, _)) => resolver.extend(message.descriptor),
                 Some((&word::FAILED, rest)) => return Err(StartError::from_child(rest, &launch)),
                 Some(_) | None => {}
             },
@@ -159,6 +162,14 @@ fn start_as(plan: &Plan, environment: &[Vec<u8>], secrets: &secrets::Values) -> 
         }
     };
     limits.bind(plan, payload, ender.init())?;
+    let mut desks = desk::Desks::default();
+    if let Some(policy) = plan.policy.clone().filter(|_| plan.has(Wall::Network)) {
+        let mut resolver = resolver.into_iter();
+        let (Some(udp), Some(tcp)) = (resolver.next(), resolver.next()) else { return Err(StartError::InitDied) };
+        let broker = network::Broker::new(policy, init, udp, tcp);
+        let broker = broker.map_err(|errno| StartError::kernel(Step::Broker, errno))?;
+        desks.seat(Desk::Network, Box::new(broker));
+    }
     std::mem::forget(guard);
     Ok(Sandbox {
         init,
@@ -167,7 +178,7 @@ fn start_as(plan: &Plan, environment: &[Vec<u8>], secrets: &secrets::Values) -> 
         payload_fd,
         control,
         listener: None,
-        desks: desk::Desks::default(),
+        desks,
         serving: None,
         copies: copied.with_directories(directories),
         signals,
@@ -192,7 +203,7 @@ fn namespaces(plan: &Plan) -> CloneFlags {
     let by_wall = by_wall.into_iter().filter(|(wall, _)| plan.has(*wall)).map(|(_, flag)| flag);
     // These two are needed to build the others.
     let all = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
-    let own_network = plan.network == Network::None && plan.has(Wall::Network);
+    let own_network = plan.network != Network::Host && plan.has(Wall::Network);
     let network = if own_network { CloneFlags::CLONE_NEWNET } else { CloneFlags::empty() };
     by_wall.fold(all | network, |flags, flag| flags | flag)
 }

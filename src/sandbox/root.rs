@@ -234,6 +234,7 @@ impl<'a> Root<'a> {
             }
             MountStep::Placeholder { target, size, modified } => self.placeholder(target, *size, *modified),
             MountStep::Copy { target } => self.copy(target),
+            MountStep::Text { target, text } => self.text(target, text),
             MountStep::Proc => self.proc(),
             MountStep::Dev => {
                 if self.launch.plan.nesting == Nesting::Allowed {
@@ -288,6 +289,28 @@ impl<'a> Root<'a> {
         nix::unistd::ftruncate(&file, size).map_err(at(Step::Mount))?;
         let time = nix::sys::time::TimeSpec::new(modified, 0);
         nix::sys::stat::futimens(&file, &time, &time).map_err(at(Step::Mount))
+    }
+
+    fn text(&self, target: &AbsPath, text: &str) -> Result<(), Failure> {
+        let place = match self.target(target, Kind::File) {
+            Err(Failure { errno: Errno::ENOENT | Errno::ENOTDIR | Errno::EROFS | Errno::EACCES, .. }) => return Ok(()),
+            other => other?,
+        };
+        let tree = crate::sys::mount::new_tmpfs(0o755, None).map_err(at(Step::Mount))?;
+        let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+        let file = openat(&tree, c"text", flags, Mode::from_bits_truncate(0o444)).map_err(at(Step::Mount))?;
+        std::fs::File::from(file)
+            .write_all(text.as_bytes())
+            .map_err(|error| at(Step::Mount)(Errno::from_raw(error.raw_os_error().unwrap_or(0))))?;
+        // A kernel before 6.15 copies nothing out of a tree that is mounted nowhere.
+        let above = self.open(&target.parent().unwrap_or_else(AbsPath::root))?;
+        attach(&tree, &above).map_err(at(Step::Mount))?;
+        let file = clone_tree(&tree, c"text", Depth::Top).map_err(at(Step::Mount))?;
+        nix::unistd::fchdir(&tree).map_err(at(Step::Mount))?;
+        umount2(".", MntFlags::MNT_DETACH).map_err(at(Step::Mount))?;
+        let attributes = Attributes::READ_ONLY.and(Attributes::NO_SUID).and(Attributes::NO_DEV);
+        set_attributes(&file, attributes.and(Attributes::NO_EXEC), Depth::Top).map_err(at(Step::Mount))?;
+        attach(&file, &place).map_err(at(Step::Mount))
     }
 
     fn copy(&mut self, target: &AbsPath) -> Result<(), Failure> {

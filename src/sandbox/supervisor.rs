@@ -106,7 +106,7 @@ enum Notes<'a> {
 impl Notes<'_> {
     fn note(&mut self, note: Note) {
         match (self, note) {
-            (Self::Ledger(ledger), Note::Denied(_, denial)) => ledger.note(denial),
+            (Self::Ledger(ledger), Note::Denied(tid, denial)) => ledger.note_of(tid, denial),
             (Self::Ledger(_), Note::Fact(_)) => {}
             // Nobody listens any more: the run is over.
             (Self::Reports(to), note) => drop(to.send(note.into_report())),

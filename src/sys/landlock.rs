@@ -36,9 +36,12 @@ pub fn abi() -> Result<u32, Errno> {
     u32::try_from(Errno::result(abi)?).map_err(|_| Errno::EOVERFLOW)
 }
 
-/// A ruleset that holds back `handled` and `scope`, and so far allows nothing of them.
-pub fn ruleset(handled: Rights, scope: Scope) -> Result<OwnedFd, Errno> {
-    let attr = RulesetAttr { filesystem: handled.bits(), network: 0, scope: scope.bits() };
+/// A ruleset that holds back `handled`, with `tcp` every TCP bind and connect (ABI 4), and `scope`; so far it allows nothing
+/// of them.
+pub fn ruleset(handled: Rights, tcp: bool, scope: Scope) -> Result<OwnedFd, Errno> {
+    const BIND_TCP_AND_CONNECT_TCP: u64 = 3;
+    let network = if tcp { BIND_TCP_AND_CONNECT_TCP } else { 0 };
+    let attr = RulesetAttr { filesystem: handled.bits(), network, scope: scope.bits() };
     // A kernel refuses a longer structure than its own unless what it does not know is zero: then it is.
     // SAFETY: `attr` is a whole structure of the size that is passed; the kernel only reads it.
     let raw = unsafe {

@@ -1,6 +1,8 @@
 //! The unsafe fence: one kernel call a function, typed in and out.
 
+pub mod epoll;
 pub mod fuse;
+pub mod inet;
 pub mod landlock;
 pub mod memory;
 pub mod mount;

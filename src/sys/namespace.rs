@@ -37,6 +37,43 @@ pub fn clone_into(namespaces: CloneFlags) -> Result<Side, Errno> {
     }
 }
 
+/// Gives the loopback device of the caller's network namespace the addresses that stand for others: all of 198.18.0.0/15 is
+/// local then (of a loopback device a whole prefix is), and a program sees that there is a network. A kernel without IPv6 does
+/// without that one.
+pub fn loopback_stand_ins(v4: std::net::Ipv4Addr, v6: (std::net::Ipv6Addr, u8)) -> Result<(), Errno> {
+    let socket = super::inet::tcp(libc::AF_INET)?;
+    for (request, address) in [(libc::SIOCSIFADDR, v4), (libc::SIOCSIFNETMASK, std::net::Ipv4Addr::new(255, 254, 0, 0))]
+    {
+        // SAFETY: `ifreq` is a plain C struct for which all-zero bytes are a value.
+        let mut entry: libc::ifreq = unsafe { std::mem::zeroed() };
+        for (to, from) in entry.ifr_name.iter_mut().zip(b"lo:1") {
+            *to = libc::c_char::from_ne_bytes([*from]);
+        }
+        let bytes = super::inet::encode(std::net::SocketAddr::new(address.into(), 0), libc::AF_INET);
+        entry.ifr_ifru.ifru_addr = libc::sockaddr { sa_family: 2, sa_data: [0; 14] };
+        // SAFETY: the member that was just written is read and written back.
+        let place = unsafe { &mut entry.ifr_ifru.ifru_addr.sa_data };
+        for (to, from) in place.iter_mut().zip(bytes.into_iter().skip(2)) {
+            *to = libc::c_char::from_ne_bytes([from]);
+        }
+        // SAFETY: both requests read one `ifreq`, which outlives the call.
+        let done = unsafe { libc::ioctl(socket.as_raw_fd(), request, &raw const entry) };
+        Errno::result(done)?;
+    }
+    #[repr(C)]
+    struct In6Ifreq {
+        address: [u8; 16],
+        prefix: u32,
+        index: libc::c_int,
+    }
+    let Ok(socket) = super::inet::tcp(libc::AF_INET6) else { return Ok(()) };
+    // The first device of every network namespace is its loopback.
+    let entry = In6Ifreq { address: v6.0.octets(), prefix: u32::from(v6.1), index: 1 };
+    // SAFETY: SIOCSIFADDR on a socket of IPv6 reads one `in6_ifreq` (linux/ipv6.h), whose layout this is.
+    unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFADDR, &raw const entry) };
+    Ok(())
+}
+
 /// Brings up the loopback device of the caller's network namespace (netdevice(7)).
 pub fn loopback_up() -> Result<(), Errno> {
     let socket = nix::sys::socket::socket(

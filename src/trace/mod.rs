@@ -54,6 +54,10 @@ pub struct Header {
     pub uid: u32,
     /// Version of the base set of system calls that was not observed; `0` with `--exact`.
     pub base: u32,
+    /// Whether connections went through the broker: then it tells the peers by name, and what else the program tried to reach
+    /// was not reached.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub broker: bool,
     /// Vault places that a flag opened for this run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub opened: Vec<AbsPath>,

@@ -120,6 +120,8 @@ impl Tracer<'_> {
                         let probe = Some(Probe::new(fd, endpoint));
                         Some(Pending { then: Then::Connected { fd, probe }, ..nothing() })
                     }
+                    // Whoever carries it out knows the peer by its name.
+                    (true, Transport::Tcp) if self.settings.hand_over.calls.contains(&call) => None,
                     (true, _) => Some(only(Fact::Connect { endpoint, transport, result })),
                     // A datagram socket hears from the moment that it has a port of its choice.
                     (false, Transport::Udp) if address.port() != 0 => Some(only(Fact::Listen { endpoint })),

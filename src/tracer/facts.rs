@@ -180,6 +180,7 @@ fn weight(fact: &Fact) -> u64 {
         Fact::Connect { endpoint, .. } | Fact::Listen { endpoint } => match endpoint {
             Endpoint::Unix(path) => path.as_bytes().len(),
             Endpoint::Abstract(name) => name.len(),
+            Endpoint::Name(peer) => peer.host.len(),
             _ => 0,
         },
         Fact::Gap { gap: Gap::Unresolved { path, .. } } => path.len(),

@@ -1,10 +1,11 @@
 //! Where a program talked to, or may talk to.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::path::AbsPath;
+use super::reach::{Reach, reach};
 
 /// One peer or listening place of a socket, as a trace records it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -18,6 +19,8 @@ pub enum Endpoint {
     Abstract(String),
     /// A netlink protocol by number: `{"netlink":0}`.
     Netlink(i32),
+    /// A peer by the name that was asked for, `localhost` for the machine's own: `{"name":"api.example.com:443"}`.
+    Name(HostPort),
 }
 
 /// What a network line of a profile names.
@@ -25,17 +28,92 @@ pub enum Endpoint {
 pub enum NetTarget {
     /// `"@host"`: the host's whole network, abstract sockets included: unconfined.
     Host,
-    /// `"api.example.com:443"`: one host and port. Read and kept; a build without the broker refuses to enforce it.
+    /// `"api.example.com:443"`: one host and port.
     Name(HostPort),
 }
 
-/// `host:port`; the host is a name or an address literal, lower case.
+impl NetTarget {
+    /// Whether it counts as approved only where a person's yes stands beside it.
+    pub fn needs_approval(&self) -> bool {
+        match self {
+            Self::Host => true,
+            Self::Name(peer) => {
+                let inward = peer.address().is_some_and(|address| reach(address) != Reach::Public);
+                peer.host == LOCALHOST || peer.pattern().is_some() || inward
+            }
+        }
+    }
+}
+
+/// The machine itself, as a host of a network line.
+pub const LOCALHOST: &str = "localhost";
+
+/// `host:port`; the host is a name, a pattern (`*.example.com`) or an address literal (IPv6 in brackets), lower case.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostPort {
-    /// Name or address literal.
+    /// Name, pattern or address literal.
     pub host: String,
     /// Port, never 0.
     pub port: u16,
+}
+
+impl HostPort {
+    /// For an address.
+    pub fn of_address(address: IpAddr, port: u16) -> Self {
+        let host = match address.to_canonical() {
+            IpAddr::V4(v4) => v4.to_string(),
+            IpAddr::V6(v6) => format!("[{v6}]"),
+        };
+        Self { host, port }
+    }
+
+    /// The address, where the host is one.
+    pub fn address(&self) -> Option<IpAddr> {
+        let literal = self.host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        match literal {
+            Some(v6) => v6.parse().ok().map(IpAddr::V6),
+            None => self.host.parse().ok().map(IpAddr::V4),
+        }
+    }
+
+    /// What a name must end with, the dot included, where the host is a pattern.
+    pub fn pattern(&self) -> Option<&str> {
+        self.host.strip_prefix('*')
+    }
+}
+
+impl std::fmt::Display for HostPort {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+impl std::str::FromStr for HostPort {
+    type Err = TargetError;
+    fn from_str(text: &str) -> Result<Self, TargetError> {
+        let wrong = || TargetError(text.to_owned());
+        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+        let port = port.parse().ok().filter(|&p| p != 0).ok_or_else(wrong)?;
+        let target = Self { host: host.to_owned(), port };
+        let literal = host.starts_with('[');
+        let name = host.strip_prefix("*.").unwrap_or(host);
+        // What consists of digits and dots and is no address would be read as one by some (127.1).
+        let numeric = name.split('.').next_back().is_none_or(|last| last.bytes().all(|b| b.is_ascii_digit()));
+        let fine = match target.address() {
+            // One form for one address.
+            Some(address) => Self::of_address(address, port).host == host,
+            None => !literal && !numeric && is_host_name(name),
+        };
+        fine.then_some(target).ok_or_else(wrong)
+    }
+}
+
+/// Whether `text` is a name as resolvers take it: at most 253 bytes, labels of at most 63 lower-case letters, digits,
+/// hyphens and underscores, no dot at the end.
+pub fn is_host_name(text: &str) -> bool {
+    let fine = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
+    let label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(fine);
+    text.len() <= 253 && text.split('.').all(label)
 }
 
 /// Why a string is no network target.
@@ -46,17 +124,7 @@ pub struct TargetError(String);
 impl std::str::FromStr for NetTarget {
     type Err = TargetError;
     fn from_str(text: &str) -> Result<Self, TargetError> {
-        if text == "@host" {
-            return Ok(Self::Host);
-        }
-        let wrong = || TargetError(text.to_owned());
-        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
-        let port = port.parse().ok().filter(|&p| p != 0).ok_or_else(wrong)?;
-        let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-._*[]:".contains(c);
-        if host.is_empty() || !host.chars().all(fine) {
-            return Err(wrong());
-        }
-        Ok(Self::Name(HostPort { host: host.to_owned(), port }))
+        if text == "@host" { Ok(Self::Host) } else { text.parse().map(Self::Name) }
     }
 }
 
@@ -64,7 +132,74 @@ impl std::fmt::Display for NetTarget {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Host => f.write_str("@host"),
-            Self::Name(HostPort { host, port }) => write!(f, "{host}:{port}"),
+            Self::Name(peer) => peer.fmt(f),
+        }
+    }
+}
+
+impl Serialize for HostPort {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for HostPort {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        std::borrow::Cow::<'de, str>::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_has_one_spelling_and_odd_ones_are_refused() {
+        for text in [
+            "api.example.com:443",
+            "*.example.com:443",
+            "localhost:8080",
+            "[2001:db8::1]:443",
+            "10.0.0.1:22",
+            "a_b.x:1",
+        ] {
+            assert_eq!(text.parse::<NetTarget>().unwrap().to_string(), text);
+        }
+        for text in [
+            "example.com",
+            ":443",
+            "example.com:0",
+            "example.com:99999",
+            "Example.com:443",
+            "example.com.:443",
+            "a..b:1",
+            "*:443",
+            "*example.com:443",
+            "a.*.com:1",
+            "127.1:80",
+            "010.0.0.1:80",
+            "[::ffff:1.2.3.4]:80",
+            "[2001:DB8::1]:443",
+            "2001:db8::1:443",
+            "b\u{fc}cher.example:443",
+            "a b:1",
+            "a\0b.example:1",
+            "0x7f.1:80",
+        ] {
+            assert!(text.parse::<NetTarget>().is_err(), "{text}");
+        }
+        assert!(format!("{}.example:1", "a".repeat(64)).parse::<HostPort>().is_err());
+        assert!(format!("{}:1", vec!["a"; 128].join(".")).parse::<HostPort>().is_err());
+    }
+
+    #[test]
+    fn what_leads_inward_or_wide_needs_a_persons_yes() {
+        let needs = |text: &str| text.parse::<NetTarget>().unwrap().needs_approval();
+        for text in ["@host", "localhost:1", "10.0.0.1:22", "[fd00::1]:22", "127.0.0.1:80", "*.example.com:443"] {
+            assert!(needs(text), "{text}");
+        }
+        for text in ["api.example.com:443", "93.184.216.34:443"] {
+            assert!(!needs(text), "{text}");
         }
     }
 }

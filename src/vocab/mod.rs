@@ -11,6 +11,7 @@ pub mod landlock;
 pub mod limits;
 pub mod location;
 pub mod path;
+pub mod reach;
 pub mod sensitivity;
 pub mod syscall;
 pub mod syscall_table;

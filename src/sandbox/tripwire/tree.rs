@@ -89,6 +89,9 @@ impl Tree {
                 MountStep::Placeholder { target, size, modified } => {
                     tree.put(target, Kind::File { size: *size, modified: *modified }, 0);
                 }
+                MountStep::Text { target, .. } => {
+                    tree.put(target, file.clone(), 0o444);
+                }
                 MountStep::Secret { target, name } if given(name) => {
                     tree.put(target, file.clone(), 0o400);
                 }

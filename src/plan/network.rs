@@ -1,0 +1,253 @@
+//! The network lines of a profile → the policy of the broker, the calls that go through it, and what no run with a broker may
+//! do to a socket.
+//!
+//! Invariant: while there is a broker, no call connects, binds or listens but by the supervisor, and no other call opens a
+//! connection: TCP fast open, MPTCP, other protocols and io_uring are refused, whatever a profile lists.
+
+use std::collections::BTreeSet;
+
+use crate::profile::{NetGrant, Profile};
+use crate::vocab::endpoint::{HostPort, LOCALHOST, NetTarget};
+use crate::vocab::host::{FileKind, Host};
+use crate::vocab::path::AbsPath;
+use crate::vocab::reach::RESOLVER;
+use crate::vocab::syscall::Syscall;
+
+use super::{Action, Condition, Desk, FilterSpec, MountStep, Network, Rule, Test, Width};
+
+/// Who may be connected to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// Everybody may, and is told: a run that is learned.
+    pub permissive: bool,
+    /// Peers: exact names, patterns, address literals, `localhost`.
+    pub peers: BTreeSet<HostPort>,
+}
+
+impl Policy {
+    /// Whether `name` may be looked up.
+    pub fn knows(&self, name: &str) -> bool {
+        self.permissive || self.peers.iter().any(|peer| names(peer, name))
+    }
+
+    /// Whether `name` may be connected to at `port`.
+    pub fn allows(&self, name: &str, port: u16) -> bool {
+        self.permissive || self.peers.iter().any(|peer| peer.port == port && names(peer, name))
+    }
+
+    /// Whether exactly this line is there: for an address, or for the machine itself.
+    pub fn lists(&self, peer: &HostPort) -> bool {
+        self.peers.contains(peer)
+    }
+
+    /// Whether the machine's own `port` may be connected to.
+    pub fn allows_localhost(&self, port: u16) -> bool {
+        self.permissive || self.lists(&HostPort { host: LOCALHOST.to_owned(), port })
+    }
+
+    /// Whether `name` is allowed by a pattern alone.
+    pub fn by_pattern(&self, name: &str) -> bool {
+        !self.permissive && !self.peers.iter().any(|peer| peer.host == name)
+    }
+}
+
+/// What the approved lines come to. The host's network is all there is: beside it nothing else counts.
+pub fn of<'a>(lines: impl Iterator<Item = (&'a NetTarget, &'a NetGrant)>) -> (Network, Option<Policy>) {
+    let mut policy = Policy::default();
+    for (target, _) in lines.filter(|(_, grant)| grant.approved) {
+        match target {
+            NetTarget::Host => return (Network::Host, None),
+            NetTarget::Name(peer) => drop(policy.peers.insert(peer.clone())),
+        }
+    }
+    if policy.peers.is_empty() { (Network::None, None) } else { (Network::Named, Some(policy)) }
+}
+
+fn names(peer: &HostPort, name: &str) -> bool {
+    match peer.pattern() {
+        Some(end) => name.len() > end.len() && name.ends_with(end),
+        None => peer.host == name,
+    }
+}
+
+/// What a program that looks up names reads: our resolver, and nothing that knows names by itself.
+pub fn texts(host: &Host) -> Vec<MountStep> {
+    let texts = [
+        ("/etc/resolv.conf", format!("nameserver {RESOLVER}\noptions timeout:15 attempts:2\n")),
+        ("/etc/hosts", "127.0.0.1 localhost pinfold\n::1 localhost\n".to_owned()),
+        ("/etc/nsswitch.conf", NSSWITCH.to_owned()),
+    ];
+    let texts = texts.into_iter().filter_map(|(place, text)| {
+        let place = AbsPath::new(place).ok()?;
+        // A link is left as it is: what it leads to is what is read.
+        Some(MountStep::Text { target: really(host, place), text })
+    });
+    texts.collect()
+}
+
+const NSSWITCH: &str = "\
+passwd: files
+group: files
+shadow: files
+hosts: files dns
+networks: files
+protocols: files
+services: files
+ethers: files
+rpc: files
+";
+
+/// Where a place leads by the links that were looked at.
+fn really(host: &Host, mut place: AbsPath) -> AbsPath {
+    // As many as the kernel follows.
+    for _ in 0..40 {
+        let Some(text) = host.look(&place).and_then(|seen| seen.link.clone()) else { break };
+        let base = place.parent().unwrap_or_else(AbsPath::root);
+        let Some(next) = super::mounts::follow(&base, &text) else { break };
+        place = next;
+    }
+    place
+}
+
+/// Every place that must be looked at before [`texts`].
+pub fn wanted_paths() -> Vec<AbsPath> {
+    let places = [
+        "/etc/resolv.conf",
+        "/etc/hosts",
+        "/etc/nsswitch.conf",
+        "/run/systemd/resolve/stub-resolv.conf",
+        "/run/systemd/resolve/resolv.conf",
+        "/run/NetworkManager/resolv.conf",
+        "/run/resolvconf/resolv.conf",
+        "/var/run/nscd/socket",
+        "/run/nscd/socket",
+        "/run/systemd/resolve/io.systemd.Resolve",
+    ];
+    places.iter().filter_map(|place| AbsPath::new(*place).ok()).collect()
+}
+
+/// Sockets of those who would answer in the resolver's place, with addresses that mean nothing inside: hidden while learning,
+/// where the host's tree is there.
+pub fn other_resolvers(host: &Host) -> Vec<MountStep> {
+    let sockets =
+        wanted_paths().into_iter().filter(|place| host.look(place).is_some_and(|seen| seen.kind == FileKind::Socket));
+    sockets.map(|target| MountStep::Cover { target }).collect()
+}
+
+/// A peer that is granted is one that can be looked up and connected to: the sockets of that, and the one by which a program
+/// asks which families of addresses there are.
+pub fn with_name_service(profile: &Profile) -> Profile {
+    let mut profile = profile.clone();
+    profile.syscalls.allow.extend(["socket", "connect"].into_iter().filter_map(Syscall::from_name));
+    if let Some(socket) = Syscall::from_name("socket") {
+        let kinds = ["inet stream", "inet datagram", "inet6 stream", "inet6 datagram", "netlink raw 0"];
+        profile.syscalls.arguments.entry(socket).or_default().extend(kinds.map(str::to_owned));
+    }
+    profile
+}
+
+/// Calls that the broker carries out.
+const MEDIATED: [&str; 3] = ["connect", "bind", "listen"];
+
+/// The calls that the broker carries out.
+pub fn mediated() -> Vec<Syscall> {
+    MEDIATED.iter().filter_map(|name| Syscall::from_name(name)).collect()
+}
+
+/// Puts a broker into the filter of an enforced run. What is listed of the calls decides whether `bind` and `listen` are
+/// allowed at all; a peer that is granted is one that may be connected to.
+pub fn enforce(spec: &mut FilterSpec) {
+    for call in mediated() {
+        let allowed = spec.calls.get(&call) == Some(&Action::Allow);
+        if allowed || call.name() == "connect" {
+            spec.calls.insert(call, Action::Mediate(Desk::Network));
+        }
+    }
+    refuse(spec, Action::Report);
+    for name in ["io_uring_setup", "io_uring_enter", "io_uring_register"] {
+        if let Some(call) = Syscall::from_name(name) {
+            spec.calls.insert(call, Action::Refuse(ENOSYS));
+        }
+    }
+}
+
+/// Puts a broker into the filter of a run that is learned.
+pub fn learn(spec: &mut FilterSpec, token: u64) {
+    refuse(spec, Action::TraceRefuse);
+    super::observe::hand_over(spec, &mediated(), Desk::Network, token);
+}
+
+const ENOSYS: i32 = 38;
+const EPERM: i32 = 1;
+const EPROTONOSUPPORT: i32 = 93;
+const EOPNOTSUPP: i32 = 95;
+const EAFNOSUPPORT: i32 = 97;
+const MSG_FASTOPEN: u64 = 0x2000_0000;
+const SOCKET_TYPE_MASK: u64 = 0xf;
+const INET: [u64; 2] = [2, 10];
+/// Families that a network namespace does not hold: vsock reaches the hypervisor from every namespace of older kernels.
+const BEYOND: [u64; 1] = [40];
+
+/// What no list allows, before everything else.
+fn refuse(spec: &mut FilterSpec, refuse: impl Fn(i32) -> Action) {
+    let mut front: Vec<(&str, Vec<Condition>, i32)> = Vec::new();
+    for name in ["socket", "socketpair"] {
+        for domain in INET {
+            // MPTCP is a stream too, and Go and curl fall back from this answer.
+            let protocols = [0, 6, 17].map(|protocol| word(2, u64::from(u32::MAX), Test::NotEqual, protocol));
+            let other = [vec![is(0, domain)], protocols.to_vec()].concat();
+            let kinds = [1, 2].map(|kind| word(1, SOCKET_TYPE_MASK, Test::NotEqual, kind));
+            front.push((name, [vec![is(0, domain)], kinds.to_vec()].concat(), EPERM));
+            front.push((name, other, EPROTONOSUPPORT));
+        }
+        front.extend(BEYOND.map(|domain| (name, vec![is(0, domain)], EAFNOSUPPORT)));
+    }
+    for (name, flags) in [("sendto", 3), ("sendmsg", 2), ("sendmmsg", 3)] {
+        front.push((name, vec![word(flags, MSG_FASTOPEN, Test::Equal, MSG_FASTOPEN)], EOPNOTSUPP));
+    }
+    for (name, conditions, errno) in front.into_iter().rev() {
+        if let Some(call) = Syscall::from_name(name) {
+            spec.rules.entry(call).or_default().insert(0, Rule { conditions, action: refuse(errno) });
+        }
+    }
+}
+
+fn is(argument: u8, value: u64) -> Condition {
+    word(argument, u64::from(u32::MAX), Test::Equal, value)
+}
+
+fn word(argument: u8, mask: u64, test: Test, value: u64) -> Condition {
+    Condition { argument, width: Width::Word, mask, value, test }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(lines: &[&str]) -> Policy {
+        Policy { permissive: false, peers: lines.iter().map(|line| line.parse().unwrap()).collect() }
+    }
+
+    #[test]
+    fn a_pattern_is_for_what_lies_below_and_a_name_for_itself_alone() {
+        let policy = policy(&["*.example.com:443", "example.org:80"]);
+        assert!(policy.allows("a.example.com", 443) && policy.allows("a.b.example.com", 443));
+        assert!(!policy.allows("example.com", 443) && !policy.allows("badexample.com", 443));
+        assert!(!policy.allows(".example.com", 443) || !crate::vocab::endpoint::is_host_name(".example.com"));
+        assert!(!policy.allows("a.example.com", 80) && !policy.allows("a.example.org", 80));
+        assert!(policy.allows("example.org", 80) && policy.knows("example.org") && !policy.knows("example.net"));
+        assert!(!policy.allows_localhost(80));
+    }
+
+    #[test]
+    fn nothing_opens_a_connection_but_the_supervisor() {
+        let mut spec = super::super::observe::filter(false);
+        learn(&mut spec, 5);
+        let first = |name: &str| &spec.rules[&Syscall::from_name(name).unwrap()][0];
+        assert_eq!(first("sendmsg").action, Action::TraceRefuse(EOPNOTSUPP));
+        for name in MEDIATED {
+            let rules = &spec.rules[&Syscall::from_name(name).unwrap()];
+            assert!(rules.iter().any(|rule| rule.action == Action::Mediate(Desk::Network)), "{name}");
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! `connect`, `bind` and `listen` of the sandbox → what the supervisor does for them.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use nix::errno::Errno;
+
+use crate::event::{Fact, Outcome, Report, Transport};
+use crate::sys::inet;
+use crate::vocab::endpoint::{Endpoint, HostPort, LOCALHOST};
+use crate::vocab::reach::{Reach, is_stand_in, reach};
+use crate::vocab::syscall::Syscall;
+
+use super::super::desk::{Call, Note};
+use super::dial::{Dial, Socket, Within, within};
+use super::{Broker, Peer, What, refusals};
+
+/// `sizeof(struct sockaddr_storage)`
+const LONGEST: usize = 128;
+
+/// An address as a caller passed it.
+struct Passed {
+    bytes: Vec<u8>,
+    family: i32,
+}
+
+impl Passed {
+    /// Reads it once: what is looked at is what is used.
+    fn read(call: &Call) -> Result<Self, Errno> {
+        let length = usize::try_from(call.int(2)).ok().filter(|length| (2..=LONGEST).contains(length));
+        let mut bytes = vec![0; length.ok_or(Errno::EINVAL)?];
+        call.read(call.argument(1), &mut bytes)?;
+        let family = bytes.first_chunk::<2>().map_or(0, |family| u16::from_ne_bytes(*family));
+        Ok(Self { bytes, family: i32::from(family) })
+    }
+
+    /// Where it leads, if it is an internet address.
+    fn inet(&self) -> Option<SocketAddr> {
+        let port = u16::from_be_bytes(*self.bytes.get(2..)?.first_chunk::<2>()?);
+        let ip = match self.family {
+            libc::AF_INET => IpAddr::V4(Ipv4Addr::from(*self.bytes.get(4..)?.first_chunk::<4>()?)),
+            libc::AF_INET6 => IpAddr::V6(Ipv6Addr::from(*self.bytes.get(8..)?.first_chunk::<16>()?)).to_canonical(),
+            _ => return None,
+        };
+        Some(SocketAddr::new(ip, port))
+    }
+}
+
+/// The kernel's answer to whoever asks.
+fn answer(call: Call, done: Result<(), Errno>) {
+    match done {
+        Ok(()) => call.answer(0),
+        Err(errno) => call.refuse(errno as i32),
+    }
+}
+
+/// Datagrams for a resolver other than ours are named: the program will wait for an answer, or look elsewhere.
+fn datagram(call: &Call, socket: &Socket, passed: &Passed, tell: &mut dyn FnMut(Note)) {
+    let outward = passed.inet().filter(|to| !to.ip().is_loopback() && !is_stand_in(to.ip()));
+    if let Some(to) = outward.filter(|to| socket.kind == libc::SOCK_DGRAM && to.port() == 53) {
+        tell(refusals::other_resolver(call, to));
+    }
+}
+
+impl Broker {
+    pub(super) fn call(&mut self, call: Call, tell: &mut dyn FnMut(Note)) {
+        let number = u64::try_from(call.notification().number).ok();
+        match number.and_then(Syscall::from_number).map_or("", Syscall::name) {
+            "connect" => self.connect(call, tell),
+            "bind" => self.bind(call),
+            "listen" => self.listen(call),
+            _ => call.refuse(libc::EPERM),
+        }
+    }
+
+    fn connect(&mut self, call: Call, tell: &mut dyn FnMut(Note)) {
+        let (passed, socket) = match Passed::read(&call).and_then(|passed| Ok((passed, Socket::of(&call)?))) {
+            Ok(both) => both,
+            Err(errno) => return call.refuse(errno as i32),
+        };
+        if !socket.is_inet() {
+            // Files decide about sockets in the file system, and abstract names are of this network. If it is another socket
+            // or address by the time that the kernel looks, Landlock refuses what is neither.
+            return call.go_on();
+        }
+        match socket.namespace {
+            Ok(namespace) if namespace == self.inside => {}
+            Ok(namespace) if namespace == self.outside => return call.refuse(libc::EISCONN),
+            // Of a network that the command made for itself: there is no way out of it.
+            Ok(_) => return self.inside(call, socket, &passed),
+            Err(_) => return call.refuse(libc::EPERM),
+        }
+        let Some(to) = passed.inet().filter(|_| socket.kind == libc::SOCK_STREAM) else {
+            // Taking the peer away, and datagrams: they reach nobody but the resolver and what is inside.
+            datagram(&call, &socket, &passed, tell);
+            return self.inside(call, socket, &passed);
+        };
+        if to.ip().is_loopback() || to.ip().is_unspecified() {
+            return self.loopback(call, socket, &passed, to, tell);
+        }
+        if is_stand_in(to.ip()) {
+            return self.by_name(call, socket, to, tell);
+        }
+        self.by_address(call, socket, to, tell);
+    }
+
+    /// A call within the sandbox's network, made for the caller on the very socket that was looked at.
+    fn inside(&mut self, call: Call, socket: Socket, passed: &Passed) {
+        let done = within(&socket.own, &passed.bytes);
+        self.conclude(call, socket, done);
+    }
+
+    fn conclude(&mut self, call: Call, socket: Socket, done: Within) {
+        match done {
+            Within::Failed(errno) => call.refuse(errno as i32),
+            Within::Done => call.answer(0),
+            Within::Connected if socket.blocks() => call.answer(0),
+            Within::Pending if socket.blocks() => self.wait(What::Within(call, socket)),
+            // What a program that does not block hears of every connection, and asks again.
+            Within::Connected | Within::Pending => call.refuse(libc::EINPROGRESS),
+        }
+    }
+
+    /// What listens inside comes first; the machine's own is reached only where nothing does.
+    fn loopback(&mut self, call: Call, socket: Socket, passed: &Passed, to: SocketAddr, tell: &mut dyn FnMut(Note)) {
+        let done = within(&socket.own, &passed.bytes);
+        if done != Within::Failed(Errno::ECONNREFUSED) {
+            return self.conclude(call, socket, done);
+        }
+        let line = HostPort { host: LOCALHOST.to_owned(), port: to.port() };
+        if !self.policy.allows_localhost(to.port()) {
+            if refusals::is_listened_on(to.port()) {
+                tell(refusals::peer(&call, &line, libc::ECONNREFUSED));
+            }
+            return call.refuse(libc::ECONNREFUSED);
+        }
+        // Of all of 127/8 the host's servers are at its first address, mostly.
+        let ip = match to.ip() {
+            IpAddr::V4(v4) if !v4.is_unspecified() => IpAddr::V4(v4),
+            IpAddr::V6(v6) if v6.is_loopback() => IpAddr::V6(v6),
+            _ => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        };
+        self.dial(call, socket, SocketAddr::new(ip, to.port()), Peer { line, inward: None }, tell);
+    }
+
+    fn by_name(&mut self, call: Call, socket: Socket, to: SocketAddr, tell: &mut dyn FnMut(Note)) {
+        let Some((name, outside)) = self.names.behind(to.ip()) else {
+            // Nobody was told of this address.
+            return call.refuse(libc::ECONNREFUSED);
+        };
+        let line = HostPort { host: name.to_owned(), port: to.port() };
+        if !self.policy.allows(name, to.port()) {
+            tell(refusals::peer(&call, &line, libc::ECONNREFUSED));
+            return call.refuse(libc::ECONNREFUSED);
+        }
+        let Some(outside) = outside else { return call.refuse(libc::EHOSTUNREACH) };
+        let outside = SocketAddr::new(outside, to.port());
+        let inward = match self.leads(outside.ip()) {
+            Reach::Public => None,
+            Reach::Never => {
+                tell(refusals::never(&call, &line, outside));
+                return call.refuse(libc::ECONNREFUSED);
+            }
+            Reach::Own | Reach::Private => Some(HostPort::of_address(outside.ip(), outside.port())),
+        };
+        if let Some(inward) = inward.as_ref().filter(|inward| !self.policy.permissive && !self.policy.lists(inward)) {
+            tell(refusals::rebound(&call, &line, inward));
+            return call.refuse(libc::ECONNREFUSED);
+        }
+        self.dial(call, socket, outside, Peer { line, inward }, tell);
+    }
+
+    fn by_address(&mut self, call: Call, socket: Socket, to: SocketAddr, tell: &mut dyn FnMut(Note)) {
+        let line = HostPort::of_address(to.ip(), to.port());
+        let listed = self.policy.lists(&line);
+        if self.leads(to.ip()) == Reach::Never && !listed {
+            tell(refusals::never(&call, &line, to));
+            return call.refuse(libc::ENETUNREACH);
+        }
+        if !self.policy.permissive && !listed || to.port() == 0 {
+            tell(refusals::peer(&call, &line, libc::ENETUNREACH));
+            return call.refuse(libc::ENETUNREACH);
+        }
+        self.dial(call, socket, to, Peer { line, inward: None }, tell);
+    }
+
+    /// Where an address leads on this machine.
+    fn leads(&self, address: IpAddr) -> Reach {
+        let by_number = reach(address);
+        if by_number < Reach::Own && self.own.contains(&address.to_canonical()) { Reach::Own } else { by_number }
+    }
+
+    fn dial(&mut self, call: Call, socket: Socket, to: SocketAddr, peer: Peer, tell: &mut dyn FnMut(Note)) {
+        // A socket that is connected already, to something inside.
+        if nix::sys::socket::getpeername::<nix::sys::socket::SockaddrStorage>(std::os::fd::AsRawFd::as_raw_fd(
+            &socket.own,
+        ))
+        .is_ok()
+        {
+            return call.refuse(libc::EISCONN);
+        }
+        let dial = match Dial::start(call, socket, to) {
+            Ok(dial) => dial,
+            Err((call, errno)) => {
+                self.told(call.tid(), &peer, Some(errno), tell);
+                return call.refuse(errno as i32);
+            }
+        };
+        if dial.blocks() {
+            return self.wait(What::Dial(dial, peer));
+        }
+        self.told(dial.call.tid(), &peer, Some(Errno::EINPROGRESS), tell);
+        dial.hand_over(&mut self.registrar, libc::EINPROGRESS).ok();
+    }
+
+    /// Tells whoever records what was connected to. Before the caller goes on.
+    pub(super) fn told(&self, tid: i32, peer: &Peer, errno: Option<Errno>, tell: &mut dyn FnMut(Note)) {
+        if !self.policy.permissive {
+            return;
+        }
+        let result = errno.map_or(Outcome::Ok, |errno| Outcome::Errno(errno as i32));
+        for line in [Some(&peer.line), peer.inward.as_ref()].into_iter().flatten() {
+            let fact = Fact::Connect { endpoint: Endpoint::Name(line.clone()), transport: Transport::Tcp, result };
+            tell(Note::Fact(Report { tid, fact }));
+        }
+    }
+
+    fn bind(&mut self, call: Call) {
+        self.own(call, |call, socket| inet::bind(&socket.own, &Passed::read(call)?.bytes));
+    }
+
+    fn listen(&mut self, call: Call) {
+        let socket = match Socket::of(&call) {
+            Ok(socket) => socket,
+            Err(errno) => return call.refuse(errno as i32),
+        };
+        // A socket of another kind, too, and on the very one that was looked at: Landlock does not hold back this call.
+        if socket.is_inet() && socket.namespace == Ok(self.outside) || socket.namespace.is_err() {
+            return call.refuse(libc::EINVAL);
+        }
+        let done = inet::listen(&socket.own, call.int(1));
+        answer(call, done);
+    }
+
+    /// Makes a call on a socket of the sandbox's own network; other kinds are left to the kernel.
+    fn own(&self, call: Call, make: impl FnOnce(&Call, &Socket) -> Result<(), Errno>) {
+        let socket = match Socket::of(&call) {
+            Ok(socket) => socket,
+            Err(errno) => return call.refuse(errno as i32),
+        };
+        if !socket.is_inet() {
+            return call.go_on();
+        }
+        if socket.namespace == Ok(self.outside) || socket.namespace.is_err() {
+            return call.refuse(libc::EINVAL);
+        }
+        let done = make(&call, &socket);
+        answer(call, done);
+    }
+}

@@ -1,0 +1,112 @@
+//! What the broker refuses → denials: who, what, and the line that would allow it.
+
+use std::net::SocketAddr;
+
+use crate::event::Denial;
+use crate::vocab::endpoint::HostPort;
+use crate::vocab::escape;
+
+use super::super::denial::program;
+use super::super::desk::{Call, Note};
+
+fn denied(tid: i32, program: String, call: &str, thing: String, errno: i32, remedy: Option<String>) -> Note {
+    let call = call.to_owned();
+    // Whoever keeps it knows which processes are the sandbox's.
+    let (count, intent, chain, risk) = (1, None, Vec::new(), None);
+    Note::Denied(tid, Denial { program, call, thing, errno, remedy, count, intent, chain, risk })
+}
+
+fn of_call(call: &Call, thing: String, errno: i32, remedy: Option<String>) -> Note {
+    denied(call.tid(), program(call.notification().pid), "connect", thing, errno, remedy)
+}
+
+fn line(peer: &HostPort) -> String {
+    let target = crate::vocab::endpoint::NetTarget::Name(peer.clone());
+    if target.needs_approval() {
+        format!("[network] \"{peer}\" = {{ access = \"connect\", approved = true }}")
+    } else {
+        format!("[network] \"{peer}\" = \"connect\"")
+    }
+}
+
+/// A peer that no line names.
+pub(super) fn peer(call: &Call, peer: &HostPort, errno: i32) -> Note {
+    // Port 0 is nobody's.
+    of_call(call, peer.to_string(), errno, (peer.port != 0).then(|| line(peer)))
+}
+
+/// An address to which nobody is let.
+pub(super) fn never(call: &Call, peer: &HostPort, to: SocketAddr) -> Note {
+    let named = peer.address().is_some();
+    let thing = if named {
+        format!("{peer} (link-local or reserved)")
+    } else {
+        format!("{peer}, which is {to} (link-local or reserved)")
+    };
+    let remedy = (named && peer.port != 0).then(|| line(peer));
+    of_call(call, thing, libc::ENETUNREACH, remedy)
+}
+
+/// A name that is granted and leads inward: into a private network, or to this machine.
+pub(super) fn rebound(call: &Call, peer: &HostPort, inward: &HostPort) -> Note {
+    of_call(call, format!("{peer}, which is {inward}: within your network"), libc::ECONNREFUSED, Some(line(inward)))
+}
+
+/// A question to another resolver.
+pub(super) fn other_resolver(call: &Call, to: SocketAddr) -> Note {
+    of_call(
+        call,
+        format!("the name server {to} (names are looked up at the one in /etc/resolv.conf alone)"),
+        libc::ENETUNREACH,
+        None,
+    )
+}
+
+/// A name that no line names. `init` is a process of the sandbox, `from` where the question came from.
+pub(super) fn name(init: i32, from: Option<SocketAddr>, name: &str) -> Note {
+    let asker = from.and_then(|from| process_at(init, from.port()));
+    let program = asker.map_or_else(|| "?".to_owned(), |pid| program(pid.unsigned_abs()));
+    let remedy = format!("[network] \"{name}:443\" = \"connect\" (or another port)");
+    denied(asker.unwrap_or(init), program, "look up", escape::file(name.as_bytes()), libc::ENOENT, Some(remedy))
+}
+
+/// More names under a pattern than a program has a use for.
+pub(super) fn too_many(name: &str) -> Note {
+    let zone = name.split_once('.').map_or(name, |(_, zone)| zone);
+    denied(0, "?".to_owned(), "look up", format!("more and more names below {zone}"), libc::EAGAIN, None)
+}
+
+/// Whether somebody on this machine listens on `port`: for a message alone.
+pub(super) fn is_listened_on(port: u16) -> bool {
+    const LISTEN: &str = "0A";
+    ["/proc/self/net/tcp", "/proc/self/net/tcp6"].iter().any(|path| {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        text.lines().skip(1).any(|line| {
+            let mut words = line.split_whitespace().skip(1);
+            let (local, state) = (words.next().unwrap_or_default(), words.nth(1));
+            state == Some(LISTEN) && port_of(local) == Some(port)
+        })
+    })
+}
+
+/// The port of `0100007F:1F90`.
+fn port_of(word: &str) -> Option<u16> {
+    u16::from_str_radix(word.rsplit_once(':')?.1, 16).ok()
+}
+
+/// A process of the network of `init` that has a datagram socket at `port`.
+fn process_at(init: i32, port: u16) -> Option<i32> {
+    let inode = ["udp", "udp6"].iter().find_map(|table| {
+        let text = std::fs::read_to_string(format!("/proc/{init}/net/{table}")).ok()?;
+        text.lines().skip(1).find_map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            (port_of(words.get(1)?) == Some(port)).then(|| words.get(9)?.parse::<u64>().ok()).flatten()
+        })
+    })?;
+    let network = |pid: i32| std::fs::read_link(format!("/proc/{pid}/ns/net")).ok();
+    let own = network(init)?;
+    let all = std::fs::read_dir("/proc").ok()?.flatten();
+    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter(|pid| network(*pid).as_ref() == Some(&own))
+        .find(|pid| !crate::sys::epoll::aliases(*pid, inode, false).numbers.is_empty())
+}

@@ -1,0 +1,273 @@
+//! The network by name: in a network of the test's own, where servers on loopback stand in for the outside. What is granted is
+//! reached by clients of every kind, learned and enforced; what is not is refused and named; each way around it that gets
+//! through without a sandbox gets nowhere with it.
+
+#![allow(
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says why"
+)]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use common::enforced::{enforced_with, out, project};
+use common::scratch::{Scratch, said, text};
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/network")
+}
+
+/// `command`, in a world of its own.
+fn in_world(command: &Command) -> Command {
+    let mut outer = Command::new("unshare");
+    outer.args(["--user", "--map-root-user", "--net", "--mount"]).arg(fixtures().join("world"));
+    outer.arg(command.get_program()).args(command.get_args()).env_clear();
+    outer.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    outer.current_dir(command.get_current_dir().unwrap()).stdin(std::process::Stdio::null());
+    outer
+}
+
+fn run(command: &Command) -> Output {
+    in_world(command).output().unwrap()
+}
+
+/// A profile that lets the script use sockets, with these lines of `[network]`.
+fn with_lines(scratch: &Scratch, network: &str) -> Command {
+    let allow = r#""socket", "connect", "bind", "listen", "accept", "accept4""#;
+    let arguments = "[syscalls.arguments]\nsocket = [\"unix stream\", \"inet stream\", \"inet6 stream\"]\n";
+    enforced_with(scratch, "", allow, &format!("{arguments}[network]\n{network}\n"))
+}
+
+fn script(text: &str) -> Scratch {
+    let scratch = project(text);
+    for name in ["attacks.py", "ca.pem"] {
+        std::fs::copy(fixtures().join(name), scratch.project().join(name)).unwrap();
+    }
+    scratch
+}
+
+fn natively(scratch: &Scratch) -> Command {
+    let mut command = scratch.command("sh");
+    command.arg("script.sh");
+    command
+}
+
+#[test]
+fn clients_of_every_kind_reach_what_is_granted_learned_and_enforced() {
+    need!(UserNamespaces, Program("ip"), Program("curl"), Program("node"), Program("git"), Program("python3"));
+    let scratch = script("");
+    std::fs::copy(fixtures().join("clients.sh"), scratch.project().join("script.sh")).unwrap();
+    let files = scratch.outside("files");
+    let git = |arguments: &[&str]| {
+        let done = scratch.command("git").args(arguments).output().unwrap();
+        assert!(done.status.success(), "{}", said(&done));
+    };
+    let repository = files.join("repository.git");
+    git(&["init", "-q", "--bare", text(&repository)]);
+    git(&["init", "-q", "work"]);
+    let identity = ["-c", "user.name=a", "-c", "user.email=a@example.com"];
+    git(&[&["-C", "work"], &identity[..], &["commit", "-q", "--allow-empty", "-m", "x"]].concat());
+    git(&["-C", "work", "push", "-q", text(&repository), "HEAD:refs/heads/main"]);
+    git(&["-C", text(&repository), "update-server-info"]);
+    let scratch = scratch.with("PEM", text(&fixtures().join("ca.pem"))).with("PINFOLD_WORLD_FILES", text(&files));
+
+    let native = run(&natively(&scratch));
+    let expected = out(&native);
+    assert_eq!(expected.matches("reached").count(), 10, "the control failed: {}", said(&native));
+    assert!(expected.contains("refs/heads/main"), "the control failed: {}", said(&native));
+
+    let mut learn = scratch.pinfold(&["learn", "--accept-learned=all", "--", "sh", "script.sh"]);
+    learn.env("PINFOLD_WORLD_FILES", &files);
+    let learned = run(&learn);
+    assert_eq!(out(&learned), expected, "{}", said(&learned));
+    let profile = std::fs::read_to_string(scratch.profile()).unwrap();
+    let network = profile.split("[network]\n").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap_or_default();
+    let mut lines: Vec<&str> = network.lines().collect();
+    lines.sort_unstable();
+    let expected_lines = ["\"api.example.com:443\" = \"connect\"", "\"api.example.com:80\" = \"connect\""];
+    assert_eq!(lines, expected_lines, "{profile}");
+
+    let report = scratch.outside("enforce.json");
+    let enforced = run(&scratch.pinfold(&["enforce", "--report", text(&report), "--", "sh", "script.sh"]));
+    assert_eq!(out(&enforced), expected, "{}", said(&enforced));
+    assert_eq!(scratch.report("enforce")["denials"], serde_json::json!([]), "{}", said(&enforced));
+}
+
+/// Ways around; each gets through without a sandbox.
+const ATTACKS: [&str; 22] = [
+    "another_name",
+    "another_port",
+    "a_literal_address",
+    "a_mapped_address",
+    "the_loopback_of_the_host",
+    "the_loopback_by_no_address",
+    "a_private_address",
+    "a_granted_name_that_leads_inward",
+    "a_granted_name_that_leads_to_metadata",
+    "metadata",
+    "a_second_connection_of_a_socket",
+    "listening_on_a_socket_of_the_host",
+    "binding_a_socket_of_the_host",
+    "a_socket_that_another_process_passes",
+    "an_address_that_changes",
+    "a_descriptor_that_changes",
+    "multipath",
+    "fast_open",
+    "fast_open_by_message",
+    "fast_open_by_option",
+    "the_hosts_sockets_in_proc",
+    "every_port_by_listening_on_all_addresses",
+];
+
+#[test]
+fn no_way_around_the_names_gets_through() {
+    need!(UserNamespaces, Program("ip"), Program("python3"));
+    let scratch = script(&format!("python3 -B attacks.py {}", ATTACKS.join(" ")));
+    let native = run(&natively(&scratch));
+    let got_through = |output: &Output, name: &str| out(output).lines().any(|line| line == format!("{name} REACHED"));
+    for name in ATTACKS {
+        assert!(got_through(&native, name), "the control of {name} failed: {}", said(&native));
+    }
+    let lines = "\"api.example.com:80\" = \"connect\"\n\"inner.example.com:80\" = \"connect\"\n\"meta.example.com:80\" = \"connect\"";
+    let inside = run(&with_lines(&scratch, lines));
+    for name in ATTACKS {
+        assert!(out(&inside).contains(name), "{name} was not tried: {}", said(&inside));
+        assert!(!got_through(&inside, name), "{name} got through: {}", said(&inside));
+    }
+    let denials = scratch.report("enforce")["denials"].to_string();
+    for said in [
+        "look up",
+        "other.example.com",
+        "api.example.com:443",
+        "203.0.113.11:80",
+        "localhost:9090",
+        "10.9.9.9:80",
+        "inner.example.com:80, which is 10.9.9.9:80",
+        "169.254.169.254:80",
+        "meta.example.com:80, which is 169.254",
+    ] {
+        assert!(denials.contains(said), "`{said}` is not named: {denials}");
+    }
+}
+
+#[test]
+fn the_machines_own_port_is_reached_by_its_line_and_a_server_inside_without_one() {
+    need!(UserNamespaces, Program("ip"), Program("curl"), Program("python3"));
+    let scratch = script(
+        "curl -sS -m 5 http://127.0.0.1:9090/ || echo refused\n\
+         python3 -B -c 'import socket; s = socket.create_server((\"127.0.0.1\", 9090)); c = socket.create_connection((\"127.0.0.1\", 9090)); a, _ = s.accept(); a.sendall(b\"inside\"); print(c.recv(9).decode())'\n",
+    );
+    let ask = |line: &str| run(&with_lines(&scratch, line));
+    let without = ask("\"api.example.com:80\" = \"connect\"");
+    assert_eq!(out(&without), "refused\ninside\n", "{}", said(&without));
+    assert!(scratch.report("enforce")["denials"].to_string().contains("localhost:9090"), "{}", said(&without));
+    let with = ask("\"localhost:9090\" = { access = \"connect\", approved = true }");
+    assert_eq!(out(&with), "reached\ninside\n", "{}", said(&with));
+    let unapproved = ask("\"localhost:9090\" = \"connect\"\n\"api.example.com:80\" = \"connect\"");
+    assert_eq!(out(&unapproved), "refused\ninside\n", "{}", said(&unapproved));
+}
+
+/// Registered before it is connected, duplicated, with options: what a program holds is one socket, before and after.
+const ONE_SOCKET: &str = r#"
+import os, select, socket
+s = socket.socket()
+s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes([1, 0, 0, 0, 7, 0, 0, 0]))
+s.setblocking(False)
+epoll = select.epoll()
+epoll.register(s.fileno(), select.EPOLLOUT | select.EPOLLIN)
+other = s.dup()
+os.set_inheritable(other.fileno(), True)
+print(s.connect_ex((socket.gethostbyname("api.example.com"), 80)) in (0, 115))
+print([mask & select.EPOLLOUT != 0 for _, mask in epoll.poll(5)])
+epoll.modify(s.fileno(), select.EPOLLIN)
+print(s.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY), s.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+print(s.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8)[4], s.getblocking())
+print(os.get_inheritable(s.fileno()), os.get_inheritable(other.fileno()))
+other.send(b"GET / HTTP/1.0\r\n\r\n")
+print([mask & select.EPOLLIN != 0 for _, mask in epoll.poll(5)])
+print(s.getpeername()[1], other.getpeername()[1])
+s.shutdown(socket.SHUT_WR)
+"#;
+
+#[test]
+fn a_socket_keeps_its_options_its_copies_and_its_registrations() {
+    need!(UserNamespaces, Program("ip"), Program("python3"));
+    let scratch = script("python3 -B one.py");
+    scratch.file("one.py", ONE_SOCKET);
+    let native = run(&natively(&scratch));
+    let expected = "True\n[True]\n1 1\n7 False\nFalse True\n[True]\n80 80\n";
+    assert_eq!(out(&native), expected, "the control failed: {}", said(&native));
+    let inside = run(&with_lines(&scratch, "\"api.example.com:80\" = \"connect\""));
+    assert_eq!(out(&inside), expected, "{}", said(&inside));
+}
+
+/// While some connections hang, hundreds of others are made; a caller that is killed is forgotten.
+const MANY: &str = r#"
+import os, signal, socket, threading, time
+hung = []
+for _ in range(20):
+    pid = os.fork()
+    if pid == 0:
+        socket.create_connection(("api.example.com", 444), 60)
+    hung.append(pid)
+host = socket.gethostbyname("api.example.com")
+done = []
+def one():
+    s = socket.socket()
+    s.connect((host, 80))
+    s.sendall(b"GET / HTTP/1.0\r\n\r\n")
+    done.append(b"200" in s.recv(20))
+threads = [threading.Thread(target=one) for _ in range(500)]
+for t in threads: t.start()
+for t in threads: t.join()
+print(sum(done))
+for pid in hung: os.kill(pid, signal.SIGKILL)
+for pid in hung: os.waitpid(pid, 0)
+for _ in range(2000):
+    s = socket.socket(); s.connect((host, 80)); s.close()
+print("all")
+"#;
+
+#[test]
+fn connections_that_hang_delay_no_others_and_none_is_lost() {
+    need!(UserNamespaces, Program("ip"), Program("python3"));
+    let scratch = script("python3 -B many.py");
+    scratch.file("many.py", MANY);
+    let lines = "\"api.example.com:80\" = \"connect\"\n\"api.example.com:444\" = \"connect\"";
+    let inside = run(&with_lines(&scratch, lines));
+    assert_eq!(out(&inside), "500\nall\n", "{}", said(&inside));
+}
+
+#[test]
+fn what_a_pattern_grants_lies_below_it_and_odd_names_are_nobody() {
+    need!(UserNamespaces, Program("ip"), Program("python3"));
+    let scratch = script(
+        "python3 -B -c '\nimport socket\nfor name in [\"api.example.com\", \"API.Example.COM.\", \"cdn1a2b3c.example.com\", \"example.com\", \"api.example.com.evil.org\", \"a\" * 63 + \".example.com\", \"b\u{fc}cher.example.com\", \"localhost\"]:\n    try: print(len(socket.getaddrinfo(name, 80, type=socket.SOCK_STREAM)) > 0)\n    except (OSError, UnicodeError) as error: print(False)\n'\n",
+    );
+    let line = "\"*.example.com:80\" = { access = \"connect\", approved = true }";
+    let inside = run(&with_lines(&scratch, line));
+    assert_eq!(out(&inside), "True\nTrue\nTrue\nFalse\nFalse\nFalse\nFalse\nTrue\n", "{}", said(&inside));
+}
+
+#[test]
+fn the_machines_own_servers_are_learned_as_localhost_and_need_a_persons_yes() {
+    need!(UserNamespaces, Program("ip"), Program("curl"));
+    let scratch = script("curl -sS -m 5 http://127.0.0.1:9090/; curl -sS -m 5 http://cdn1a2b3c.example.com/");
+    let learned = run(&scratch.pinfold(&["learn", "--", "sh", "script.sh"]));
+    assert_eq!(out(&learned), "reached\nreached\n", "{}", said(&learned));
+    let profile = std::fs::read_to_string(scratch.profile()).unwrap();
+    assert!(profile.contains("\"localhost:9090\" = { access = \"connect\", approved = false }"), "{profile}");
+    assert!(profile.contains("\"cdn1a2b3c.example.com:80\" = \"connect\""), "{profile}");
+    assert!(said(&learned).contains("*.example.com:80"), "the pattern is offered: {}", said(&learned));
+    assert!(!profile.contains("\"*.example.com"), "and not taken: {profile}");
+}
