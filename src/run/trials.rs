@@ -38,8 +38,14 @@ pub(super) fn refused(profile: &Profile, denials: &[Denial]) -> BTreeSet<Novelty
             risky && profile.syscalls.allow.contains(&call) && !profile.syscalls.approved.contains(&call)
         })
     };
+    let named: Vec<String> = profile
+        .filesystem
+        .iter()
+        .filter(|(_, grant)| !grant.approved)
+        .map(|(location, _)| format!("[filesystem] \"{location}\" = "))
+        .collect();
     let kind = |denial: &Denial| {
-        let line = denial.remedy.as_deref()?;
+        let line = denial.remedy.as_deref().filter(|line| !named.iter().any(|named| line.starts_with(named)))?;
         let place = line.starts_with("[filesystem]");
         Some(match line {
             line if place && ["\"write\"", "\"replace\""].iter().any(|word| line.contains(word)) => Novelty::Write,
@@ -57,7 +63,7 @@ mod tests {
 
     #[test]
     fn only_what_a_line_would_allow_and_nobody_withheld_counts() {
-        let text = "schema = 1\nname = \"a\"\ncommand = [\"a\"]\n[syscalls]\nbase = 1\nallow = [\"ptrace\"]\n";
+        let text = "schema = 1\nname = \"a\"\ncommand = [\"a\"]\n[syscalls]\nbase = 1\nallow = [\"ptrace\"]\n[filesystem]\n\"~/.k\" = { access = \"read\", sensitive = \"vault\", approved = false }\n";
         let profile = crate::profile::parse::parse(text).unwrap();
         let denial = |call: &str, remedy: Option<&str>| Denial {
             program: "a".into(),
@@ -73,6 +79,7 @@ mod tests {
         assert_eq!(of(denial("mount", None)), [].into());
         assert_eq!(of(denial("kcmp", Some("[syscalls] allow += \"kcmp\""))), [Novelty::Syscall].into());
         assert_eq!(of(denial("openat", Some("[filesystem] \"~/x\" = \"read\""))), [Novelty::Hard].into());
+        assert_eq!(of(denial("openat", Some("[filesystem] \"~/.k\" = { access = \"read\" }"))), [].into());
         assert_eq!(of(denial("openat", Some("[filesystem] \"~/x\" = \"write\""))), [Novelty::Write].into());
         assert_eq!(of(denial("connect", Some("[network] \"a.b:443\" = \"connect\""))), [Novelty::Network].into());
     }

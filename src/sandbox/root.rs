@@ -132,6 +132,9 @@ impl<'a> Root<'a> {
         attach(&tree, &stage).map_err(at(Step::RootDirectory))?;
         let base = tree;
         let mut root = Self { launch, base, sources, devices, directories: Vec::new(), chest };
+        if launch.plan.root == RootStyle::Tripwire {
+            root.prime();
+        }
         let guards = launch.plan.has(Wall::Guards);
         for (index, step) in launch.plan.mounts.iter().enumerate() {
             if !guards && matches!(step, MountStep::Guard { .. } | MountStep::Cover { .. } | MountStep::Pin { .. }) {
@@ -173,6 +176,23 @@ impl<'a> Root<'a> {
             attach(&tree, &target).map_err(at(Step::Proc))?;
         }
         Ok(())
+    }
+
+    /// Lists the directories that many mounts hang in: one request tells the kernel all names of one, and a mount asks for
+    /// none. A directory that is not listed is asked for name by name.
+    fn prime(&self) {
+        let mut below: std::collections::BTreeMap<AbsPath, usize> = std::collections::BTreeMap::new();
+        for parent in self.launch.plan.mounts.iter().filter_map(|step| step.target()?.parent()) {
+            *below.entry(parent).or_default() += 1;
+        }
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        for (parent, _) in below.iter().filter(|(_, count)| **count > 3) {
+            let Ok(place) = self.open(parent) else { continue };
+            if let Ok(mut dir) = nix::dir::Dir::openat(place, ".", flags, Mode::empty()) {
+                // To its end, and for nothing else.
+                dir.iter().for_each(drop);
+            }
+        }
     }
 
     fn furnish(&mut self, index: usize, step: &MountStep) -> Result<(), Failure> {

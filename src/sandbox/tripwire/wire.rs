@@ -313,9 +313,9 @@ fn init<'a>(bytes: &mut Bytes<'a>) -> Option<Operation<'a>> {
 }
 
 /// What of the kernel's offer is taken (FUSE_*, by bit): asynchronous reads, locks that are forwarded, big writes, changes
-/// outside that invalidate, readdirplus where it pays, parallel lookups, capabilities of files that nobody sets, an error
+/// outside that invalidate, readdirplus, parallel lookups, capabilities of files that nobody sets, an error
 /// after an abort, symlinks that the kernel keeps, directories without a handle.
-const WANTED: [u8; 13] = [0, 1, 5, 10, 12, 13, 14, 18, 21, 22, 23, 28, 42];
+const WANTED: [u8; 12] = [0, 1, 5, 10, 12, 13, 18, 21, 22, 23, 28, 42];
 
 /// Seconds after which the kernel (6.14) gives up a request that nobody answers, and with it the connection.
 pub const REQUEST_TIMEOUT: u16 = 300;
