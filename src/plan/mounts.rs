@@ -349,7 +349,11 @@ impl Furnishing<'_> {
             let mut places = std::iter::once(dir.clone()).chain(dir.ancestors()).filter_map(|place| grants.get(&place));
             places.any(|(_, grant)| grant.approved && grant.access >= Access::Read)
         };
-        self.steps.extend(above.into_iter().map(|target| match self.host.fuse && !granted(&target) {
+        // Nor can one that lies in a private directory: that is not the host's.
+        let private = super::private_tmp(&self.host.roots);
+        let filters =
+            |dir: &AbsPath| self.host.fuse && !granted(dir) && !private.iter().any(|private| dir.is_beneath(private));
+        self.steps.extend(above.into_iter().map(|target| match filters(&target) {
             true => MountStep::Filtered { target, names: BTreeSet::new() },
             false => MountStep::Tmpfs { target, mode: 0o700 },
         }));
@@ -786,6 +790,15 @@ pub(super) mod tests {
         let plain = plan.without_tripwire();
         assert!(plain.root == RootStyle::Empty && plain.copies == [file.clone(), path("/home/a/.new")]);
         assert!(plain.mounts.contains(&MountStep::Copy { target: file }));
+    }
+
+    #[test]
+    fn a_file_that_is_replaced_below_a_private_directory_is_copied() {
+        let host = Host { fuse: true, ..host(&[("/var/tmp/x/a.json", FileKind::File, None)]) };
+        let profile = with(&[("/var/tmp/x/a.json", Access::Replace)]);
+        let plan = plan(&profile, &host, &BTreeSet::new(), path("/x"), vec![]).unwrap();
+        assert_eq!(plan.copies, [path("/var/tmp/x/a.json")]);
+        assert!(!plan.mounts.iter().any(|step| matches!(step, MountStep::Filtered { .. })), "{:?}", plan.mounts);
     }
 
     #[test]

@@ -257,7 +257,6 @@ pub fn enforce(
     let environment = environment(surroundings, &plan, &secrets);
     let mut sandbox = sandbox::start(&plan, &environment, &secrets)?;
     let limits = sandbox.limits().to_vec();
-    let sees_files = plan.root == RootStyle::Tripwire && sandbox.untold().is_none();
     started(&Started { limits: &limits, untold: sandbox.untold() });
     drop((environment, secrets));
     // Without the tripwire, what is not granted does not exist inside: that a file was refused is not seen.

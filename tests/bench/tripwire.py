@@ -64,7 +64,7 @@ class Root:
 
     def __init__(self, device, user):
         words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", 'mount --bind "$0" /dev/fuse && exec "$@"']
-        words += [str(device), "runuser", "-u", user, "--", sys.executable, "-u", "-S", "-c", WORKER]
+        words += [str(device), "runuser", "-u", user, "--", "python3", "-u", "-S", "-c", WORKER]
         self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def run(self, words, cwd, environment):
@@ -84,7 +84,7 @@ def main():
     pinfold = os.path.abspath(sys.argv[1])
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 40
     user = sys.argv[3] if len(sys.argv) > 3 else "nobody"
-    base = pathlib.Path(tempfile.mkdtemp(prefix="pinfold-bench-", dir="/var/tmp"))
+    base = pathlib.Path(tempfile.mkdtemp(prefix="pinfold-bench-", dir="/srv"))
     try:
         bench(pinfold, count, user, base)
     finally:
@@ -100,6 +100,7 @@ def bench(pinfold, count, user, base):
         (project / f"src/f{name}.txt").write_text("some text\n" * 20)
     (project / "src/a/b/c.txt").write_text("c\n")
     (project / "true.c").write_text("int main(void) { return 0; }\n")
+    (project / "pass.py").write_text("pass\n")
     (project / "looks.py").write_text(LOOKS)
     (project / "replace.py").write_text(REPLACE)
     subprocess.run(["cc", "-O1", "-static", "-o", "true", "true.c"], cwd=project, check=True)
@@ -117,7 +118,7 @@ def bench(pinfold, count, user, base):
         "start of `true`": ["./true"],
         "git status": ["git", "status"],
         "rg over 500 files": ["rg", "-c", "text", "src"],
-        "python3 -c pass": ["python3", "-c", "pass"],
+        "start of python3": ["python3", "pass.py"],
     }
     lines = [f'"{place}" = "read"' for place in ("/usr", "/bin", "/lib", "/lib64", "/etc/passwd", "/etc/ld.so.cache")]
     lines += ['"$PROJECT" = "write"', '"~/.tool.json" = "replace"']
@@ -153,11 +154,12 @@ def enforced(base, roots, project, environment, name, words, lines):
     names += ["$PROJECT/" + word for word in words[1:] if word.endswith(".py")]
     if words[:2] == ["git", "status"]:
         names = ["git"]
-    profile = base / ("".join(letter for letter in name if letter.isalnum()) + ".toml")
+    profile = project.parent / ("".join(letter for letter in name if letter.isalnum()) + ".toml")
     profile.write_text(
         f'schema = 1\nname = "b"\ncommand = {json.dumps(names)}\n\n[filesystem]\n' + "\n".join(lines)
         + '\n\n[syscalls]\nbase = 1\n\n[environment]\npass = ["HOME", "PATH"]\n'
     )
+    shutil.chown(profile, user=project.parent.stat().st_uid)
     pinfold = str(base / "pinfold")
     roots["plain"].run([pinfold, "approve", "--accept=all", str(profile)], project, environment)
     return [pinfold, "enforce", "-q", "-p", str(profile), "--", *words]
