@@ -42,3 +42,8 @@ fn every_profile_that_was_kept_means_the_same_after_it_was_written() {
 fn whatever_the_fuse_device_says_is_a_request_or_refused() {
     replay("fuse_request", properties::fuse_request);
 }
+
+#[test]
+fn whatever_is_asked_of_the_resolver_is_a_question_or_refused() {
+    replay("dns_query", properties::dns_query);
+}

@@ -134,11 +134,10 @@ pub fn other_resolvers(host: &Host) -> Vec<MountStep> {
     sockets.map(|target| MountStep::Cover { target }).collect()
 }
 
-/// A peer that is granted is one that can be looked up and connected to: the sockets of that, and the one by which a program
-/// asks which families of addresses there are.
+/// The kinds of sockets by which a granted peer is looked up and connected to, and by which a program asks which families of
+/// addresses there are: where it may make sockets, it may make these.
 pub fn with_name_service(profile: &Profile) -> Profile {
     let mut profile = profile.clone();
-    profile.syscalls.allow.extend(["socket", "connect"].into_iter().filter_map(Syscall::from_name));
     if let Some(socket) = Syscall::from_name("socket") {
         let kinds = ["inet stream", "inet datagram", "inet6 stream", "inet6 datagram", "netlink raw 0"];
         profile.syscalls.arguments.entry(socket).or_default().extend(kinds.map(str::to_owned));
@@ -154,12 +153,10 @@ pub fn mediated() -> Vec<Syscall> {
     MEDIATED.iter().filter_map(|name| Syscall::from_name(name)).collect()
 }
 
-/// Puts a broker into the filter of an enforced run. What is listed of the calls decides whether `bind` and `listen` are
-/// allowed at all; a peer that is granted is one that may be connected to.
+/// Puts a broker into the filter of an enforced run. What is listed of the calls decides whether they are allowed at all.
 pub fn enforce(spec: &mut FilterSpec) {
     for call in mediated() {
-        let allowed = spec.calls.get(&call) == Some(&Action::Allow);
-        if allowed || call.name() == "connect" {
+        if spec.calls.get(&call) == Some(&Action::Allow) {
             spec.calls.insert(call, Action::Mediate(Desk::Network));
         }
     }

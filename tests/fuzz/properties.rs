@@ -113,3 +113,15 @@ fn is_no_longer_than(argument: &Argument, most: usize) -> bool {
     };
     [string, strings, path, address].iter().all(|length| *length <= most)
 }
+
+/// A question is read or refused; what is asked outside is the name of a host, and an answer fits where it goes.
+pub(crate) fn dns_query(bytes: &[u8]) {
+    use pinfold::sandbox::network::dns::{Answer, parse};
+    let Ok(query) = parse(bytes) else { return };
+    assert!(query.name.as_deref().is_none_or(pinfold::vocab::endpoint::is_host_name));
+    for answer in [Answer::Absent, Answer::Addresses(vec![[198, 18, 1, 0].into(); 40])] {
+        let out = query.answer(&answer, true);
+        assert!(out.len() <= 1232 && out.get(2).is_some_and(|flags| flags & 0x80 != 0));
+        assert_eq!(out.get(..2), bytes.get(..2));
+    }
+}
