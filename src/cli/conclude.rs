@@ -73,7 +73,11 @@ pub(super) fn conclude(
                 "pinfold: wrote and approved {} ({}){}",
                 file.path.display(),
                 file.digest,
-                if waiting == 0 { String::new() } else { format!("; {waiting} grants stay withheld") }
+                match waiting {
+                    0 => String::new(),
+                    1 => "; one grant stays withheld".to_owned(),
+                    count => format!("; {count} grants stay withheld"),
+                }
             ));
             Ok(())
         }

@@ -126,16 +126,12 @@ fn start_exit(error: &StartError) -> Exit {
     }
 }
 
-/// A refused call: who, what, how often, and what would allow it.
+/// A refused call: who, what, and how often.
 pub(super) fn denial(denial: &Denial) -> String {
     let what = [denial.call.as_str(), denial.thing.as_str()].into_iter().filter(|word| !word.is_empty());
     let what: Vec<_> = what.map(|word| escape::terminal(word.as_bytes())).collect();
     let times = if denial.count == 1 { "once".to_owned() } else { format!("{} times", denial.count) };
-    let remedy = match &denial.remedy {
-        Some(line) => format!("\n{} to allow it, in the profile: {line}", paint("hint:", Colour::Cyan)),
-        None => String::new(),
-    };
-    format!("`{}`: {} ({times}){remedy}", escape::terminal(denial.program.as_bytes()), what.join(" "))
+    format!("`{}`: {} ({times})", escape::terminal(denial.program.as_bytes()), what.join(" "))
 }
 
 /// A call that no table of this build has.

@@ -27,6 +27,9 @@ use super::resources::Meter;
 use super::task::{Pending, Task, Then, origin, processes};
 use super::{Ended, Progress, Settings, TraceError, census};
 
+/// Bytes that are looked through at a checkpoint: a fraction of a second, in which the program waits.
+const SOME_BYTES: u64 = 128 << 20;
+
 pub(super) struct Tracer<'a> {
     pub(super) settings: &'a Settings,
     pub(super) answers: Answers,
@@ -104,7 +107,7 @@ impl<'a> Tracer<'a> {
                 self.beside.part();
                 self.meter.sample(&processes(self.tasks.values()));
                 if noted.elapsed() >= self.settings.checkpoint {
-                    self.note_surroundings();
+                    self.note_surroundings(SOME_BYTES);
                     // Measured from its end: however long it takes, the program gets on.
                     noted = Instant::now();
                 }
@@ -139,7 +142,7 @@ impl<'a> Tracer<'a> {
         if !self.tasks.is_empty() || self.status.is_none() {
             self.recorder.conclude(first, Fact::Gap { gap: Gap::LostTask });
         }
-        self.note_surroundings();
+        self.note_surroundings(u64::MAX);
         let peaks = self.meter.peaks();
         match self.recorder.take_error() {
             Some(error) => Err(TraceError::Sink(error)),
@@ -148,12 +151,12 @@ impl<'a> Tracer<'a> {
     }
 
     /// What a trace ends with, and what one that breaks off has at least up to its last checkpoint.
-    fn note_surroundings(&mut self) {
+    fn note_surroundings(&mut self, bytes: u64) {
         let first = ImageId(0);
         for census in census::take(&self.recorder.used, &self.settings.roots) {
             self.recorder.conclude(first, Fact::Census(census));
         }
-        if let Some(mentioned) = self.recorder.mentions.take() {
+        if let Some(mentioned) = self.recorder.mentions.take(bytes) {
             self.recorder.conclude(first, mentioned);
         }
         for path in &self.recorder.written {

@@ -120,21 +120,24 @@ impl Mentions {
         self.look(bytes);
     }
 
-    /// What was found up to now; `None` where nothing was wanted.
-    pub(super) fn take(&mut self) -> Option<Fact> {
+    /// What is found up to now; `None` where nothing was wanted. Of what is still to be looked through it takes `most` bytes:
+    /// the run waits meanwhile.
+    pub(super) fn take(&mut self, most: u64) -> Option<Fact> {
         if self.wanted.is_empty() {
             return None;
         }
         let mut buffer = vec![0; CHUNK + LONGEST];
-        for path in std::mem::take(&mut self.files) {
-            if self.found.len() == self.wanted.len() {
-                break;
-            }
+        let until = self.bytes.saturating_add(most);
+        while self.found.len() < self.wanted.len()
+            && self.bytes < until
+            && let Some(path) = self.files.pop_first()
+        {
             self.look_into(&path, &mut buffer);
             self.searched.insert(path);
         }
         let names = self.found.iter().map(|name| escape::file(name)).collect();
-        Some(Fact::Mentioned { names, capped: self.capped })
+        let left = self.found.len() < self.wanted.len() && !self.files.is_empty();
+        Some(Fact::Mentioned { names, capped: self.capped || left })
     }
 
     fn look_into(&mut self, path: &AbsPath, buffer: &mut [u8]) {
@@ -213,6 +216,25 @@ mod tests {
     #[test]
     fn names_with_other_signs_than_those_of_a_word_are_found_too() {
         assert_eq!(found(&["f%%", "HOME", "a.HOME"], "a.HOME f%%"), ["HOME", "a.HOME", "f%%"]);
+    }
+
+    #[test]
+    fn a_look_in_between_takes_no_more_than_it_may_and_says_so_and_the_next_goes_on() {
+        let dir = std::env::temp_dir().join(format!("pinfold-mentions-some-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let mut mentions = Mentions::default();
+        mentions.want(["FIRST", "SECOND", "THIRD"].iter().map(|name| name.as_bytes().to_vec()));
+        for name in ["FIRST", "SECOND"] {
+            std::fs::write(dir.join(name), name).unwrap();
+            mentions.files.insert(AbsPath::try_from(dir.join(name).canonicalize().unwrap().as_path()).unwrap());
+        }
+        let told = |mentions: &mut Mentions, most| match mentions.take(most) {
+            Some(Fact::Mentioned { names, capped }) => (names.into_iter().collect::<Vec<_>>().join(" "), capped),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(told(&mut mentions, 1), ("FIRST".to_owned(), true));
+        assert_eq!(told(&mut mentions, u64::MAX), ("FIRST SECOND".to_owned(), false));
+        std::fs::remove_dir_all(dir).unwrap();
     }
 
     #[test]

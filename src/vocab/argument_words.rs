@@ -84,8 +84,9 @@ const SECCOMP: &[(u32, &str)] = &[(0, "strict"), (1, "filter"), (2, "action-avai
 /// SECCOMP_FILTER_FLAG_NEW_LISTENER (linux/seccomp.h).
 const NEW_LISTENER: u64 = 8;
 
-/// Requests of ptrace(2) with which tracing begins (sys/ptrace.h).
-const PTRACE: &[(u32, &str)] = &[(0, "PTRACE_TRACEME"), (16, "PTRACE_ATTACH"), (0x4206, "PTRACE_SEIZE")];
+/// Requests of ptrace(2) with which tracing begins (sys/ptrace.h, linux/ptrace.h).
+const PTRACE: &[(u32, &str)] =
+    &[(0, "PTRACE_TRACEME"), (16, "PTRACE_ATTACH"), (0x4200, "PTRACE_SETOPTIONS"), (0x4206, "PTRACE_SEIZE")];
 
 /// PROT_WRITE and PROT_EXEC: memory that is both holds code that was made while running.
 pub const WRITE_EXECUTE: u64 = 2 | 4;
