@@ -39,6 +39,16 @@ fn every_profile_that_was_kept_means_the_same_after_it_was_written() {
 }
 
 #[test]
+fn no_plan_gives_more_than_its_profile() {
+    replay("plan", properties::plan);
+}
+
+#[test]
+fn whatever_call_is_handed_over_is_refused_and_told_in_words() {
+    replay("notification", properties::notification);
+}
+
+#[test]
 fn whatever_the_fuse_device_says_is_a_request_or_refused() {
     replay("fuse_request", properties::fuse_request);
 }

@@ -17,6 +17,8 @@ mod copies;
 mod denial;
 pub mod desk;
 mod error;
+#[cfg(feature = "fixtures")]
+pub mod fuzz;
 mod landlock;
 pub mod limits;
 pub mod network;

@@ -8,17 +8,28 @@
 
 use pinfold::import::strace::Log;
 use pinfold::import::strace_values::{Address, Argument, split};
+use std::collections::{BTreeMap, BTreeSet};
+
+use pinfold::plan::compile::compile;
+use pinfold::plan::filter::filter;
+use pinfold::plan::{MountStep, mounts};
+use pinfold::profile::Profile;
 use pinfold::profile::digest::digest;
 use pinfold::profile::emit::emit;
 use pinfold::profile::evidence;
 use pinfold::profile::parse::parse;
 use pinfold::reduce::evidence::gather;
 use pinfold::reduce::{Settings, reduce};
+use pinfold::sandbox::fuzz as calls;
 use pinfold::sandbox::tripwire::wire;
 use pinfold::trace::Trace;
 use pinfold::trace::reader::read;
 use pinfold::trace::writer::Writer;
 use pinfold::tracer::fuzz;
+use pinfold::vocab::host::{FileKind, Host, Identity, Seen};
+use pinfold::vocab::landlock::Rights;
+use pinfold::vocab::location::{Base, Roots};
+use pinfold::vocab::path::AbsPath;
 
 /// A trace that is read is written and read as the same, and gives a profile, the same each time, that can be read.
 pub(crate) fn trace_reader(bytes: &[u8]) {
@@ -69,6 +80,78 @@ pub(crate) fn profile(bytes: &[u8]) {
     let again = parse(&text).unwrap();
     assert_eq!(again, profile, "{text}");
     assert_eq!(digest(&again).to_string(), digest(&profile).to_string());
+}
+
+/// A machine of the first byte's and a profile: a plan gives no place to be written that no approved line gives, Landlock
+/// gives no right that its mount does not, and the filter is one that the kernel takes.
+pub(crate) fn plan(bytes: &[u8]) {
+    let Some((machine, text)) = bytes.split_first() else { return };
+    let Some(profile) = std::str::from_utf8(text).ok().and_then(|text| parse(text).ok()) else { return };
+    let host = machine_of(*machine, &profile);
+    let path = |text: &str| AbsPath::new(text).unwrap();
+    let guarded = BTreeSet::from([path("/home/u/p/.git/hooks"), path("/home/u/.bashrc")]);
+    let Ok(plan) = mounts::plan(&profile, &host, &guarded, path("/usr/bin/x"), vec![b"x".to_vec()]) else { return };
+    let written: Vec<AbsPath> = profile
+        .filesystem
+        .iter()
+        .filter(|(_, grant)| grant.approved && grant.access.writes())
+        .filter_map(|(place, _)| host.roots.resolve(place))
+        .collect();
+    let mut own = vec![path("/proc"), path("/dev")];
+    own.extend(plan.without_namespaces.iter().flat_map(|_| written.clone()));
+    for step in &plan.mounts {
+        match step {
+            MountStep::Bind { target, writable: true, .. } => {
+                assert!(written.iter().any(|place| target.is_beneath(place)), "{target}");
+                own.push(target.clone());
+            }
+            MountStep::Tmpfs { target, .. } => own.push(target.clone()),
+            _ => {}
+        }
+    }
+    for (place, rights) in plan.landlock.iter().flat_map(|ruleset| &ruleset.rules) {
+        let writes = rights.common(Rights::WRITE_FILE) != Rights::NONE;
+        assert!(!writes || own.iter().any(|above| place.is_beneath(above)), "{place}: {rights}");
+    }
+    // BPF_MAXINSNS (linux/bpf_common.h).
+    assert!(compile(&plan.filter).len() <= 4096);
+}
+
+/// A machine on which what a profile names is a directory, a file or absent, as the bits say.
+fn machine_of(bits: u8, profile: &Profile) -> Host {
+    let path = |text: &str| AbsPath::new(text).unwrap();
+    let roots = Roots(BTreeMap::from([
+        (Base::Project, path("/home/u/p")),
+        (Base::Home, path("/home/u")),
+        (Base::Tmpdir, path("/tmp")),
+    ]));
+    let kind = if bits & 1 == 0 { FileKind::Dir } else { FileKind::File };
+    let seen = |_: &AbsPath| Seen { kind, mode: 0o755, size: 1, modified: 1, uid: 0, link: None, names: 1 };
+    let places = mounts::wanted_paths(profile, &roots);
+    let uid = if bits & 2 == 0 { 1000 } else { 0 };
+    Host {
+        identity: Identity { uid, gid: uid },
+        workdir: path("/home/u/p"),
+        seen: places.into_iter().map(|place| (place.clone(), (bits & 4 == 0).then(|| seen(&place)))).collect(),
+        environment: BTreeSet::new(),
+        state_dir: path("/home/u/.local/state/pinfold"),
+        remembered: BTreeMap::new(),
+        landlock: (bits >> 4 != 0).then_some(u32::from(bits >> 4)),
+        no_namespaces: (bits & 8 != 0).then(|| "refused".to_owned()),
+        roots,
+    }
+}
+
+/// A call that the filter handed over is refused with an errno, and told in words without control characters.
+pub(crate) fn notification(bytes: &[u8]) {
+    let spec = filter(&parse("schema = 1\nname = \"a\"\ncommand = [\"a\"]\n[syscalls]\nbase = 1\n").unwrap()).unwrap();
+    let (number, arguments) = calls::call(bytes);
+    let (errno, told) = calls::denied(&spec, number, arguments);
+    assert!((1..134).contains(&errno), "{errno}");
+    for denial in told {
+        let remedy = denial.remedy.iter().flat_map(|line| line.chars());
+        assert!(denial.call.chars().chain(denial.thing.chars()).chain(remedy).all(|c| !c.is_control()), "{denial:?}");
+    }
 }
 
 /// A message of the device is a request or is refused; a request holds no more than the message, and its answer has a header.
