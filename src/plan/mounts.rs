@@ -587,13 +587,17 @@ impl Furnishing<'_> {
     }
 }
 
+/// Where programs insist that root owns what they read: ssh reads no included configuration of anybody else's.
+const INSISTED_ON: &str = "/etc/ssh/ssh_config.d";
+
 /// Directories of the machine that everybody may enter, granted to be read. What is root's own in them, and closed to all
 /// others, an agent of root's does not get by a grant on all: that takes a line for just that.
 fn unowned(mounts: &[MountStep], host: &Host) -> BTreeSet<AbsPath> {
     let own: Vec<AbsPath> = host.roots.0.values().filter(|place| !place.is_root()).cloned().collect();
     let of_the_machine = |place: &AbsPath| {
         let open = host.look(place).is_some_and(|seen| seen.kind == FileKind::Dir && seen.mode & 0o005 == 0o005);
-        open && !own.iter().any(|own| place.is_beneath(own) || own.is_beneath(place))
+        let insisted = AbsPath::new(INSISTED_ON).is_ok_and(|top| place.is_beneath(&top));
+        open && !insisted && !own.iter().any(|own| place.is_beneath(own) || own.is_beneath(place))
     };
     let read = mounts.iter().filter_map(|step| match step {
         MountStep::Bind { source, target, writable: false } if of_the_machine(source) => Some(target.clone()),
@@ -761,6 +765,9 @@ pub(super) mod tests {
         };
         assert_eq!(made(0), BTreeSet::from([path("/etc")]));
         assert!(made(1000).is_empty());
+        let host = Host { identity: Identity { uid: 0, gid: 0 }, ..host(&[(INSISTED_ON, FileKind::Dir, None)]) };
+        let ssh = with(&[(INSISTED_ON, Access::Read)]);
+        assert!(plan(&ssh, &host, &BTreeSet::new(), path("/x"), vec![]).unwrap().unowned.is_empty());
     }
 
     #[test]
