@@ -105,7 +105,7 @@ pub(crate) fn plan(bytes: &[u8]) {
                 assert!(written.iter().any(|place| target.is_beneath(place)), "{target}");
                 own.push(target.clone());
             }
-            MountStep::Tmpfs { target, .. } => own.push(target.clone()),
+            MountStep::Tmpfs { target, .. } | MountStep::Filtered { target, .. } => own.push(target.clone()),
             _ => {}
         }
     }
@@ -138,6 +138,7 @@ fn machine_of(bits: u8, profile: &Profile) -> Host {
         remembered: BTreeMap::new(),
         landlock: (bits >> 4 != 0).then_some(u32::from(bits >> 4)),
         no_namespaces: (bits & 8 != 0).then(|| "refused".to_owned()),
+        fuse: bits & 1 != 0,
         roots,
     }
 }
