@@ -16,7 +16,8 @@ use pinfold::event::GapKind;
 use pinfold::plan::{Action, FilterSpec, Test, Width, filter};
 use pinfold::profile::emit::emit;
 use pinfold::profile::{
-    Delivery, Incomplete, Lack, Limits, NetAccess, NetGrant, PathGrant, Profile, Secret, SecretSource, Syscalls,
+    Delivery, Incomplete, Lack, Limits, NetAccess, NetGrant, PathGrant, Profile, Protect, Secret, SecretSource,
+    Syscalls,
 };
 use pinfold::vocab::access::Access;
 use pinfold::vocab::endpoint::NetTarget;
@@ -175,8 +176,9 @@ fn limits(limits: &mut Limits, random: &mut Random) {
 }
 
 fn whole(profile: &mut Profile, random: &mut Random) {
-    match random.below(5) {
+    match random.below(6) {
         0 => profile.nested_sandbox = !profile.nested_sandbox,
+        4 => profile.protect = random.of(&Protect::ALL),
         1 => profile.syscalls.base = 1 - profile.syscalls.base,
         2 => {
             if !profile.tolerate.remove(&Lack::Landlock) {
@@ -207,6 +209,7 @@ fn empty() -> Profile {
         incomplete: None,
         tolerate: BTreeSet::new(),
         nested_sandbox: false,
+        protect: Protect::default(),
     }
 }
 
@@ -455,6 +458,7 @@ fn whole_allows_more(old: &Profile, new: &Profile) -> bool {
     let starts = |profile: &Profile| profile.incomplete.as_ref().is_none_or(|lack| lack.approved);
     old.command != new.command
         || (new.nested_sandbox && !old.nested_sandbox)
+        || (new.protect == Protect::Scan && old.protect == Protect::Strict)
         || !new.tolerate.is_subset(&old.tolerate)
         || (starts(new) && !starts(old))
 }

@@ -11,7 +11,8 @@ use pinfold::profile::digest::{digest, meaning};
 use pinfold::profile::emit::{emit, quote};
 use pinfold::profile::parse::{parse, parse_with};
 use pinfold::profile::{
-    Delivery, Incomplete, Lack, Limits, NetAccess, NetGrant, PathGrant, Profile, Secret, SecretSource, Syscalls,
+    Delivery, Incomplete, Lack, Limits, NetAccess, NetGrant, PathGrant, Profile, Protect, Secret, SecretSource,
+    Syscalls,
 };
 use pinfold::vocab::access::Access;
 use pinfold::vocab::bundle::{self, Bundle};
@@ -127,7 +128,12 @@ fn profiles() -> impl Strategy<Value = Profile> {
         prop::collection::btree_set(variables(), 0..4),
         prop::collection::btree_map(variables(), secret, 0..3),
         limits(),
-        (prop::option::of(incomplete()), prop::collection::btree_set(Just(Lack::Landlock), 0..2), any::<bool>()),
+        (
+            prop::option::of(incomplete()),
+            prop::collection::btree_set(Just(Lack::Landlock), 0..2),
+            any::<bool>(),
+            prop::sample::select(Protect::ALL.to_vec()),
+        ),
     )
         .prop_map(
             |(
@@ -139,7 +145,7 @@ fn profiles() -> impl Strategy<Value = Profile> {
                 environment,
                 secrets,
                 limits,
-                (incomplete, tolerate, nested_sandbox),
+                (incomplete, tolerate, nested_sandbox, protect),
             )| {
                 Profile {
                     name,
@@ -147,6 +153,7 @@ fn profiles() -> impl Strategy<Value = Profile> {
                     incomplete,
                     tolerate,
                     nested_sandbox,
+                    protect,
                     filesystem: places.into_iter().chain(named).collect(),
                     bundles,
                     network: network.into_iter().collect(),

@@ -341,6 +341,7 @@ pub struct FmtArguments {
 Examples:
   pinfold report claude > claude.html
   pinfold report --against old.toml --output page.html new.toml      with what is different, side by side
+  pinfold report --changes claude                                    before you use what the last run wrote
 
 The page needs no network and no other file. Its text can be read without scripts.")]
 pub struct ReportArguments {
@@ -353,6 +354,13 @@ pub struct ReportArguments {
     /// Show this run, not those that are kept; may be repeated
     #[arg(long, value_name = "TRACE")]
     pub trace: Vec<PathBuf>,
+    /// No page: say what the last run changed that your machine may run or obey: names that it executes, commands in files,
+    /// executable files, set-id bits, symlinks that lead out
+    #[arg(long, conflicts_with_all = ["output", "against", "trace"])]
+    pub changes: bool,
+    /// With --changes: as JSON, for scripts
+    #[arg(long, requires = "changes")]
+    pub json: bool,
     /// A profile file, or the name of one in generated-profiles/
     #[arg(value_name = "PROFILE")]
     pub profile: PathBuf,

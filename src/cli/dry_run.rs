@@ -53,7 +53,7 @@ pub(super) fn text(plan: &Plan, limits: &[Held], reasons: Option<&dyn Fn(&MountS
         };
         let _ = writeln!(out, "secret       {}: {way}", escape::terminal(name.as_bytes()));
     }
-    let allowed = plan.filter.calls.iter().filter(|(_, action)| **action == Action::Allow);
+    let allowed = plan.filter.calls.iter().filter(|(_, action)| matches!(action, Action::Allow | Action::Mediate(_)));
     let calls: Vec<_> = allowed.map(|(call, _)| call.name()).collect();
     let _ = writeln!(out, "allow        {}", calls.join(" "));
     for (call, rules) in &plan.filter.rules {

@@ -1,6 +1,9 @@
 //! `pinfold enforce`: what is in force, then the command, then what was refused.
 
-use crate::plan::{MountStep, Nesting, Network, Plan, RootStyle, explain};
+use crate::plan::protect::Protection;
+use crate::plan::{Action, MountStep, Nesting, Network, Plan, RootStyle, explain};
+use crate::probe::changes::{Change, Changes, What};
+use crate::profile::Protect;
 use crate::run::enforce::{EnforceError, EnforceRequest, Enforced, Prepared, Started, enforce, prepare};
 use crate::run::refusals;
 use crate::run::surroundings::Surroundings;
@@ -10,7 +13,7 @@ use super::arguments::{EnforceArguments, Telling};
 use super::exit::Exit;
 use super::learn::{bytes, surroundings};
 use super::screen::{self, Colour, paint};
-use super::{denials, dry_run, hints, report};
+use super::{changes, denials, dry_run, hints, report};
 
 pub(super) fn run(arguments: &EnforceArguments) -> Exit {
     match surroundings(&arguments.places) {
@@ -49,6 +52,22 @@ pub(super) fn within(surroundings: &Surroundings, arguments: &EnforceArguments) 
     };
     for path in &enforced.planted {
         screen::warn(format!("`{path}` is new, and your machine runs or obeys it outside the sandbox: look at it"));
+        if screen::can_ask()
+            && screen::ask("  Remove it?")
+            && let Err(error) = crate::run::changes::remove(path)
+        {
+            screen::error(&error, None);
+        }
+    }
+    let told = |change: &Change| !enforced.planted.contains(&change.path);
+    let changes =
+        Changes { found: enforced.changes.found.iter().filter(|c| told(c)).cloned().collect(), ..enforced.changes };
+    let said = changes::short(&changes);
+    if !said.is_empty() && (!quiet || changes.found.iter().any(|change| change.what != What::Executable)) {
+        screen::say(format!("{} before you use what it wrote, look at:", paint("changed:", Colour::Yellow)));
+        said.iter().for_each(|line| screen::say(format!("  {line}")));
+        let name = prepared.file.path.display();
+        screen::say(format!("{} `pinfold report --changes {name}` says all of it", paint("hint:", Colour::Cyan)));
     }
     for (path, error) in &enforced.lost {
         screen::warn(format!("`{path}` was changed inside and could not be written back: {error}"));
@@ -99,7 +118,7 @@ fn announce(prepared: &Prepared, quiet: bool) {
             "pinfold: enforcing {} ({} mounts, {} system calls, {}, {})",
             prepared.file.path.display(),
             mounts.len(),
-            filter.calls.values().filter(|action| **action == crate::plan::Action::Allow).count(),
+            filter.calls.values().filter(|action| matches!(action, Action::Allow | Action::Mediate(_))).count(),
             match network {
                 Network::None => "no network",
                 Network::Named => "network by name",
@@ -121,7 +140,15 @@ fn announce(prepared: &Prepared, quiet: bool) {
             screen::say(format!("{} {lost}", paint("lost:", Colour::Yellow)));
         }
     } else if prepared.plan.root == RootStyle::Empty {
-        untold("there is no /dev/fuse for this user");
+        untold(match prepared.plan.protection {
+            Protection::Strict(_) => "under `protect = \"strict\"` the root is no FUSE file system",
+            Protection::Scan => "there is no /dev/fuse for this user",
+        });
+    }
+    if prepared.file.profile.protect == Protect::Strict && prepared.plan.protection == Protection::Scan {
+        screen::warn(
+            "`protect = \"strict\"` does not hold in this run: new names that your machine runs are told at its end",
+        );
     }
     if landlock.is_none() {
         screen::warn("the second wall is missing: this kernel has no Landlock, and the profile tolerates that");

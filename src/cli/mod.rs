@@ -2,6 +2,7 @@
 
 mod approve;
 pub mod arguments;
+mod changes;
 mod check;
 mod conclude;
 mod confidence;
@@ -56,6 +57,7 @@ pub fn main() -> ExitCode {
         Command::GitTextconv(arguments) => git::textconv(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Fmt(arguments) => fmt::run(&arguments),
+        Command::Report(arguments) if arguments.changes => changes::run(&arguments),
         Command::Report(arguments) => page::run(&arguments),
         Command::Man { dir } => man::run(&dir),
         Command::Denials(arguments) => denials::run(&arguments),

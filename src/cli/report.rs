@@ -64,6 +64,7 @@ pub(super) fn enforced(path: &Path, prepared: &Prepared, enforced: &Enforced) ->
             "withheld": withheld,
             "without_namespaces": prepared.plan.without_namespaces,
             "planted": paths(&enforced.planted),
+            "changes": enforced.changes,
             "lost": lost,
             "limits": limits,
             "reached": enforced.reached,

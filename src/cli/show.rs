@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::plan::mounts;
 use crate::profile::evidence::Evidence;
-use crate::profile::{Delivery, NetAccess, Profile, SecretSource};
+use crate::profile::{Delivery, NetAccess, Profile, Protect, SecretSource};
 use crate::run::evidence;
 use crate::run::profile_file::{self, ProfileFile};
 use crate::run::surroundings::Surroundings;
@@ -166,6 +166,9 @@ pub(super) fn text(profile: &Profile) -> String {
     let _ = writeln!(out, "`{command}` may");
     if profile.nested_sandbox {
         let _ = writeln!(out, "  MAKE NAMESPACES AND MOUNTS OF ITS OWN, for a sandbox within; Landlock is off then");
+    }
+    if profile.protect == Protect::Strict {
+        let _ = writeln!(out, "  make no name that your machine runs or obeys (protect = \"strict\")");
     }
     for (heading, access) in [
         ("change, create and remove below", Access::Write),

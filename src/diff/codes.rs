@@ -119,6 +119,8 @@ codes! {
     LimitLowered = "limit-lowered",
     NestedSandboxAllowed = "nested-sandbox-allowed",
     NestedSandboxWithdrawn = "nested-sandbox-withdrawn",
+    NamesUnprotected = "names-unprotected",
+    NamesProtected = "names-protected",
     ProtectionTolerated = "protection-tolerated",
     ProtectionRequired = "protection-required",
     CommandChanged = "command-changed",

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
 
-use crate::profile::Profile;
 use crate::profile::digest::meaning;
 use crate::profile::emit::{command, incomplete, net_grant, path_grant, quote, secret};
+use crate::profile::{Profile, Protect};
 
 /// One grant that differs. Its texts are escaped as in files, so they are harmless on a terminal.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -142,6 +142,9 @@ fn lines(profile: &Profile) -> BTreeMap<(Section, String), String> {
     }
     if profile.nested_sandbox {
         line(Section::Top, "nested_sandbox".to_owned(), "true".to_owned());
+    }
+    if profile.protect != Protect::default() {
+        line(Section::Top, "protect".to_owned(), quote(profile.protect.as_str()));
     }
     for (location, grant) in &profile.filesystem {
         line(Section::Filesystem, quote(&location.to_string()), path_grant(grant));

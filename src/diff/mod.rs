@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::profile::digest::meaning;
 use crate::profile::evidence::Evidence;
-use crate::profile::{Incomplete, Limits, Profile, Syscalls};
+use crate::profile::{Incomplete, Limits, Profile, Protect, Syscalls};
 use crate::vocab::endpoint::NetTarget;
 use crate::vocab::location::{Location, Roots};
 use crate::vocab::syscall::Syscall;
@@ -294,6 +294,7 @@ pub fn nothing(like: &Profile) -> Profile {
         incomplete: None,
         tolerate: BTreeSet::new(),
         nested_sandbox: false,
+        protect: like.protect,
         bundles: BTreeMap::new(),
         filesystem: BTreeMap::new(),
         network: BTreeMap::new(),
@@ -321,6 +322,11 @@ fn whole(old: &Profile, new: &Profile, found: &mut Found) {
     match (old.nested_sandbox, new.nested_sandbox) {
         (false, true) => found.add(Code::NestedSandboxAllowed, line("nested_sandbox")),
         (true, false) => found.add(Code::NestedSandboxWithdrawn, Said::default()),
+        _ => {}
+    }
+    match (old.protect, new.protect) {
+        (Protect::Strict, Protect::Scan) => found.add(Code::NamesUnprotected, line("protect")),
+        (Protect::Scan, Protect::Strict) => found.add(Code::NamesProtected, line("protect")),
         _ => {}
     }
     let named = |name: &'static str| Said { fill: Fill { name, ..Fill::default() }, ..line("tolerate") };

@@ -40,6 +40,8 @@ pub fn join(a: &Profile, b: &Profile) -> Result<Profile, MergeError> {
         incomplete: incomplete(a.incomplete.as_ref(), b.incomplete.as_ref()),
         tolerate: a.tolerate.intersection(&b.tolerate).copied().collect(),
         nested_sandbox: a.nested_sandbox && b.nested_sandbox,
+        // The stricter: no run shows that the looser is needed.
+        protect: a.protect.min(b.protect),
         filesystem: filesystem(&a.filesystem, &b.filesystem),
         bundles: by_key(&a.bundles, &b.bundles, bundle),
         network: by_key(&a.network, &b.network, network),

@@ -43,6 +43,7 @@ pub fn three_way(base: &Profile, ours: &Profile, theirs: &Profile) -> Result<Pro
         incomplete,
         tolerate: set(&base.tolerate, &ours.tolerate, &theirs.tolerate),
         nested_sandbox: flag(base.nested_sandbox, ours.nested_sandbox, theirs.nested_sandbox),
+        protect: if ours.protect == base.protect { theirs.protect } else { ours.protect },
         filesystem,
         bundles,
         network,

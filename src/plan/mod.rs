@@ -13,6 +13,7 @@ pub mod mounts;
 pub mod network;
 pub mod observe;
 pub mod permissive;
+pub mod protect;
 pub mod walls;
 pub mod without_namespaces;
 
@@ -61,6 +62,8 @@ pub struct Plan {
     pub landlock: Option<landlock::Ruleset>,
     /// Why the run has no namespaces and no mounts of its own, where it has none: the profile tolerates that by name.
     pub without_namespaces: Option<String>,
+    /// How names that the host executes are kept from being made.
+    pub protection: protect::Protection,
     /// Limits.
     pub limits: crate::vocab::limits::Limits,
     /// Directories that a write grant names and that do not exist yet: made with mode 0700 before the start.

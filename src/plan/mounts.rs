@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::profile::emit;
-use crate::profile::{Delivery, Lack, PathGrant, Profile};
+use crate::profile::{Delivery, Lack, PathGrant, Profile, Protect};
 use crate::vocab::access::Access;
 use crate::vocab::bundle::{Layout, Shape};
 use crate::vocab::endpoint::NetTarget;
@@ -20,6 +20,7 @@ use crate::vocab::path::AbsPath;
 use crate::vocab::sensitivity::{Sensitivity, sensitive};
 use crate::vocab::syscall::Syscall;
 
+use super::protect::{self, Protection, Rules};
 use super::walls::Wall;
 use super::without_namespaces::{Unkept, weaken};
 use super::{Action, Handing, Mode, MountStep, Nesting, Network, Plan, RootStyle, Withheld};
@@ -146,6 +147,12 @@ pub fn plan(
     if profile.nested_sandbox && host.identity.uid == 0 {
         return Err(PlanError::NestedAsRoot);
     }
+    // Within a sandbox of its own a program sees another tree than the supervisor; without namespaces there is no tree.
+    let possible = !profile.nested_sandbox && host.no_namespaces.is_none();
+    let strict = profile.protect == Protect::Strict && possible;
+    // The supervisor would wait for itself where it looks for names in a root that it serves.
+    let without_tripwire = Host { fuse: host.fuse && !strict, ..host.clone() };
+    let host = if strict { &without_tripwire } else { host };
     let mut withheld = Vec::new();
     let (network, policy) = super::network::of(profile.network.iter());
     withheld_peers(profile, &mut withheld);
@@ -167,7 +174,9 @@ pub fn plan(
             withheld.push(Withheld { line, why });
         }
     }
-    furnishing.protect(guarded, &grants);
+    let mounted = |name: &&AbsPath| !strict || !protect::is_judged_by_contents(name);
+    let mounted: BTreeSet<AbsPath> = guarded.iter().filter(mounted).cloned().collect();
+    furnishing.protect(&mounted, &grants);
     furnishing.enter(&host.workdir);
     let secrets = furnishing.secrets(profile)?;
     let Furnishing { mut steps, create, copies, .. } = furnishing;
@@ -186,9 +195,13 @@ pub fn plan(
         super::network::enforce(&mut filter);
         steps.extend(super::network::texts(host));
     }
+    if strict {
+        protect::hand_over(&mut filter, network);
+    }
     if Syscall::from_name("mq_open").is_some_and(|call| filter.calls.get(&call) == Some(&Action::Allow)) {
         steps.push(MountStep::Queues);
     }
+    let protection = if strict { strictly(host, &steps, &mounted, &grants) } else { Protection::Scan };
     let mounts = super::arrange(steps);
     let landlock = match host.landlock {
         Some(abi) if profile.nested_sandbox => Some(super::landlock::without_places(network, abi)),
@@ -199,7 +212,14 @@ pub fn plan(
     let plan = Plan {
         mode: Mode::Enforce,
         identity: host.identity,
-        walls: Wall::ALL.into_iter().filter(|wall| *wall != Wall::Landlock || landlock.is_some()).collect(),
+        walls: Wall::ALL
+            .into_iter()
+            .filter(|wall| match wall {
+                Wall::Landlock => landlock.is_some(),
+                Wall::Names => strict,
+                _ => true,
+            })
+            .collect(),
         nesting: if profile.nested_sandbox { Nesting::Allowed } else { Nesting::Refused },
         root: if host.fuse { RootStyle::Tripwire } else { RootStyle::Empty },
         unowned: if host.identity.uid == 0 { unowned(&mounts, host) } else { BTreeSet::new() },
@@ -215,6 +235,7 @@ pub fn plan(
         filter,
         landlock,
         without_namespaces: None,
+        protection,
         limits: profile.limits.clone(),
         create,
         copies,
@@ -225,6 +246,19 @@ pub fn plan(
         Some(why) if profile.tolerate.contains(&Lack::Namespaces) => Ok(weaken(plan, why.clone())?),
         _ => Ok(plan),
     }
+}
+
+/// The rules on names for a run with these steps and grants.
+fn strictly(host: &Host, steps: &[MountStep], guarded: &BTreeSet<AbsPath>, grants: &Grants<'_>) -> Protection {
+    let bound = steps.iter().filter_map(|step| match step {
+        MountStep::Bind { target, writable: true, .. } => Some(target.clone()),
+        _ => None,
+    });
+    let writes = |grant: &PathGrant| grant.sensitive.is_some() && grant.approved && grant.access.writes();
+    let granted = grants.iter().filter(|(_, (_, grant))| writes(grant)).map(|(path, _)| path.clone()).collect();
+    let named: Vec<AbsPath> =
+        guarded.iter().filter(|name| !grants.get(name).is_some_and(|(_, grant)| writes(grant))).cloned().collect();
+    Protection::Strict(Rules::new(&host.roots, bound.collect(), &granted, &named))
 }
 
 /// Lines of peers that the run does not get.
@@ -441,6 +475,8 @@ impl Furnishing<'_> {
     fn missing(&mut self, target: &AbsPath, grant: &PathGrant) -> Option<&'static str> {
         match grant.access {
             Access::Exist | Access::Read => Some("it does not exist here"),
+            // The agent can make it where it wants to: what above it may be written gives that.
+            Access::Write if self.bound_above(target) == Some(true) => None,
             Access::Write => {
                 self.create.push(target.clone());
                 self.steps.push(MountStep::Bind { source: target.clone(), target: target.clone(), writable: true });
@@ -645,7 +681,7 @@ pub(super) fn follow(dir: &AbsPath, text: &[u8]) -> Option<AbsPath> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::profile::{Limits, NetAccess, NetGrant, Syscalls};
+    use crate::profile::{Limits, NetAccess, NetGrant, Protect, Syscalls};
     use crate::vocab::host::Identity;
 
     /// A profile that grants nothing.
@@ -663,6 +699,7 @@ pub(super) mod tests {
             incomplete: None,
             tolerate: BTreeSet::new(),
             nested_sandbox: false,
+            protect: Protect::default(),
         }
     }
 

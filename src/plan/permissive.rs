@@ -111,7 +111,10 @@ pub fn plan(host: &Host, options: Options) -> Plan {
     Plan {
         mode: Mode::Learn,
         identity: host.identity,
-        walls: Wall::ALL.into_iter().filter(|wall| *wall != Wall::Landlock || landlock.is_some()).collect(),
+        walls: Wall::ALL
+            .into_iter()
+            .filter(|wall| (*wall != Wall::Landlock || landlock.is_some()) && *wall != Wall::Names)
+            .collect(),
         root: RootStyle::HostReadOnly,
         mounts: super::arrange(steps),
         unowned: BTreeSet::new(),
@@ -127,6 +130,7 @@ pub fn plan(host: &Host, options: Options) -> Plan {
         landlock,
         without_namespaces: None,
         nesting: Nesting::Refused,
+        protection: super::protect::Protection::Scan,
         limits: Limits::default(),
         create: Vec::new(),
         copies: Vec::new(),

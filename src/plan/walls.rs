@@ -12,6 +12,8 @@ pub enum Wall {
     Mounts,
     /// Read-only mounts over what the host executes, covers, and pins, within what is granted.
     Guards,
+    /// The calls that make names, carried out by the supervisor.
+    Names,
     /// The Landlock ruleset.
     Landlock,
     /// The seccomp filter.
@@ -40,9 +42,10 @@ pub enum Wall {
 
 impl Wall {
     /// Every one.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Mounts,
         Self::Guards,
+        Self::Names,
         Self::Landlock,
         Self::Filter,
         Self::Processes,
@@ -62,6 +65,7 @@ impl Wall {
         match self {
             Self::Mounts => "mounts",
             Self::Guards => "guards",
+            Self::Names => "names",
             Self::Landlock => "landlock",
             Self::Filter => "filter",
             Self::Processes => "pid-namespace",
@@ -82,6 +86,7 @@ impl Wall {
         match self {
             Self::Mounts => "what is not granted does not exist",
             Self::Guards => "what the host executes, and what is withheld, stays as it is inside a granted directory",
+            Self::Names => "names that the host executes are not made anew, nor by renaming, linking or swapping",
             Self::Landlock => "the mounts once more, by another part of the kernel; signals and sockets stay inside",
             Self::Filter => "system calls that are not granted are refused and named",
             Self::Processes => "other processes cannot be seen, signalled or traced, and none is left at the end",

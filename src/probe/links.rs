@@ -86,6 +86,19 @@ impl Looks {
     }
 }
 
+/// Where a symlink with this text in `dir` leads, by its text alone.
+pub(super) fn by_text(dir: &AbsPath, text: &[u8]) -> Option<AbsPath> {
+    let mut here = if text.first() == Some(&b'/') { AbsPath::root() } else { dir.clone() };
+    for part in text.split(|byte| *byte == b'/') {
+        here = match part {
+            b"" | b"." => here,
+            b".." => here.parent().unwrap_or_else(AbsPath::root),
+            part => here.join(part).ok()?,
+        };
+    }
+    Some(here)
+}
+
 /// Symlinks in a directory of the table, which are often all that lies there (`~/.local/bin`, a home made of dotfiles).
 pub(super) fn links_within(top: &AbsPath) -> Vec<AbsPath> {
     let mut links = Vec::new();

@@ -10,7 +10,7 @@ use crate::vocab::endpoint::NetTarget;
 use crate::vocab::escape;
 
 use super::comments::{Anchor, Comments, Part};
-use super::{Delivery, Incomplete, NetAccess, NetGrant, PathGrant, Profile, SCHEMA, Secret, SecretSource};
+use super::{Delivery, Incomplete, NetAccess, NetGrant, PathGrant, Profile, Protect, SCHEMA, Secret, SecretSource};
 
 /// The text of `profile`, with the comments of `previous_text`.
 pub fn emit(profile: &Profile, previous_text: Option<&str>) -> String {
@@ -86,6 +86,9 @@ fn head(page: &mut Page, profile: &Profile) {
     page.list("tolerate", profile.tolerate.iter().map(|lack| lack.as_str()));
     if profile.nested_sandbox {
         page.entry("nested_sandbox", "true");
+    }
+    if profile.protect != Protect::default() {
+        page.entry("protect", &quote(profile.protect.as_str()));
     }
 }
 

@@ -43,6 +43,8 @@ pub struct Profile {
     pub tolerate: BTreeSet<Lack>,
     /// Whether the command may confine what it runs by namespaces and mounts of its own.
     pub nested_sandbox: bool,
+    /// How names that the host executes are protected in what may be written.
+    pub protect: Protect,
     /// Places.
     pub filesystem: BTreeMap<Location, PathGrant>,
     /// What each bundle opens that `filesystem` names, by name: part of what the profile means, and not of its text.
@@ -90,6 +92,29 @@ impl Lack {
         match self {
             Self::Landlock => "no-landlock",
             Self::Namespaces => "no-namespaces",
+        }
+    }
+}
+
+/// How names that the host executes are protected in what may be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Protect {
+    /// `"strict"`: what exists is read-only, and the supervisor lets no new one be made.
+    Strict,
+    /// `"scan"`: what exists is read-only, and new ones are told after the run.
+    #[default]
+    Scan,
+}
+
+impl Protect {
+    /// Every one.
+    pub const ALL: [Self; 2] = [Self::Strict, Self::Scan];
+
+    /// Its word in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Strict => "strict",
+            Self::Scan => "scan",
         }
     }
 }

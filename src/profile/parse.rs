@@ -21,7 +21,8 @@ use crate::vocab::syscall::Syscall;
 use crate::vocab::syscall_table::BASE_VERSION;
 
 use super::{
-    Delivery, Incomplete, Lack, Limits, NetAccess, NetGrant, PathGrant, Profile, SCHEMA, Secret, SecretSource, Syscalls,
+    Delivery, Incomplete, Lack, Limits, NetAccess, NetGrant, PathGrant, Profile, Protect, SCHEMA, Secret, SecretSource,
+    Syscalls,
 };
 
 /// Why a text is no profile, and where.
@@ -145,6 +146,7 @@ const TOP: &[&str] = &[
     "incomplete",
     "tolerate",
     "nested_sandbox",
+    "protect",
     "filesystem",
     "network",
     "syscalls",
@@ -209,6 +211,7 @@ pub fn parse_with(text: &str, bundles: &dyn Fn(&str) -> Option<Bundle>) -> Resul
         incomplete: root.get("incomplete").map(|field| incomplete(&field)).transpose()?,
         tolerate: root.get("tolerate").map_or_else(|| Ok(BTreeSet::new()), |field| tolerate(&field))?,
         nested_sandbox: root.get("nested_sandbox").map_or(Ok(false), |field| field.truth())?,
+        protect: root.get("protect").map_or(Ok(Protect::default()), |field| protect(&field))?,
         filesystem,
         bundles: named,
         network: entries(root.get("network"), target, net_grant)?,
@@ -426,6 +429,13 @@ fn tolerate(field: &Field<'_>) -> Result<BTreeSet<Lack>, ParseError> {
         let known = Lack::ALL.into_iter().find(|lack| lack.as_str() == word.text);
         known.ok_or_else(|| Problem::UnknownWord { what: "lack", word: shown(word.text), known: &Lack::WORDS })
     })
+}
+
+fn protect(field: &Field<'_>) -> Result<Protect, ParseError> {
+    let word = field.string()?;
+    let known = Protect::ALL.into_iter().find(|protect| protect.as_str() == word);
+    let what = || Problem::UnknownWord { what: "protection", word: shown(word), known: &["strict", "scan"] };
+    known.ok_or_else(|| field.error(what()))
 }
 
 /// The entries of a section: `key` reads the key, `grant` the value.

@@ -205,6 +205,7 @@ pub fn reduce(traces: &[Trace], settings: &Settings) -> Reduction {
         incomplete: incomplete(traces),
         tolerate: BTreeSet::new(),
         nested_sandbox: false,
+        protect: crate::profile::Protect::default(),
         filesystem,
         bundles: bundles.collect(),
         network: network::reduce(traces, &mut notes),

@@ -222,6 +222,7 @@ pub fn carry_over(old: &Profile, new: &mut Profile) {
     new.limits.clone_from(&old.limits);
     new.tolerate.clone_from(&old.tolerate);
     new.nested_sandbox = old.nested_sandbox;
+    new.protect = old.protect;
 }
 
 /// Records that a person approved `file` as it stands.

@@ -13,11 +13,14 @@ use crate::diff::{self, Context, Difference};
 use crate::event::{Denial, ExitStatus, GapKind};
 use crate::plan::mounts::{self, PlanError};
 use crate::plan::walls::Wall;
-use crate::plan::{Handing, MountStep, Plan, RootStyle};
+use crate::plan::{Desk, Handing, MountStep, Plan, RootStyle};
+use crate::probe::changes::{Before, Changes};
 use crate::probe::features;
 use crate::probe::places::HostExecuted;
 use crate::profile::Lack;
+use crate::sandbox::desk::Handler;
 use crate::sandbox::limits::{Held, Reached, Unheld, foresee};
+use crate::sandbox::paths::{Paths, Unprotected};
 use crate::sandbox::secrets::Values;
 use crate::sandbox::{self, StartError};
 use crate::store::{Store, StoreError};
@@ -148,6 +151,8 @@ pub struct Enforced {
     pub planted: Vec<AbsPath>,
     /// Replace grants that could not be written back, with the reason.
     pub lost: Vec<(AbsPath, io::Error)>,
+    /// What else changed where the run could write, and deserves a look.
+    pub changes: Changes,
     /// What held the limits.
     pub limits: Vec<Held>,
     /// The limits that the run came up against.
@@ -255,7 +260,9 @@ pub fn enforce(
     let before = made.as_ref().unwrap_or(&prepared.guarded);
     let (plan, _temporary) = with_temporary(surroundings, &prepared.plan)?;
     let environment = environment(surroundings, &plan, &secrets);
+    let look = Before::look(writable(&plan));
     let mut sandbox = sandbox::start(&plan, &environment, &secrets)?;
+    protect_names(&mut sandbox, &plan)?;
     let limits = sandbox.limits().to_vec();
     started(&Started { limits: &limits, untold: sandbox.untold() });
     drop((environment, secrets));
@@ -272,8 +279,10 @@ pub fn enforce(
     let recorded = store.and_then(|store| {
         trials::record(&store, &prepared.file, outcome.status, outcome.interrupted.is_some(), &denials, sees_files)
     });
+    let changes = look.changes(&surroundings.roots);
+    super::changes::keep(surroundings, &prepared.file, &changes)?;
     let sandbox::Outcome { status, lost, reached, .. } = outcome;
-    Ok(Enforced { status, denials, planted, lost, limits, reached, recorded })
+    Ok(Enforced { status, denials, planted, lost, changes, limits, reached, recorded })
 }
 
 /// The plan, with a temporary directory for the run where it has no mounts of its own.
@@ -288,6 +297,25 @@ fn with_temporary<'a>(
     let mut plan = plan.clone();
     plan.set_temporary(made.place());
     Ok((Cow::Owned(plan), Some(made)))
+}
+
+/// Seats who makes names in the place of the command, where names are protected.
+fn protect_names(sandbox: &mut sandbox::Sandbox, plan: &Plan) -> Result<(), StartError> {
+    let desk = Paths::open(plan, sandbox.payload())?;
+    if let Some(desk) = desk {
+        let desk: Box<dyn Handler> = if plan.has(Wall::Names) { Box::new(desk) } else { Box::new(Unprotected) };
+        sandbox.desks().seat(Desk::Paths, desk);
+    }
+    Ok(())
+}
+
+/// Places of the host that the run can change.
+fn writable(plan: &Plan) -> Vec<AbsPath> {
+    let bound = plan.mounts.iter().filter_map(|step| match step {
+        MountStep::Bind { source, writable: true, .. } => Some(source),
+        _ => None,
+    });
+    bound.chain(&plan.copies).cloned().collect()
 }
 
 /// `NAME=value` for each variable that the plan passes on or sets.

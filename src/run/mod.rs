@@ -5,6 +5,7 @@
 
 pub mod approve;
 pub mod bundles;
+pub mod changes;
 pub mod derive;
 pub mod enforce;
 pub mod evidence;

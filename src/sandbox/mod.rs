@@ -22,6 +22,7 @@ pub mod fuzz;
 mod landlock;
 pub mod limits;
 pub mod network;
+pub mod paths;
 mod root;
 pub mod secrets;
 mod signals;

@@ -6,6 +6,7 @@
 
 pub mod approvals;
 mod atomic;
+pub mod changes;
 pub mod evidence;
 pub mod refusals;
 pub mod traces;

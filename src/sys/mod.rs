@@ -7,6 +7,7 @@ pub mod landlock;
 pub mod memory;
 pub mod mount;
 pub mod namespace;
+pub mod paths;
 pub mod peer;
 pub mod process;
 pub mod ptrace;

@@ -1,0 +1,303 @@
+//! What a run left in the directories that it could write: what a person should look at before the host runs it.
+//!
+//! Told by the time of the last change of an inode (ctime), which no program can set: what is younger than the start of the
+//! run was changed while it ran, by the run or by somebody else. A file that moved with its directory keeps its time, so
+//! what lies in a directory that is new at its place counts as changed, too.
+
+use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+
+use serde::{Deserialize, Serialize};
+
+use crate::vocab::commands::{self, Commands};
+use crate::vocab::location::Roots;
+use crate::vocab::path::AbsPath;
+use crate::vocab::sensitivity::{Sensitivity, covering};
+
+use super::links;
+
+/// Entries that are looked at, in all: beyond them the report says that it is not whole.
+const ENTRIES: usize = 200_000;
+/// Findings that are kept.
+const FINDINGS: usize = 10_000;
+/// A file with commands that is longer than this is not read.
+const LONGEST: u64 = 16 << 20;
+
+/// One thing that changed, and why it matters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Where.
+    pub path: AbsPath,
+    /// Whether it was made in that time, as far as the file system tells.
+    pub new: bool,
+    /// What it is.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// Why a change matters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum What {
+    /// A name that the host executes or obeys.
+    HostExecutes {
+        /// In words.
+        why: String,
+    },
+    /// A set-user-id or set-group-id bit.
+    SetId {
+        /// The permission bits.
+        mode: u32,
+    },
+    /// A symlink to somewhere outside of what could be written.
+    LeadsOut {
+        /// Its text, escaped as in files.
+        to: String,
+    },
+    /// Keys that name commands, in a file that carries some.
+    Commands {
+        /// In words.
+        why: String,
+        /// Keys with their values before and after; before is unknown for a file that was not looked at before the run.
+        keys: Vec<Key>,
+        /// Whether the file was looked at before the run.
+        compared: bool,
+    },
+    /// A file that can be executed.
+    Executable,
+}
+
+/// One key that names a command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Key {
+    /// Dotted.
+    pub key: String,
+    /// Its value before the run.
+    pub before: Option<String>,
+    /// Its value now.
+    pub after: Option<String>,
+}
+
+/// What changed in a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changes {
+    /// Each, in order of importance and path.
+    pub found: Vec<Change>,
+    /// Whether everything was looked at.
+    pub whole: bool,
+}
+
+/// What is looked at before a run, to compare with.
+#[derive(Debug)]
+pub struct Before {
+    roots: Vec<AbsPath>,
+    since: (i64, i64),
+    carriers: BTreeMap<AbsPath, Option<Commands>>,
+}
+
+impl Before {
+    /// Before a run that can write `roots`, which are files or directories.
+    pub fn look(roots: Vec<AbsPath>) -> Self {
+        let mut carriers = BTreeMap::new();
+        let mut keep = |path: AbsPath| {
+            if let Some(commands) = read(&path) {
+                carriers.insert(path, commands);
+            }
+        };
+        for root in &roots {
+            keep(root.clone());
+            commands::table().iter().filter_map(|row| root.join(&row.path).ok()).for_each(&mut keep);
+        }
+        // The clock that file times are taken from: it may be some milliseconds behind the precise one.
+        let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_REALTIME_COARSE);
+        Self { roots, since: now.map_or((0, 0), |now| (now.tv_sec(), now.tv_nsec())), carriers }
+    }
+
+    /// What changed since.
+    pub fn changes(&self, variables: &Roots) -> Changes {
+        let mut walk = Walk { before: self, variables, left: ENTRIES, changes: Changes::default() };
+        walk.changes.whole = true;
+        for root in &self.roots {
+            let inside_another = self.roots.iter().any(|other| other != root && root.is_beneath(other));
+            if !inside_another {
+                walk.visit(root, false);
+            }
+        }
+        let order = |change: &Change| match change.what {
+            What::SetId { .. } => 0_u8,
+            What::HostExecutes { .. } => 1,
+            What::Commands { .. } => 2,
+            What::LeadsOut { .. } => 3,
+            What::Executable => 4,
+        };
+        walk.changes.found.sort_by(|a, b| (order(a), &a.path).cmp(&(order(b), &b.path)));
+        walk.changes
+    }
+}
+
+/// The commands of a file that carries some; `None`: no such file, `Some(None)`: it cannot be read as what it is.
+fn read(path: &AbsPath) -> Option<Option<Commands>> {
+    let row = commands::carrier(path)?;
+    let meta = std::fs::symlink_metadata(path.to_path_buf()).ok().filter(std::fs::Metadata::is_file)?;
+    let bytes = (meta.len() <= LONGEST).then(|| std::fs::read(path.to_path_buf()).ok()).flatten();
+    Some(bytes.and_then(|bytes| row.commands(&bytes).ok()))
+}
+
+struct Walk<'a> {
+    before: &'a Before,
+    variables: &'a Roots,
+    left: usize,
+    changes: Changes,
+}
+
+impl Walk<'_> {
+    fn visit(&mut self, place: &AbsPath, moved: bool) {
+        let Ok(meta) = std::fs::symlink_metadata(place.to_path_buf()) else { return };
+        if self.left == 0 {
+            self.changes.whole = false;
+            return;
+        }
+        self.left -= 1;
+        let younger = |time: (i64, i64)| time >= self.before.since;
+        let changed = moved || younger((meta.ctime(), meta.ctime_nsec()));
+        let born = meta.created().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+        let born = born
+            .is_some_and(|born| younger((i64::try_from(born.as_secs()).unwrap_or(0), i64::from(born.subsec_nanos()))));
+        if meta.is_dir() {
+            // A directory that an entry was added to has a new time as well, but not a new place: its parent tells.
+            self.list(place, born);
+        } else if changed {
+            self.judge(place, &meta, born);
+        }
+        if changed && meta.is_dir() && meta.mode() & 0o6000 != 0 && born {
+            self.add(place, born, What::SetId { mode: meta.mode() & 0o7777 });
+        }
+    }
+
+    fn list(&mut self, dir: &AbsPath, moved: bool) {
+        let Ok(entries) = std::fs::read_dir(dir.to_path_buf()) else {
+            self.changes.whole = false;
+            return;
+        };
+        // Thousands of files of which git reads none as a program.
+        if dir.as_bytes().ends_with(b"/.git/objects") {
+            return;
+        }
+        let mut names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
+        names.sort();
+        for name in names {
+            if let Ok(path) = dir.join(name.as_bytes()) {
+                self.visit(&path, moved);
+            }
+        }
+    }
+
+    fn judge(&mut self, place: &AbsPath, meta: &std::fs::Metadata, born: bool) {
+        if meta.is_file() && meta.mode() & 0o6000 != 0 {
+            self.add(place, born, What::SetId { mode: meta.mode() & 0o7777 });
+        }
+        let row = covering(place, self.variables).into_iter().find(|row| row.sensitivity == Sensitivity::HostExecutes);
+        if let Some(row) = row {
+            self.add(place, born, What::HostExecutes { why: row.why.to_owned() });
+        }
+        if meta.is_symlink() {
+            self.symlink(place, born);
+        } else if let Some(after) = read(place) {
+            self.commands(place, born, after);
+        }
+        if meta.is_file() && meta.mode() & 0o111 != 0 && row.is_none() {
+            self.add(place, born, What::Executable);
+        }
+    }
+
+    fn symlink(&mut self, place: &AbsPath, born: bool) {
+        let Ok(text) = std::fs::read_link(place.to_path_buf()) else { return };
+        let target = links::Looks::default().resolve(place).1;
+        // One that leads nowhere may lead somewhere tomorrow: its text counts.
+        let target =
+            target.or_else(|| place.parent().and_then(|dir| links::by_text(&dir, text.as_os_str().as_bytes())));
+        let inside = target.is_some_and(|target| self.before.roots.iter().any(|root| target.is_beneath(root)));
+        if !inside {
+            let to = crate::vocab::escape::file(text.as_os_str().as_bytes());
+            self.add(place, born, What::LeadsOut { to });
+        }
+    }
+
+    fn commands(&mut self, place: &AbsPath, born: bool, after: Option<Commands>) {
+        let Some(row) = commands::carrier(place) else { return };
+        let known = self.before.carriers.get(place);
+        let compared = known.is_some() || born;
+        let keys = match (known.cloned().unwrap_or_else(|| Some(Commands::new())), after) {
+            (Some(before), Some(after)) => commands::changes(&before, &after)
+                .into_iter()
+                .map(|(key, before, after)| Key { key, before, after })
+                .collect(),
+            (None, None) => return,
+            // It could be read before or now, but not both times: what it names is not known.
+            (_, _) => vec![Key { key: "(unreadable)".to_owned(), before: None, after: None }],
+        };
+        if !keys.is_empty() {
+            self.add(place, born, What::Commands { why: row.why.clone(), keys, compared });
+        }
+    }
+
+    fn add(&mut self, path: &AbsPath, new: bool, what: What) {
+        if self.changes.found.len() < FINDINGS {
+            self.changes.found.push(Change { path: path.clone(), new, what });
+        } else {
+            self.changes.whole = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vocab::location::Base;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    fn tree(name: &str) -> AbsPath {
+        let dir = std::env::temp_dir().join(format!("pinfold-changes-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        AbsPath::try_from(std::fs::canonicalize(dir).unwrap().as_path()).unwrap()
+    }
+
+    fn kinds(changes: &Changes, root: &AbsPath) -> Vec<(String, String)> {
+        let word = |change: &Change| serde_json::to_value(change).unwrap()["kind"].as_str().unwrap().to_owned();
+        let name = |change: &Change| String::from_utf8(change.path.relative_to(root).unwrap().to_vec()).unwrap();
+        changes.found.iter().map(|change| (word(change), name(change))).collect()
+    }
+
+    #[test]
+    fn what_a_run_left_is_told_and_what_lay_there_before_is_not() {
+        let root = tree("left");
+        let at = |name: &str| root.join(name).unwrap().to_path_buf();
+        std::fs::write(at("old.sh"), "x").unwrap();
+        std::fs::set_permissions(at("old.sh"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::write(at("package.json"), r#"{"scripts": {"test": "a"}}"#).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        let before = Before::look(vec![root.clone()]);
+        let roots = Roots(BTreeMap::from([(Base::Project, root.clone())]));
+        assert_eq!(before.changes(&roots).found, []);
+        std::fs::write(at("tool"), "x").unwrap();
+        std::fs::set_permissions(at("tool"), std::fs::Permissions::from_mode(0o4755)).unwrap();
+        std::fs::write(at(".envrc"), "x").unwrap();
+        symlink("/etc/passwd", at("out")).unwrap();
+        symlink("nowhere", at("in")).unwrap();
+        std::fs::write(at("package.json"), r#"{"scripts": {"test": "b"}}"#).unwrap();
+        let changes = before.changes(&roots);
+        let wanted = [
+            ("set-id", "tool"),
+            ("host-executes", ".envrc"),
+            ("commands", "package.json"),
+            ("leads-out", "out"),
+            ("executable", "tool"),
+        ];
+        assert_eq!(kinds(&changes, &root), wanted.map(|(kind, name)| (kind.to_owned(), name.to_owned())));
+        assert!(changes.whole);
+        let text = serde_json::to_string(&changes).unwrap();
+        assert_eq!(serde_json::from_str::<Changes>(&text).unwrap(), changes);
+        std::fs::remove_dir_all(root.to_path_buf()).unwrap();
+    }
+}

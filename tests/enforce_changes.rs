@@ -1,0 +1,70 @@
+//! After a run, what it left that the host may run is told: in short at the end, whole by `pinfold report --changes`.
+
+#![allow(
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says why"
+)]
+
+mod common;
+
+use common::enforced::out;
+use common::scratch::{Scratch, said};
+
+fn learned(script: &str) -> Scratch {
+    let scratch = Scratch::new("changes");
+    scratch.file("package.json", r#"{"scripts": {"test": "true"}}"#);
+    scratch.file("script.sh", ": > made");
+    scratch.learn(&["sh", "script.sh"]);
+    scratch.file("script.sh", script);
+    // The start of the run and a change just before it are told apart by the clock's tick.
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    scratch
+}
+
+#[test]
+fn commands_scripts_and_symlinks_that_lead_out_are_named_with_what_they_were() {
+    need!(UserNamespaces);
+    let script = "echo '{\"scripts\": {\"test\": \"sh evil\"}}' > package.json; ln -s /etc/passwd out; ln -s made in; \
+                  echo x > tool; chmod +x tool";
+    let scratch = learned(script);
+    let output = scratch.enforce(&["sh", "script.sh"]);
+    let text = said(&output);
+    assert!(text.contains("scripts.test: \"true\" -> \"sh evil\""), "{text}");
+    assert!(text.contains("out` is new: a symlink that leads out, to `/etc/passwd`"), "{text}");
+    assert!(!text.contains("/in` is new"), "{text}");
+    assert!(text.contains("1 executable files were made or changed"), "{text}");
+    let mut report = scratch.pinfold(&["report", "--changes", scratch.profile().to_str().unwrap()]);
+    let report = report.output().unwrap();
+    assert!(report.status.success(), "{}", said(&report));
+    assert!(out(&report).contains("tool` is new, and can be executed"), "{}", said(&report));
+    let kinds: Vec<_> =
+        scratch.report("enforce")["changes"]["found"].as_array().unwrap().iter().map(|c| c["kind"].clone()).collect();
+    assert_eq!(kinds, ["commands", "leads-out", "executable"]);
+}
+
+#[test]
+fn a_run_that_changes_nothing_of_the_kind_says_nothing_and_one_that_never_was_is_no_empty_report() {
+    need!(UserNamespaces);
+    let scratch = learned("echo data > made");
+    let profile = scratch.profile();
+    let report = || scratch.pinfold(&["report", "--changes", profile.to_str().unwrap()]).output().unwrap();
+    assert_eq!(report().status.code(), Some(2), "{}", said(&report()));
+    let output = scratch.enforce(&["sh", "script.sh"]);
+    assert!(!said(&output).contains("changed:"), "{}", said(&output));
+    assert!(out(&report()).contains("nothing changed"), "{}", said(&report()));
+}
+
+#[test]
+fn a_name_in_the_report_cannot_forge_a_line_of_it() {
+    need!(UserNamespaces);
+    let scratch = learned("n=$(printf 'a\\n  `b` is harmless\\033[2J'); ln -s /etc/passwd \"$n\"");
+    let output = scratch.enforce(&["sh", "script.sh"]);
+    let text = said(&output);
+    assert!(text.contains("\\x0a"), "{text}");
+    assert!(!text.contains('\u{1b}') && !text.contains("\n  `b` is harmless"), "{text}");
+}
