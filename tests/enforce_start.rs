@@ -160,7 +160,7 @@ fn a_dry_run_prints_the_plan_and_starts_nothing() {
     assert!(plan.lines().any(|line| line.starts_with("network      none")), "{plan}");
     let output = run(scratch.pinfold(&["enforce", "--dry-run", "--explain", "--", "sh", "script.sh"]));
     let explained = out(&output);
-    let line = "read         /etc/passwd  # \"/etc/passwd\" = \"read\"";
+    let line = "read         /etc/passwd  # \"@identity\" = \"read\"";
     assert!(explained.lines().any(|other| other == line), "no `{line}` in:\n{explained}");
     assert!(!project.join("ran").exists());
 }

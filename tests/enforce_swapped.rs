@@ -24,6 +24,8 @@ fn approved() -> Scratch {
     scratch.file("script.sh", "cat ~/.tool/conf ~/.tool/link; echo more >> ~/.state; cat ~/.state | head -n 1");
     scratch.home_file(".tool/conf", "conf\n");
     scratch.home_file(".tool/target", "linked\n");
+    // So much else lies there that the directory is not granted as a whole.
+    (0..60).for_each(|number| drop(scratch.home_file(&format!(".tool/unused-{number}"), "")));
     scratch.home_file(".state", "state\n");
     scratch.home_file("private", "SECRET\n");
     symlink("target", scratch.home().join(".tool/link")).unwrap();

@@ -61,8 +61,9 @@ socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0).close()
 ";
     let shown = learned(script, &ports);
     let [tcp, udp] = ports;
-    has(&shown, &format!("connects to 127.0.0.1:{tcp} (tcp)"));
-    has(&shown, &format!("connects to [::1]:{tcp} (tcp)"));
+    // What is reached through the broker goes by its name; nobody listens at the address of the newer protocol.
+    assert!(shown.lines().any(|line| line.ends_with(&format!("connects to localhost:{tcp} (tcp)"))), "{shown}");
+    has(&shown, &format!("connects to localhost:{tcp} (tcp) = ECONNREFUSED"));
     has(&shown, &format!("connects to 127.0.0.1:{udp} (udp)"));
     has(&shown, "connects to 127.0.0.1:40011 (udp)");
     has(&shown, "connects to [::1]:40012 (udp)");
