@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test program: a panic in a helper is a failed test")]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use pinfold::diff::codes::Code;
@@ -173,4 +174,23 @@ fn three_ways_leave_out_what_the_other_side_took_away() {
     target.environment.insert("EDITOR".to_owned());
     assert_eq!(codes(&three_way(&base, &target, &new, &context)), Vec::<&str>::new());
     assert!(compare(&nothing(&new), &new, &context).widens());
+}
+
+#[test]
+fn a_bundle_that_opens_more_than_it_did_widens_and_covers_its_members() {
+    let (mut old, _) = profile("old.toml");
+    old.filesystem.clear();
+    let text = emit(&old, None).replace("\n[syscalls]", "\n[filesystem]\n\"@git\" = \"read\"\n\n[syscalls]");
+    let new = parse(&text).unwrap();
+    let names = |difference: &Difference| -> BTreeSet<String> {
+        difference.changes.iter().map(|change| change.name.clone()).collect()
+    };
+    let context = Context::default();
+    assert_eq!(names(&compare(&old, &new, &context)), BTreeSet::from(["@git".to_owned()]));
+    assert_eq!(compare(&new, &new, &context).changes, []);
+    let mut before = new.clone();
+    let opens = &mut before.bundles.get_mut("@git".trim_start_matches('@')).unwrap().opens;
+    opens.pop_first().unwrap();
+    assert!(compare(&before, &new, &context).widens() && !compare(&new, &before, &context).widens());
+    assert_ne!(pinfold::profile::digest::digest(&before), pinfold::profile::digest::digest(&new));
 }

@@ -25,6 +25,8 @@ use crate::vocab::location::Location;
 pub enum Code {
     /// A person should say why it is there.
     DangerousWithoutReason,
+    /// It allows what a ceiling does not.
+    AboveCeiling,
     /// The profile was approved for a time that is over.
     ApprovalExpired,
     /// No run used it.
@@ -43,8 +45,9 @@ pub enum Code {
 
 impl Code {
     /// All of them, the most important first.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::DangerousWithoutReason,
+        Self::AboveCeiling,
         Self::ApprovalExpired,
         Self::Unused,
         Self::Redundant,
@@ -58,6 +61,7 @@ impl Code {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::DangerousWithoutReason => "dangerous-without-reason",
+            Self::AboveCeiling => "above-ceiling",
             Self::ApprovalExpired => "approval-expired",
             Self::Unused => "unused",
             Self::Redundant => "redundant",
@@ -72,6 +76,7 @@ impl Code {
     pub fn meaning(self) -> &'static str {
         match self {
             Self::DangerousWithoutReason => "a dangerous grant has no reason",
+            Self::AboveCeiling => "the profile allows what the ceiling does not",
             Self::ApprovalExpired => "the approval of the profile is over",
             Self::Unused => "no run that the profile was learned from used the grant",
             Self::Redundant => "another line grants the same",

@@ -1,6 +1,7 @@
 //! `pinfold approve`: look at what waits, say yes or no.
 
-use crate::run::approve::{self, Scope};
+use crate::diff::{self, Context};
+use crate::run::approve::{self, Scope, Word};
 use crate::run::profile_file;
 use crate::run::surroundings::Surroundings;
 use crate::store::Store;
@@ -23,6 +24,18 @@ pub(super) fn run(arguments: &ApproveArguments) -> Exit {
     };
     let mut profile = file.profile.clone();
     screen::say(show::text(&profile));
+    let evidence = super::diff::kept(&file);
+    let store = Store::open(&surroundings.state_dir.to_path_buf(), surroundings.identity.uid);
+    if let Some(before) = store.as_ref().ok().and_then(|store| store.last_approval(&file.path).ok().flatten())
+        && let Some(before) = approve::remembered(&before)
+    {
+        let context = Context { here: Some(&surroundings.roots), evidence: evidence.as_ref() };
+        let difference = diff::compare(&before, &profile, &context);
+        if !difference.changes.is_empty() {
+            screen::say("\nagainst what was approved last, the profile");
+            screen::say(super::diff::text(&difference, screen::Stream::Error));
+        }
+    }
     let waiting = approve::pending(&profile);
     let how = match arguments.accept {
         Some(Accept::All) => {
@@ -35,7 +48,7 @@ pub(super) fn run(arguments: &ApproveArguments) -> Exit {
             "--accept=own"
         }
         None if screen::can_ask() => {
-            if !conclude::ask(&mut profile, &waiting) {
+            if !conclude::ask(&mut profile, &waiting, evidence.as_ref()) {
                 screen::say("pinfold: nothing was approved");
                 return Exit::Differs;
             }
@@ -50,10 +63,10 @@ pub(super) fn run(arguments: &ApproveArguments) -> Exit {
             return Exit::Trouble;
         }
     };
-    let store = Store::open(&surroundings.state_dir.to_path_buf(), surroundings.identity.uid);
+    let word = Word { how, why: arguments.why.as_deref(), lasts: arguments.expires };
     let recorded =
         profile_file::save(&file.path, &profile, Some(&file)).map_err(|error| screen::chain(&error)).and_then(|file| {
-            let approved = store.and_then(|store| approve::record(&store, &surroundings, &file, how));
+            let approved = store.and_then(|store| approve::record(&store, &surroundings, &file, &word));
             approved.map(|()| file).map_err(|error| screen::chain(&error))
         });
     match recorded {

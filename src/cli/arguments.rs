@@ -280,8 +280,15 @@ pub struct ShowArguments {
 #[command(after_help = "\
 Examples:
   pinfold approve claude                 asks about each sensitive grant, then about the profile
-  pinfold approve --accept=own claude    without a terminal")]
+  pinfold approve --accept=own claude    without a terminal
+  pinfold approve --expires 30d --why \"for the migration\" claude")]
 pub struct ApproveArguments {
+    /// Why, for those who look at it later
+    #[arg(long, value_name = "TEXT")]
+    pub why: Option<String>,
+    /// For how long: a number with `h`, `d` or `w` for hours, days or weeks [default: for good]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub expires: Option<u64>,
     /// Approve without asking
     #[arg(long, value_name = "WHAT")]
     pub accept: Option<Accept>,
@@ -296,6 +303,7 @@ pub struct ApproveArguments {
 Examples:
   pinfold check claude
   pinfold check --fix claude                                     takes out what another line says as well
+  pinfold check --ceiling org.toml claude                        whether it stays below what the organisation allows
   pinfold check --format sarif generated-profiles/*.toml         for a code host")]
 pub struct CheckArguments {
     /// Mend what can be mended without changing what is allowed
@@ -304,6 +312,9 @@ pub struct CheckArguments {
     /// The form of the list
     #[arg(long, value_name = "FORM", default_value = "text")]
     pub format: CheckFormat,
+    /// A profile that none may exceed, an organisation's: each line that does is named. All lines count as approved
+    #[arg(long, value_name = "FILE")]
+    pub ceiling: Option<PathBuf>,
     /// Profile files, or names of profiles in generated-profiles/
     #[arg(value_name = "PROFILE", required = true)]
     pub profiles: Vec<PathBuf>,
@@ -479,4 +490,18 @@ pub struct TraceStatsArguments {
     /// As JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Seconds of `12h`, `30d`, `2w`.
+fn duration(text: &str) -> Result<u64, String> {
+    let wrong = || "it is no number with `h`, `d` or `w`".to_owned();
+    let unit = text.chars().next_back().ok_or_else(wrong)?;
+    let seconds = match unit {
+        'h' => 3_600,
+        'd' => 86_400,
+        'w' => 604_800,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = text.trim_end_matches(unit).parse().map_err(|_| wrong())?;
+    number.checked_mul(seconds).filter(|seconds| *seconds > 0).ok_or_else(wrong)
 }

@@ -7,9 +7,13 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::check::{self, Finding, Known, Weight, sarif};
+use crate::diff::render::Source;
+use crate::diff::{Change, Context, ceiling};
+use crate::profile::evidence::date;
 use crate::run::profile_file::{self, ProfileFile};
 use crate::run::surroundings::Surroundings;
 use crate::run::{VERSION, evidence};
+use crate::store::{Store, approvals};
 use crate::vocab::escape;
 
 use super::arguments::{CheckArguments, CheckFormat};
@@ -19,12 +23,19 @@ use super::{hints, show};
 
 pub(super) fn run(arguments: &CheckArguments) -> Exit {
     let surroundings = Surroundings::read(None).ok();
+    let ceiling = match arguments.ceiling.as_deref().map(show::open).transpose() {
+        Ok(ceiling) => ceiling,
+        Err(exit) => return exit,
+    };
     let mut checked = Vec::new();
     let mut trouble = false;
     for given in &arguments.profiles {
         match show::open(given).and_then(|file| if arguments.fix { fix(&file) } else { Ok(file) }) {
             Ok(file) => {
-                let findings = findings(&file, surroundings.as_ref());
+                let mut findings = findings(&file, surroundings.as_ref());
+                if let Some(ceiling) = &ceiling {
+                    findings.extend(above(&file, ceiling, surroundings.as_ref()));
+                }
                 checked.push((name(given, &file), findings));
             }
             Err(_) => trouble = true,
@@ -73,8 +84,31 @@ fn findings(file: &ProfileFile, surroundings: Option<&Surroundings>) -> Vec<Find
             None
         }
     });
-    let known = Known { evidence: evidence.as_ref(), absent: absent.as_ref(), expired: None };
+    let expired = surroundings.and_then(|surroundings| expired(file, surroundings));
+    let known = Known { evidence: evidence.as_ref(), absent: absent.as_ref(), expired: expired.as_deref() };
     check::check(&file.text, &file.profile, &known)
+}
+
+/// What the profile could allow and the ceiling does not, line by line.
+fn above(file: &ProfileFile, ceiling: &ProfileFile, surroundings: Option<&Surroundings>) -> Vec<Finding> {
+    let here = surroundings.map(|surroundings| &surroundings.roots);
+    let context = Context { here, ..Context::default() };
+    let source = Source { path: "", text: &file.text };
+    let finding = |change: &Change| Finding {
+        code: check::Code::AboveCeiling,
+        weight: Weight::Warning,
+        line: source.line(change),
+        about: change.line.trim_matches('"').to_owned(),
+        sentence: format!("above the ceiling: {} ({})", change.text(), change.code.as_str()),
+    };
+    ceiling::below(&file.profile, &ceiling.profile, &context).changes.iter().map(finding).collect()
+}
+
+/// The day until which it was approved, if that is over.
+fn expired(file: &ProfileFile, surroundings: &Surroundings) -> Option<String> {
+    let store = Store::open(&surroundings.state_dir.to_path_buf(), surroundings.identity.uid).ok()?;
+    let approval = store.approval(&file.path, &file.digest).ok()??;
+    approval.expires.filter(|_| approval.is_over(approvals::now())).map(date)
 }
 
 fn fix(file: &ProfileFile) -> Result<ProfileFile, Exit> {

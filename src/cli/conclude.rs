@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::event::{ExitStatus, Gap, Tally};
 use crate::profile::Profile;
-use crate::run::approve::{self, Pending, Scope};
+use crate::profile::evidence::Evidence;
+use crate::run::approve::{self, Pending, Scope, Word};
 use crate::run::derive::{Derived, NoProfile, Reduced};
 use crate::run::evidence;
 use crate::run::profile_file::{self, ProfileFile};
@@ -66,7 +67,7 @@ pub(super) fn conclude(
         return Ok(());
     };
     let store = Store::open(&surroundings.state_dir.to_path_buf(), surroundings.identity.uid);
-    match store.and_then(|store| approve::record(&store, surroundings, &file, how)) {
+    match store.and_then(|store| approve::record(&store, surroundings, &file, &Word { how, ..Word::default() })) {
         Ok(()) => {
             let waiting = approve::pending(&profile).len();
             screen::say(format!(
@@ -117,23 +118,32 @@ fn settle(profile: &mut Profile, accept: Option<Accept>) -> Option<&'static str>
             own.into_iter().for_each(|item| item.grant(profile));
             Some("--accept-learned=own")
         }
-        None if screen::can_ask() => ask(profile, &waiting).then_some("asked"),
+        None if screen::can_ask() => ask(profile, &waiting, None).then_some("asked"),
         None => None,
     }
 }
 
 /// One question for the whole, and one for each grant that the whole does not cover.
-pub(super) fn ask(profile: &mut Profile, waiting: &[Pending]) -> bool {
-    let (own, asked): (Vec<_>, Vec<_>) = waiting.iter().partition(|item| item.scope(profile) == Scope::Own);
+pub(super) fn ask(profile: &mut Profile, waiting: &[Pending], evidence: Option<&Evidence>) -> bool {
+    let asked = |item: &Pending| evidence.and_then(|evidence| item.asked(evidence));
+    let say_asked = |item: &Pending| {
+        if let Some(asked) = asked(item) {
+            screen::say(format!("    {asked}"));
+        }
+    };
+    let (own, others): (Vec<_>, Vec<_>) = waiting.iter().partition(|item| item.scope(profile) == Scope::Own);
     for item in &own {
         screen::say(format!("  with it: {}: {}", item.line(), item.meaning()));
+        say_asked(item);
     }
     if !screen::ask("Approve this profile on this machine?") {
         return false;
     }
     own.into_iter().for_each(|item| item.grant(profile));
-    for item in asked {
-        screen::say(format!("  {}: {}", paint(&item.line(), Colour::Yellow), item.meaning()));
+    for item in others {
+        let risk = paint(&format!("risk {}", item.risk()), if item.risk() >= 4 { Colour::Red } else { Colour::Yellow });
+        screen::say(format!("  {risk}  {}: {}", paint(&item.line(), Colour::Yellow), item.meaning()));
+        say_asked(item);
         if screen::ask("  Grant this too?") {
             item.grant(profile);
         }

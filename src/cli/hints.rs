@@ -83,6 +83,7 @@ pub(super) fn enforce(error: &EnforceError) -> Option<String> {
             Some(_) => format!("look at the changes; `pinfold approve {}` approves them", path.display()),
             None => format!("`pinfold approve {}` looks at it and approves it", path.display()),
         }),
+        EnforceError::Expired { path, .. } => Some(format!("`pinfold approve {}` approves it anew", path.display())),
         EnforceError::Incomplete { path, .. } => {
             Some(format!("learn it again; or `pinfold approve {}` asks whether it will do as it is", path.display()))
         }

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use crate::profile::Profile;
 use crate::profile::emit::quote;
 use crate::vocab::access::Access;
-use crate::vocab::bundle::Bundle;
+use crate::vocab::bundle::Opening;
 use crate::vocab::location::{Base, Location, Roots};
 use crate::vocab::sensitivity::{Row, Sensitivity};
 
@@ -131,7 +131,7 @@ impl Line<'_> {
 }
 
 /// The lines of a profile by their place; of two for one place the wider, and a line before what a bundle opens. What a
-/// bundle opens on some systems alone counts as granted before only where the other profile has the same bundle.
+/// bundle opens on some systems alone counts as granted before only where the other profile has it by the same bundle.
 fn lines<'a>(profile: &'a Profile, other: &Profile, layout: Layout<'_>, side: usize) -> Vec<(Key, Line<'a>)> {
     let mut lines = Vec::with_capacity(profile.filesystem.len());
     for (location, grant) in &profile.filesystem {
@@ -145,12 +145,13 @@ fn lines<'a>(profile: &'a Profile, other: &Profile, layout: Layout<'_>, side: us
             lines.push((layout.key(location), line));
             continue;
         };
-        let places =
-            |bundle: &Bundle| -> Vec<Location> { bundle.opens.iter().map(|opening| opening.place.clone()).collect() };
-        let shared = side == 1
-            || other.bundles.get(name).is_some_and(|other| places(other) == places(bundle))
-                && other.filesystem.get(location).is_some_and(|grant| grant.approved);
-        for opening in bundle.opens.iter().filter(|opening| shared || opening.layouts.is_empty()) {
+        let is_theirs = other.filesystem.get(location).is_some_and(|grant| grant.approved);
+        let theirs = other.bundles.get(name).filter(|_| is_theirs);
+        let counts = |opening: &&Opening| {
+            let is_shared = || theirs.is_some_and(|theirs| theirs.opens.iter().any(|own| own.place == opening.place));
+            side == 1 || opening.layouts.is_empty() || is_shared()
+        };
+        for opening in bundle.opens.iter().filter(counts) {
             let member = Line { location: &opening.place, access: Access::Read, via: Some(location), ..line };
             lines.push((layout.key(&opening.place), member));
         }

@@ -9,10 +9,12 @@ use std::path::Path;
 
 use crate::event::GapKind;
 use crate::profile::emit::{self, quote};
+use crate::profile::evidence::Evidence;
 use crate::profile::{NetGrant, PathGrant, Profile, Secret, SecretSource};
-use crate::store::approvals::Approval;
+use crate::store::approvals::{self, Approval};
 use crate::store::{Store, StoreError};
 use crate::vocab::access::Access;
+use crate::vocab::bundle::{Opening, Shape};
 use crate::vocab::endpoint::{LOCALHOST, NetTarget};
 use crate::vocab::escape;
 use crate::vocab::location::{Base, Location};
@@ -69,19 +71,19 @@ pub enum Pending {
 pub fn pending(profile: &Profile) -> Vec<Pending> {
     let calls = profile.syscalls.allow.difference(&profile.syscalls.approved).copied();
     let risky = calls.filter(|call| crate::vocab::syscall_table::row(*call).risk >= 4).map(Pending::Call);
-    let mut paths: Vec<_> = profile.filesystem.iter().filter(|(_, grant)| !grant.approved).collect();
-    paths.sort_by_key(|(_, grant)| grant.sensitive);
-    let paths = paths.into_iter().map(|(location, grant)| Pending::Path(location.clone(), grant.clone()));
+    let paths = profile.filesystem.iter().filter(|(_, grant)| !grant.approved);
     let secrets = profile.secrets.iter().filter(|(_, secret)| !secret.approved);
     let network = profile.network.iter().filter(|(_, grant)| !grant.approved);
     let lacking = profile.incomplete.iter().filter(|lack| !lack.approved);
-    lacking
+    let mut pending: Vec<Pending> = lacking
         .map(|lack| Pending::Incomplete(lack.gaps.clone()))
         .chain(risky)
-        .chain(paths)
+        .chain(paths.map(|(location, grant)| Pending::Path(location.clone(), grant.clone())))
         .chain(secrets.map(|(name, secret)| Pending::Secret(name.clone(), secret.clone())))
         .chain(network.map(|(target, grant)| Pending::Network(target.clone(), grant.clone())))
-        .collect()
+        .collect();
+    pending.sort_by_key(|item| std::cmp::Reverse(item.risk()));
+    pending
 }
 
 impl Pending {
@@ -96,6 +98,34 @@ impl Pending {
             }
         };
         if own { Scope::Own } else { Scope::Asked }
+    }
+
+    /// From 0 to 4, as a difference tells it.
+    pub fn risk(&self) -> u8 {
+        match self {
+            Self::Incomplete(_) | Self::Call(_) | Self::Network(NetTarget::Host, _) => 4,
+            Self::Secret(_, secret) if matches!(secret.from, SecretSource::Command(_)) => 4,
+            Self::Secret(..) => 3,
+            Self::Network(..) => 2,
+            Self::Path(_, grant) => match grant.sensitive {
+                Some(Sensitivity::Credential) if grant.access == Access::Exist => 3,
+                Some(_) => 4,
+                None => 2,
+            },
+        }
+    }
+
+    /// Who asked for it, in one line; `None` where that is not known.
+    pub fn asked(&self, evidence: &Evidence) -> Option<String> {
+        let account = match self {
+            Self::Path(location, _) => evidence.of(location),
+            Self::Network(target, _) => evidence.of_target(target),
+            Self::Secret(name, _) => evidence.of_variable(name),
+            Self::Call(call) => evidence.of_call(*call),
+            Self::Incomplete(_) => None,
+        }?;
+        let chains: Vec<String> = account.chains.iter().map(|chain| escape::terminal(chain.as_bytes())).collect();
+        Some(format!("asked for by {} in {} of {} runs", chains.join("; "), account.count, account.of))
     }
 
     /// Marks it approved in `profile`.
@@ -225,15 +255,67 @@ pub fn carry_over(old: &Profile, new: &mut Profile) {
     new.protect = old.protect;
 }
 
+/// What a person says with an approval.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Word<'a> {
+    /// How it was given: `asked`, or the flag.
+    pub how: &'a str,
+    /// Why.
+    pub why: Option<&'a str>,
+    /// For how many seconds; `None`: for good.
+    pub lasts: Option<u64>,
+}
+
 /// Records that a person approved `file` as it stands.
-pub fn record(store: &Store, surroundings: &Surroundings, file: &ProfileFile, how: &str) -> Result<(), StoreError> {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+pub fn record(
+    store: &Store,
+    surroundings: &Surroundings,
+    file: &ProfileFile,
+    word: &Word<'_>,
+) -> Result<(), StoreError> {
+    let now = approvals::now();
     store.approve(&Approval {
         digest: file.digest.clone(),
         profile: Path::new(&file.path).to_path_buf(),
-        when: now.map_or(0, |since| since.as_secs()),
-        how: how.to_owned(),
+        when: now,
+        how: word.how.to_owned(),
+        who: caller(surroundings.identity.uid),
+        why: word.why.map(str::to_owned),
+        expires: word.lasts.map(|seconds| now.saturating_add(seconds)),
         text: file.text.clone(),
+        bundles: file
+            .profile
+            .bundles
+            .iter()
+            .map(|(name, bundle)| (name.clone(), bundle.opens.iter().map(|opening| opening.place.clone()).collect()))
+            .collect(),
         places: surroundings.remember(&file.profile),
     })
+}
+
+/// What was approved, its bundles opening what they opened then; `None` where it is no profile any more.
+pub fn remembered(approval: &Approval) -> Option<Profile> {
+    let mut profile = super::profile_file::remembered(&approval.text)?;
+    for (name, places) in &approval.bundles {
+        if let Some(bundle) = profile.bundles.get_mut(name) {
+            let now = std::mem::take(&mut bundle.opens);
+            let opening = |place: &Location| {
+                let known = now.iter().find(|opening| opening.place == *place).cloned();
+                known.unwrap_or_else(|| Opening {
+                    place: place.clone(),
+                    shape: Shape::Directory,
+                    layouts: BTreeSet::new(),
+                    why: String::new(),
+                })
+            };
+            bundle.opens = places.iter().map(opening).collect();
+        }
+    }
+    Some(profile)
+}
+
+/// The caller's name; the number where it has none.
+fn caller(uid: u32) -> String {
+    let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid));
+    user.ok().flatten().map_or_else(|| uid.to_string(), |user| user.name)
 }

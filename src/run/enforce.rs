@@ -23,7 +23,7 @@ use crate::sandbox::limits::{Held, Reached, Unheld, foresee};
 use crate::sandbox::paths::{Paths, Unprotected};
 use crate::sandbox::secrets::Values;
 use crate::sandbox::{self, StartError};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, approvals};
 use crate::vocab::escape;
 use crate::vocab::host::{Host, Remembered};
 use crate::vocab::location::Base;
@@ -83,6 +83,14 @@ pub enum EnforceError {
         /// What it allows that was not approved, and the other way round; `None` when it never was approved, or when what
         /// was can no longer be read.
         changes: Option<Difference>,
+    },
+    /// It was approved for a time that is over.
+    #[error("the approval of the profile {} ({digest}) is over", .path.display())]
+    Expired {
+        /// The profile.
+        path: PathBuf,
+        /// Its digest.
+        digest: String,
     },
     /// Not all was observed, and nobody said that it will do.
     #[error("the profile {} was made from a run that was not observed completely ({})", .path.display(), meanings(.gaps))]
@@ -209,12 +217,15 @@ fn check_approval(
     }
     let store = Store::open(&surroundings.state_dir.to_path_buf(), surroundings.identity.uid)?;
     if let Some(approval) = store.approval(&file.path, &digest)? {
+        if approval.is_over(approvals::now()) {
+            return Err(EnforceError::Expired { path, digest });
+        }
         return Ok(approval.places);
     }
     let last = store.last_approval(&file.path)?;
     let context = Context { here: Some(&surroundings.roots), ..Context::default() };
     // The store holds what this program approved: a text that no longer parses has nothing to compare with.
-    let before = last.and_then(|approval| profile_file::remembered(&approval.text));
+    let before = last.and_then(|approval| super::approve::remembered(&approval));
     let changes = before.map(|before| diff::compare(&before, &file.profile, &context));
     Err(EnforceError::NotApproved { path, digest, changes })
 }

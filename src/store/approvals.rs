@@ -1,6 +1,6 @@
 //! Which profiles a person approved on this machine: digests, and the text that was approved last for each profile file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::vocab::host::Remembered;
+use crate::vocab::location::Location;
 use crate::vocab::path::AbsPath;
 
 use super::{Store, StoreError, replace};
@@ -24,17 +25,42 @@ pub struct Approval {
     pub when: u64,
     /// How: `"asked"`, `"--accept-learned=own"`, ...
     pub how: String,
+    /// Who: the name of the user.
+    #[serde(default)]
+    pub who: String,
+    /// Why, in that person's words.
+    #[serde(default)]
+    pub why: Option<String>,
+    /// Seconds since the epoch from which on it does not count any more.
+    #[serde(default)]
+    pub expires: Option<u64>,
     /// The text of the profile as approved.
     pub text: String,
+    /// What the bundles opened that it names.
+    #[serde(default)]
+    pub bundles: BTreeMap<String, BTreeSet<Location>>,
     /// What the granted places were.
     #[serde(default)]
     pub places: BTreeMap<AbsPath, Remembered>,
 }
 
+impl Approval {
+    /// Whether its time is over; `now` in seconds since the epoch.
+    pub fn is_over(&self, now: u64) -> bool {
+        self.expires.is_some_and(|end| end <= now)
+    }
+}
+
+/// Seconds since the epoch.
+pub fn now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}
+
 impl Store {
-    /// Whether a profile of this meaning was approved for this file.
+    /// Whether a profile of this meaning was approved for this file, for a time that is not over.
     pub fn is_approved(&self, profile: &Path, digest: &str) -> Result<bool, StoreError> {
-        Ok(self.approval(profile, digest)?.is_some())
+        Ok(self.approval(profile, digest)?.is_some_and(|approval| !approval.is_over(now())))
     }
 
     /// The approval of a profile of this meaning for this file.
@@ -114,6 +140,10 @@ mod tests {
             profile: file.clone(),
             when: 1,
             how: "asked".into(),
+            who: "a".into(),
+            why: Some("reviewed".into()),
+            expires: None,
+            bundles: BTreeMap::new(),
             text: "x\n".into(),
             places: BTreeMap::new(),
         };
@@ -122,7 +152,9 @@ mod tests {
         assert!(store.is_approved(&file, "sha256:1").unwrap());
         assert!(!store.is_approved(&file, "sha256:2").unwrap());
         assert!(!store.is_approved(Path::new("/q/generated-profiles/a.toml"), "sha256:1").unwrap());
-        assert_eq!(store.last_approval(&file).unwrap(), Some(approval));
+        assert_eq!(store.last_approval(&file).unwrap(), Some(approval.clone()));
+        store.approve(&Approval { expires: Some(2), ..approval }).unwrap();
+        assert!(!store.is_approved(&file, "sha256:1").unwrap(), "its time is over");
         std::fs::remove_dir_all(&root).unwrap();
     }
 

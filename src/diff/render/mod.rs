@@ -23,7 +23,7 @@ pub struct Source<'a> {
 
 impl Source<'_> {
     /// The line of the file that a change is about, from 1; the first where there is none.
-    fn line(&self, change: &Change) -> usize {
+    pub fn line(&self, change: &Change) -> usize {
         let wanted = change.line.as_str();
         let begins = |line: &str| {
             line.trim_start().strip_prefix(wanted).is_some_and(|rest| rest.trim_start().starts_with(['=', ',', ']']))
