@@ -18,10 +18,13 @@ pub(super) fn compare(old: &Profile, new: &Profile, found: &mut Found) {
         }
         let waited = old.network.contains_key(target);
         let name = target.to_string();
+        // This machine's own services, private networks and patterns ask for a person's word, and are worth a look for that.
+        let least = if target.needs_approval() { 3 } else { 2 };
+        let risk = Some(widened(target).row().risk.first().copied().unwrap_or(4).max(least));
         if grant.approved {
-            found.add(widened(target), said(target, &name));
+            found.add(widened(target), Said { risk, ..said(target, &name) });
         } else if !waited && !granted(new, target) {
-            found.add(Code::NetworkWaits, Said { risk: Some(widened(target).row().risk[0]), ..said(target, &name) });
+            found.add(Code::NetworkWaits, Said { risk, ..said(target, &name) });
         }
     }
     for (target, _) in old.network.iter().filter(|(_, grant)| grant.approved) {
