@@ -144,19 +144,27 @@ fn limits(old: &Limits, new: &Limits, found: &mut Found) {
             ("disk", limits.private_bytes().map(|value| (value.0, value.to_string()))),
         ]
     };
+    let is_soft = |limits: &Limits, name: &str| limits.soft.iter().any(|limit| limit.key() == name);
+    let soft = |name| (is_soft(old, name), is_soft(new, name));
     for ((name, old), (_, new)) in bytes(old).into_iter().zip(bytes(new)) {
         let code = match (&old, &new) {
+            // What may be left out is more than any number.
+            (Some(_), Some(_)) if soft(name) == (false, true) => Code::LimitRaised,
             (None, None) => continue,
             (Some(_), None) => Code::LimitRemoved,
             (None, Some(_)) => Code::LimitSet,
             (Some((old, _)), Some((new, _))) => match new.cmp(old) {
+                std::cmp::Ordering::Equal if soft(name) == (true, false) => Code::LimitLowered,
                 std::cmp::Ordering::Equal => continue,
                 std::cmp::Ordering::Greater => Code::LimitRaised,
                 std::cmp::Ordering::Less => Code::LimitLowered,
             },
         };
-        let words = |value: Option<(u64, String)>| value.map(|(_, text)| Piece::Words(text)).into_iter().collect();
-        let fill = Fill { name, old: words(old), new: words(new), ..Fill::default() };
+        let words = |value: Option<(u64, String)>, soft: bool| {
+            let or = if soft { " (or none, where nothing holds it)" } else { "" };
+            value.map(|(_, text)| Piece::Words(text + or)).into_iter().collect()
+        };
+        let fill = Fill { name, old: words(old, soft(name).0), new: words(new, soft(name).1), ..Fill::default() };
         found.add(code, Said { fill, line: name.to_owned(), ..Said::default() });
     }
 }

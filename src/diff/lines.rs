@@ -176,6 +176,9 @@ fn lines(profile: &Profile) -> BTreeMap<(Section, String), String> {
     for (key, value) in profile.limits.lines() {
         line(Section::Limits, key.to_owned(), value);
     }
+    for limit in &profile.limits.soft {
+        line(Section::Limits, format!("soft {}", quote(limit.key())), String::new());
+    }
     lines
 }
 

@@ -147,5 +147,6 @@ fn limits(a: &Limits, b: &Limits) -> Limits {
         cpu: a.cpu.max(b.cpu),
         file_size: a.file_size.max(b.file_size),
         disk: a.disk.max(b.disk),
+        soft: a.soft.union(&b.soft).copied().collect(),
     }
 }

@@ -143,6 +143,7 @@ fn environment_and_limits(page: &mut Page, profile: &Profile) {
     for (key, value) in limits {
         page.entry(key, &value);
     }
+    page.list("soft", profile.limits.soft.iter().map(|limit| limit.key()));
 }
 
 /// The words of a command as a list on one line: `["git"]`.

@@ -27,8 +27,8 @@ struct Counted {
 
 /// Entries of a directory of which nothing is known.
 const UNKNOWN: u64 = 40;
-/// No sum of weights comes to this: what costs so much is never chosen.
-pub(super) const FORBIDDEN: u64 = 1 << 40;
+/// More than all lines together: what costs so much is chosen only where a need leaves nothing else.
+const FORBIDDEN: u64 = 1 << 40;
 
 impl Exposure {
     pub(super) fn add(&mut self, dir: Location, census: &Census) {

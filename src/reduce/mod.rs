@@ -27,6 +27,7 @@ pub mod confidence;
 pub mod environment;
 pub mod evidence;
 mod exposure;
+mod limits;
 pub mod needs;
 pub mod network;
 pub mod path_graph;
@@ -38,7 +39,7 @@ mod units;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::{Fact, GapKind};
-use crate::profile::{Incomplete, Limits, PathGrant, Profile};
+use crate::profile::{Incomplete, PathGrant, Profile};
 use crate::trace::Trace;
 use crate::vocab::access::Access;
 use crate::vocab::bundle::{self, Bundle};
@@ -212,8 +213,7 @@ pub fn reduce(traces: &[Trace], settings: &Settings) -> Reduction {
         syscalls: calls::reduce(&facts, &mut notes),
         environment,
         secrets,
-        // This version enforces none, so it writes none.
-        limits: Limits::default(),
+        limits: limits::reduce(traces),
     };
     Reduction { profile, notes: notes.into_iter().collect() }
 }

@@ -32,6 +32,8 @@ pub struct Places<'a> {
     home: Option<AbsPath>,
     project: Option<AbsPath>,
     broker: bool,
+    /// Every directory above a name that the census knows as sensitive to read.
+    above_sensitive: BTreeSet<AbsPath>,
 }
 
 impl<'a> Places<'a> {
@@ -49,7 +51,12 @@ impl<'a> Places<'a> {
         let project = roots
             .get(Base::Project)
             .filter(|project| !project.is_root() && !home.as_ref().is_some_and(|home| home.is_beneath(project)));
-        Self { roots, census, home, project, broker: trace.header.broker }
+        let mut places =
+            Self { roots, census, home, project, broker: trace.header.broker, above_sensitive: BTreeSet::new() };
+        let above: BTreeSet<AbsPath> =
+            places.sensitive_names().flat_map(|path| path.ancestors().collect::<Vec<_>>()).collect();
+        places.above_sensitive = above;
+        places
     }
 
     /// The directories that were counted.
@@ -252,15 +259,8 @@ impl<'a> Places<'a> {
     }
 
     fn holds_sensitive(&self, dir: &AbsPath) -> bool {
-        let known = |census: &Census| {
-            census
-                .sensitive
-                .iter()
-                .filter_map(|name| census.dir.join(escape::unfile(name).ok()?).ok())
-                .any(|path| sensitive(&path, self.roots, Access::Read).is_some())
-        };
         classify(dir, self.roots).is_some_and(|row| row.sensitivity <= Sensitivity::Credential)
-            || self.census.values().filter(|census| census.dir.is_beneath(dir)).any(known)
+            || self.above_sensitive.contains(dir)
     }
 }
 

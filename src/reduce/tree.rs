@@ -18,10 +18,13 @@ use crate::vocab::access::Access;
 use crate::vocab::location::{Base, Location};
 
 use super::Settings;
-use super::exposure::{Exposure, FORBIDDEN};
+use super::exposure::Exposure;
 
 /// The modes that a place can inherit.
 const MODES: [Option<Access>; 3] = [None, Some(Access::Read), Some(Access::Write)];
+
+/// What covers no need, or stands where no line may. No sum of costs comes to it.
+const IMPOSSIBLE: u64 = 1 << 60;
 
 #[derive(Debug)]
 struct Node {
@@ -108,8 +111,8 @@ fn choose(
         }
         _ => 0,
     };
-    let below = |mode: usize| node.below.get(mode).copied().unwrap_or(FORBIDDEN);
-    let mut best = [(FORBIDDEN, 0); 3];
+    let below = |mode: usize| node.below.get(mode).copied().unwrap_or(0);
+    let mut best = [(u64::MAX, 0); 3];
     for (inherited, slot) in best.iter_mut().enumerate() {
         for mode in inherited..MODES.len() {
             // What is inherited is opened whether a line may stand here or not: that was judged above.
@@ -118,7 +121,7 @@ fn choose(
                     if needed(access) || may(&node.place, access) {
                         settings.rule
                     } else {
-                        FORBIDDEN
+                        IMPOSSIBLE
                     }
                 }
                 _ => 0,
@@ -130,7 +133,7 @@ fn choose(
                 (Some(Access::Exist), None) if node.children == 0 => settings.rule,
                 (Some(Access::Exist) | None, _) => 0,
                 (Some(need), mode) if mode >= Some(need) => 0,
-                (Some(_), _) => FORBIDDEN,
+                (Some(_), _) => IMPOSSIBLE,
             };
             let cost = opened(mode).saturating_add(line).saturating_add(lack).saturating_add(below(mode));
             if cost < slot.0 {

@@ -10,7 +10,7 @@ use std::path::Path;
 use crate::event::GapKind;
 use crate::profile::emit::{self, quote};
 use crate::profile::evidence::Evidence;
-use crate::profile::{NetGrant, PathGrant, Profile, Secret, SecretSource};
+use crate::profile::{Limits, NetGrant, PathGrant, Profile, Secret, SecretSource};
 use crate::store::approvals::{self, Approval};
 use crate::store::{Store, StoreError};
 use crate::vocab::access::Access;
@@ -248,8 +248,8 @@ pub fn carry_over(old: &Profile, new: &mut Profile) {
     new.secrets.extend(by_hand.map(|(name, secret)| (name.clone(), secret.clone())));
     let calls = old.syscalls.approved.intersection(&new.syscalls.allow).copied();
     new.syscalls.approved.extend(calls);
+    limits(&old.limits, &mut new.limits);
     // No run shows these: a person wrote them.
-    new.limits.clone_from(&old.limits);
     new.tolerate.clone_from(&old.tolerate);
     new.nested_sandbox = old.nested_sandbox;
     new.protect = old.protect;
@@ -264,6 +264,22 @@ pub struct Word<'a> {
     pub why: Option<&'a str>,
     /// For how many seconds; `None`: for good.
     pub lasts: Option<u64>,
+}
+
+/// Limits that were approved stay, whether a person wrote or lowered them or learning did: but those that the runs came
+/// near to, of which `new` has twice what was seen.
+fn limits(old: &Limits, new: &mut Limits) {
+    if *old == Limits::default() {
+        return;
+    }
+    let learned = std::mem::replace(new, old.clone());
+    let raise = |old: u64, learned: Option<u64>| learned.is_some_and(|learned| old < learned / 2);
+    if old.memory.is_some_and(|memory| raise(memory.0, learned.memory.map(|memory| memory.0))) {
+        new.memory = learned.memory;
+    }
+    if old.processes.is_some_and(|count| raise(count.into(), learned.processes.map(u64::from))) {
+        new.processes = learned.processes;
+    }
 }
 
 /// Records that a person approved `file` as it stands.

@@ -2,6 +2,8 @@
 //!
 //! What a limit is, by name and value. How it is held is the sandbox's matter.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// An amount of bytes; in files `"512 MiB"`, exact: the largest binary unit that divides it.
@@ -62,7 +64,7 @@ impl std::str::FromStr for Percent {
 }
 
 /// One kind of limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Limit {
     /// Memory of the whole tree.
@@ -78,6 +80,9 @@ pub enum Limit {
 }
 
 impl Limit {
+    /// All, in the order of files.
+    pub const ALL: [Self; 5] = [Self::Memory, Self::Processes, Self::Cpu, Self::FileSize, Self::Disk];
+
     /// Its key in files.
     pub fn key(self) -> &'static str {
         match self {
@@ -109,6 +114,9 @@ pub struct Limits {
     /// What all private directories together hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk: Option<Bytes>,
+    /// Those that a machine may leave out which cannot hold them; the start says so.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub soft: BTreeSet<Limit>,
 }
 
 impl Limits {

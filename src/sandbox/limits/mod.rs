@@ -41,6 +41,8 @@ pub enum Holder {
     FileSystem,
     /// pinfold, which looks ten times a second.
     Watch,
+    /// Nothing on this machine, and the profile lets it be so.
+    Nothing,
 }
 
 impl Holder {
@@ -52,12 +54,13 @@ impl Holder {
             Self::ResourceLimit => "resource limit",
             Self::FileSystem => "size of the file system",
             Self::Watch => "watched",
+            Self::Nothing => "NOT held here, which the profile allows",
         }
     }
 
     /// Whether a run can be over the limit for a moment.
     pub fn is_soft(self) -> bool {
-        self == Self::Watch
+        matches!(self, Self::Watch | Self::Nothing)
     }
 }
 
@@ -74,7 +77,7 @@ pub struct Held {
 
 impl std::fmt::Display for Held {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let soft = if self.by.is_soft() { ", soft" } else { "" };
+        let soft = if self.by == Holder::Watch { ", soft" } else { "" };
         write!(f, "{} {} ({}{soft})", self.limit.key(), self.value, self.by.as_str())
     }
 }
@@ -311,6 +314,7 @@ fn assign(limits: &Limits, own: Own, group: &BTreeMap<Limit, Holder>, lacks: &[S
         };
         match by {
             Ok(by) => Ok(Held { limit, value, by }),
+            Err(_) if limits.soft.contains(&limit) => Ok(Held { limit, value, by: Holder::Nothing }),
             Err(why) => Err(Unheld { limit, value, why }),
         }
     };
@@ -347,6 +351,7 @@ mod tests {
             cpu: Some(Percent(50)),
             file_size: Some(Bytes(1 << 20)),
             disk: Some(Bytes(1 << 20)),
+            soft: BTreeSet::new(),
         }
     }
 
@@ -362,6 +367,16 @@ mod tests {
         let soft: Vec<Limit> = held.iter().filter(|held| held.by.is_soft()).map(|held| held.limit).collect();
         assert_eq!(soft, [Limit::Memory]);
         assert_eq!(held.len(), 4);
+    }
+
+    #[test]
+    fn a_limit_that_is_soft_by_declaration_is_left_out_where_nothing_holds_it_and_said() {
+        let limits = Limits { soft: BTreeSet::from([Limit::Cpu, Limit::Processes]), ..all() };
+        let held = assign(&limits, ROOT, &BTreeMap::new(), &[]).unwrap();
+        let not: Vec<Limit> = held.iter().filter(|held| held.by == Holder::Nothing).map(|held| held.limit).collect();
+        assert_eq!(not, [Limit::Processes, Limit::Cpu]);
+        let group = BTreeMap::from([(Limit::Cpu, Holder::ControlGroup), (Limit::Processes, Holder::ControlGroup)]);
+        assert!(assign(&limits, ROOT, &group, &[]).unwrap().iter().all(|held| held.by != Holder::Nothing));
     }
 
     #[test]

@@ -1,0 +1,150 @@
+//! The reducer for its benchmark: `expand [--rule N] [--exposure N] TRACE...` prints the profile of traces with its places
+//! resolved, as JSON; `speed EVENTS...` makes traces of that many distinct facts and prints what reducing them takes.
+
+#![allow(
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program for measuring: what goes wrong ends it"
+)]
+
+use std::collections::BTreeMap;
+use std::io::BufReader;
+use std::time::Instant;
+
+use pinfold::event::{Census, Event, Fact, Image, ImageId, Intent, Outcome, Owner, PathFact, Peaks};
+use pinfold::reduce::{Settings, reduce};
+use pinfold::trace::{Header, Trace, reader};
+use pinfold::vocab::bundle::Layout;
+use pinfold::vocab::host::FileKind;
+use pinfold::vocab::location::{Base, Location, Roots};
+use pinfold::vocab::path::AbsPath;
+use pinfold::vocab::syscall::Syscall;
+
+fn main() {
+    let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
+    match words.next().as_deref() {
+        Some("expand") => expand(words),
+        Some("speed") => words.for_each(|count| speed(count.parse().unwrap())),
+        _ => eprintln!("usage: reduce expand [--rule N] [--exposure N] TRACE... | reduce speed EVENTS..."),
+    }
+}
+
+fn expand(words: impl Iterator<Item = String>) {
+    let mut settings = Settings::default();
+    let mut traces = Vec::new();
+    let mut words = words.peekable();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--rule" => settings.rule = words.next().unwrap().parse().unwrap(),
+            "--exposure" => settings.exposure = words.next().unwrap().parse().unwrap(),
+            file => traces.push(reader::read(BufReader::new(std::fs::File::open(file).unwrap())).unwrap()),
+        }
+    }
+    let reduction = reduce(&traces, &settings);
+    let profile = &reduction.profile;
+    let roots = &traces.first().unwrap().header.roots;
+    let layout = Layout::of(&|mark| std::path::Path::new(mark).exists());
+    let mut rules = Vec::new();
+    for (location, grant) in &profile.filesystem {
+        let places: Vec<AbsPath> = match location {
+            Location::Bundle(name) => {
+                let opened = profile.bundles.get(name).unwrap().on(layout);
+                opened.filter_map(|opening| roots.resolve(&opening.place)).collect()
+            }
+            Location::Path { .. } => roots.resolve(location).into_iter().collect(),
+        };
+        for place in places {
+            rules.push(serde_json::json!([
+                place.to_string(),
+                grant.access.as_str(),
+                grant.approved,
+                location.to_string()
+            ]));
+        }
+    }
+    let calls: Vec<&str> = profile.syscalls.allow.iter().map(|call| call.name()).collect();
+    let notes: Vec<String> = reduction.notes.iter().map(ToString::to_string).collect();
+    let out = serde_json::json!({ "lines": profile.filesystem.len(), "rules": rules, "calls": calls, "notes": notes });
+    println!("{out}");
+}
+
+/// A run that reads files all over: a seventh each in the project, in the home, in a cache, in the system and elsewhere.
+fn trace(count: usize) -> Trace {
+    let path = |text: &str| AbsPath::new(text).unwrap();
+    let roots = Roots(BTreeMap::from([(Base::Home, path("/home/u")), (Base::Project, path("/home/u/p"))]));
+    let header = Header {
+        format: "pinfold-trace".into(),
+        version: 1,
+        pinfold: "0".into(),
+        run: "r".into(),
+        started: 0,
+        kernel: "6".into(),
+        machine: "x86_64".into(),
+        command: vec!["agent".into()],
+        roots,
+        workdir: path("/home/u/p"),
+        uid: 1000,
+        base: 1,
+        opened: vec![],
+        broker: false,
+    };
+    let tops =
+        ["/home/u/p/src", "/home/u/notes", "/home/u/.cache/a", "/usr/share/x", "/usr/lib/y", "/srv/data", "/etc/z"];
+    let mut facts = vec![
+        Fact::Image(Image { parent: None, exe: path("/usr/bin/agent"), script: None, argv: vec![], set_id: false }),
+        Fact::Peaks(Peaks { memory: 1 << 30, processes: 9, threads: 30, ..Peaks::default() }),
+    ];
+    let call = Syscall::from_name("openat").unwrap();
+    for number in 0..count {
+        let top = tops.get(number % tops.len()).unwrap();
+        let place = path(&format!("{top}/d{}/e{}/f{number}", number % 97, number % 1009));
+        let intent = if number % 11 == 0 { Intent::Write } else { Intent::Read };
+        if number % 50 == 0 {
+            facts.push(Fact::Census(Census {
+                dir: place.parent().unwrap(),
+                entries: 100,
+                capped: false,
+                owner: Owner::Caller,
+                world_readable: true,
+                markers: Default::default(),
+                sensitive: Default::default(),
+            }));
+        }
+        let (kind, result) = (Some(FileKind::File), Outcome::Ok);
+        facts.push(Fact::Path(PathFact { intent, call, path: place, hops: vec![], kind, result }));
+    }
+    let events = facts.into_iter().enumerate().map(|(number, fact)| {
+        let image = ImageId(u32::try_from(number % 40).unwrap());
+        Event { image: if matches!(fact, Fact::Image(_)) { ImageId(0) } else { image }, fact }
+    });
+    Trace { header, events: events.collect(), footer: None }
+}
+
+fn speed(count: usize) {
+    let trace = trace(count);
+    let before = resident();
+    let started = Instant::now();
+    let reduction = reduce(std::slice::from_ref(&trace), &Settings::default());
+    let elapsed = started.elapsed();
+    let lines = reduction.profile.filesystem.len();
+    let memory = (peak().saturating_sub(before)) >> 20;
+    println!("{count} events: {:.3} s, {memory} MiB beside the trace, {lines} lines", elapsed.as_secs_f64());
+}
+
+fn resident() -> u64 {
+    status("VmRSS:")
+}
+
+fn peak() -> u64 {
+    status("VmHWM:")
+}
+
+fn status(key: &str) -> u64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = text.lines().find(|line| line.starts_with(key)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
+}
