@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::event::{Fact, Outcome, Transport};
 use crate::profile::{NetAccess, NetGrant};
 use crate::trace::Trace;
-use crate::vocab::endpoint::{Endpoint, NetTarget};
+use crate::vocab::endpoint::{Endpoint, HostPort, NetTarget};
 
 use super::Note;
 
@@ -22,15 +22,22 @@ pub(super) fn reduce(traces: &[Trace], notes: &mut BTreeSet<Note>) -> BTreeMap<N
     grants
 }
 
+/// The peer that the broker connected to, if that is the fact.
+pub(super) fn reached(fact: &Fact) -> Option<&HostPort> {
+    match fact {
+        Fact::Connect { endpoint: Endpoint::Name(peer), result, .. } => {
+            (result.may_have_succeeded() || *result == Outcome::Errno(EINPROGRESS)).then_some(peer)
+        }
+        _ => None,
+    }
+}
+
 /// The peers that the broker connected to, by name.
 fn names(traces: &[&Trace], notes: &mut BTreeSet<Note>) -> BTreeMap<NetTarget, NetGrant> {
     let mut grants = BTreeMap::new();
     let mut zones: BTreeMap<(String, u16), BTreeSet<String>> = BTreeMap::new();
     for event in traces.iter().flat_map(|trace| &trace.events) {
-        let Fact::Connect { endpoint: Endpoint::Name(peer), result, .. } = &event.fact else { continue };
-        if !result.may_have_succeeded() && *result != Outcome::Errno(EINPROGRESS) {
-            continue;
-        }
+        let Some(peer) = reached(&event.fact) else { continue };
         if let Some((first, zone)) = peer.host.split_once('.').filter(|(_, zone)| zone.contains('.'))
             && peer.address().is_none()
             && looks_generated(first)

@@ -15,6 +15,7 @@ use crate::vocab::path::AbsPath;
 use crate::vocab::sensitivity::{Sensitivity, classify, sensitive};
 
 use super::needs::{Need, Needs};
+use super::network::reached;
 use super::{Grant, Note};
 
 /// What each sandbox has of its own.
@@ -51,8 +52,9 @@ impl<'a> Places<'a> {
         let project = roots
             .get(Base::Project)
             .filter(|project| !project.is_root() && !home.as_ref().is_some_and(|home| home.is_beneath(project)));
-        let mut places =
-            Self { roots, census, home, project, broker: trace.header.broker, above_sensitive: BTreeSet::new() };
+        // Where no peer was reached, the profile names none, and an enforced run has no such files.
+        let named = trace.header.broker && trace.events.iter().any(|event| reached(&event.fact).is_some());
+        let mut places = Self { roots, census, home, project, broker: named, above_sensitive: BTreeSet::new() };
         let above: BTreeSet<AbsPath> =
             places.sensitive_names().flat_map(|path| path.ancestors().collect::<Vec<_>>()).collect();
         places.above_sensitive = above;
