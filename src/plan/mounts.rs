@@ -427,6 +427,10 @@ impl Furnishing<'_> {
             self.link(&target, text.clone());
             return None;
         }
+        // Bound so that it can be written it would be without the guards of what may be written.
+        if grant.access == Access::Replace && seen.kind == FileKind::Dir {
+            return Some("it is a directory, and only a file can be replaced: `write` grants a directory".to_owned());
+        }
         // What lies in a granted directory exists already.
         if grant.access == Access::Exist && self.is_bound(&target) {
             return None;
@@ -853,6 +857,15 @@ pub(super) mod tests {
             plan(&with(&[("~/.claude.json", Access::Replace)]), &host, &BTreeSet::new(), path("/x"), vec![]).unwrap();
         assert_eq!(plan.withheld.len(), 1);
         assert!(plan.mounts.contains(&MountStep::Filtered { target: path("/home/a"), names: BTreeSet::new() }));
+    }
+
+    #[test]
+    fn a_directory_is_not_replaced() {
+        let host = host(&[("/home/a/dir", FileKind::Dir, None)]);
+        let profile = with(&[("~/dir", Access::Replace)]);
+        let plan = plan(&profile, &host, &BTreeSet::new(), path("/x"), vec![]).unwrap();
+        assert!(matches!(&plan.withheld[..], [item] if item.why.contains("only a file can be replaced")));
+        assert!(!plan.mounts.iter().any(|step| step.target() == Some(&path("/home/a/dir"))), "{:?}", plan.mounts);
     }
 
     #[test]
