@@ -421,7 +421,7 @@ printf 'prog: src/f1.o src/f2.o src/f3.o src/main.o\\n\\tgcc -o $@ $^\\n' > Make
 }
 
 #[test]
-fn npm_unpacks_and_cargo_builds() {
+fn npm_packs_and_unpacks() {
     need!(UserNamespaces, Program("npm"));
     let script = "set -e; export HOME=$PWD/home npm_config_update_notifier=false npm_config_cache=$PWD/cache; mkdir -p home dep/.vscode dep/.github/workflows app
 echo '{}' > dep/.github/workflows/x.yml 2>/dev/null || true
