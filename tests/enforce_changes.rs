@@ -18,7 +18,8 @@ use common::scratch::{Scratch, said};
 fn learned(script: &str) -> Scratch {
     let scratch = Scratch::new("changes");
     scratch.file("package.json", r#"{"scripts": {"test": "true"}}"#);
-    scratch.file("script.sh", ": > made");
+    // With what the scripts of the tests run.
+    scratch.file("script.sh", ": > made; : > other; chmod u+x other; ln -s made was");
     scratch.learn(&["sh", "script.sh"]);
     scratch.file("script.sh", script);
     // The start of the run and a change just before it are told apart by the clock's tick.

@@ -1,7 +1,7 @@
 //! A needed path → the place that is granted for it.
 //!
-//! The project, a program's own directories in the home, and what belongs together ([`super::units`]) are granted whole;
-//! everything else by its exact name, until [`super::tree`] joins what stands together. A sensitive path is always granted by
+//! The project, a program's own directories in the home, and what belongs together (`units`) are granted whole;
+//! everything else by its exact name, until `tree` joins what stands together. A sensitive path is always granted by
 //! its own name, beside whatever covers it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +23,27 @@ const PRIVATE: [&str; 4] = ["/proc", "/dev", "/tmp", "/var/tmp"];
 
 /// Files of pinfold's own making in every run that has peers by name.
 const TEXTS: [&str; 3] = ["/etc/hosts", "/etc/nsswitch.conf", "/etc/resolv.conf"];
+/// Directories of the machine that many programs share.
+const FIXED: [&str; 18] = [
+    "/",
+    "/home",
+    "/root",
+    "/etc",
+    "/var",
+    "/var/lib",
+    "/var/cache",
+    "/run",
+    "/usr",
+    "/usr/local",
+    "/opt",
+    "/sys",
+    "/mnt",
+    "/media",
+    "/srv",
+    "/nix",
+    "/snap",
+    "/run/user",
+];
 /// Directories below the home that many programs share.
 const SHARED: [&str; 6] = [".config", ".cache", ".local", ".local/share", ".local/state", ".local/lib"];
 /// What is known of places in one run.
@@ -33,6 +54,10 @@ pub struct Places<'a> {
     home: Option<AbsPath>,
     project: Option<AbsPath>,
     broker: bool,
+    /// Directories that are never granted for more than existing, but for those above home and project.
+    shared: BTreeSet<AbsPath>,
+    /// Directories in which a program has one of its own, the deepest first.
+    tops: Vec<AbsPath>,
     /// Every directory above a name that the census knows as sensitive to read.
     above_sensitive: BTreeSet<AbsPath>,
 }
@@ -54,7 +79,15 @@ impl<'a> Places<'a> {
             .filter(|project| !project.is_root() && !home.as_ref().is_some_and(|home| home.is_beneath(project)));
         // Where no peer was reached, the profile names none, and an enforced run has no such files.
         let named = trace.header.broker && trace.events.iter().any(|event| reached(&event.fact).is_some());
-        let mut places = Self { roots, census, home, project, broker: named, above_sensitive: BTreeSet::new() };
+        let below = |name: &&str| home.as_ref()?.join(name).ok();
+        let xdg = [Base::XdgConfig, Base::XdgCache, Base::XdgData, Base::XdgState, Base::XdgRuntime];
+        let of_a_user = || SHARED.iter().filter_map(below).chain(xdg.into_iter().filter_map(|base| roots.get(base)));
+        let fixed = FIXED.iter().filter_map(|place| AbsPath::new(place).ok());
+        let shared = fixed.chain(of_a_user()).chain(home.clone()).collect();
+        let mut tops: Vec<AbsPath> = of_a_user().chain(home.clone()).collect();
+        tops.sort_by_key(|top| std::cmp::Reverse(top.components().count()));
+        let above_sensitive = BTreeSet::new();
+        let mut places = Self { roots, census, home, project, broker: named, shared, tops, above_sensitive };
         let above: BTreeSet<AbsPath> =
             places.sensitive_names().flat_map(|path| path.ancestors().collect::<Vec<_>>()).collect();
         places.above_sensitive = above;
@@ -145,36 +178,8 @@ impl<'a> Places<'a> {
 
     /// Directories that are never granted for more than existing.
     pub(super) fn is_shared(&self, dir: &AbsPath) -> bool {
-        let fixed = [
-            "/",
-            "/home",
-            "/root",
-            "/etc",
-            "/var",
-            "/var/lib",
-            "/var/cache",
-            "/run",
-            "/usr",
-            "/usr/local",
-            "/opt",
-            "/sys",
-            "/mnt",
-            "/media",
-            "/srv",
-            "/nix",
-            "/snap",
-            "/run/user",
-        ];
         let holds = |top: &Option<AbsPath>| top.as_ref().is_some_and(|top| top.is_beneath(dir) && top != dir);
-        let is_home = self.home.as_ref() == Some(dir);
-        let below = |name: &str| self.home.as_ref().and_then(|home| home.join(name).ok()).as_ref() == Some(dir);
-        let xdg = [Base::XdgConfig, Base::XdgCache, Base::XdgData, Base::XdgState, Base::XdgRuntime];
-        is_home
-            || fixed.iter().any(|place| dir.as_bytes() == place.as_bytes())
-            || SHARED.iter().any(|name| below(name))
-            || xdg.into_iter().any(|base| self.roots.get(base).as_ref() == Some(dir))
-            || holds(&self.home)
-            || holds(&self.project)
+        self.shared.contains(dir) || holds(&self.home) || holds(&self.project)
     }
 
     /// The program's own directory that `path` lies in: the project, or the first directory in the home that is no shared one.
@@ -184,16 +189,10 @@ impl<'a> Places<'a> {
         {
             return Some(project.clone());
         }
-        let xdg = [Base::XdgConfig, Base::XdgCache, Base::XdgData, Base::XdgState, Base::XdgRuntime];
-        let tops = xdg.into_iter().filter_map(|base| self.roots.get(base)).chain(self.home.clone());
-        let shared = SHARED.iter().filter_map(|name| self.home.as_ref()?.join(name).ok());
-        let top = tops
-            .chain(shared)
-            .filter(|top| path.is_beneath(top) && path != top)
-            .max_by_key(|top| top.components().count())?;
-        let first = path.relative_to(&top)?.split(|&b| b == b'/').next()?;
+        let top = self.tops.iter().find(|top| path.is_beneath(top) && path != *top)?;
+        let first = path.relative_to(top)?.split(|&b| b == b'/').next()?;
         // `~/work` is a person's, `~/.agent` and `~/.config/agent` are a program's.
-        let is_hidden = first.starts_with(b".") || Some(&top) != self.home.as_ref();
+        let is_hidden = first.starts_with(b".") || Some(top) != self.home.as_ref();
         let own = top.join(first).ok().filter(|own| is_hidden && !self.is_shared(own))?;
         // Not across what is sensitive as a whole.
         classify(&own, self.roots).is_none().then_some(own)
@@ -277,7 +276,11 @@ fn add(known: &mut Census, taken: &Census) {
 }
 
 fn is_at(path: &AbsPath, places: &[&str]) -> bool {
-    places.iter().filter_map(|place| AbsPath::new(place).ok()).any(|place| path.is_beneath(&place))
+    let path = path.as_bytes();
+    let is_there = |place: &&str| {
+        path.strip_prefix(place.as_bytes()).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+    };
+    places.iter().any(is_there)
 }
 
 /// A temporary or lock name of `target`: in the same directory, beginning with its name, with or without a dot before.

@@ -60,7 +60,7 @@ fn of_v6(address: Ipv6Addr) -> Reach {
 /// The address of the resolver inside of a sandbox.
 pub const RESOLVER: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
 
-/// An address of the sandbox's own in the range of [`STAND_IN_V6`], with the length of its prefix.
+/// An address of the sandbox's own in the range of the stand-ins, with the length of its prefix.
 pub const OWN_V6: (Ipv6Addr, u8) = (Ipv6Addr::new(0xfd70, 0x696e, 0x666f, 0x6c64, 0, 0, 0, 1), 64);
 
 /// How many addresses stand for one name.

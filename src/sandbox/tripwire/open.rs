@@ -93,7 +93,8 @@ impl Open {
             modified: time(stat.st_mtime, stat.st_mtime_nsec),
             changed: time(stat.st_ctime, stat.st_ctime_nsec),
             mode: stat.st_mode & !0o7000,
-            links: u32::try_from(stat.st_nlink).unwrap_or(1),
+            // 64 bits on x86_64, 32 on aarch64.
+            links: u32::try_from(u128::from(stat.st_nlink)).unwrap_or(1),
             uid: self.ids.0,
             gid: self.ids.1,
         }
