@@ -104,3 +104,16 @@ fn root_is_told_that_it_does_not_work() {
     assert_eq!(output.status.code(), Some(125), "{}", said(&output));
     assert!(said(&output).contains("does not work for root") && said(&output).contains("hint:"), "{}", said(&output));
 }
+
+#[test]
+fn beside_a_sandbox_within_names_cannot_be_protected_and_nothing_starts() {
+    need!(OrdinaryUser, UserNamespaces);
+    let scratch = project("echo begun > begun");
+    let output = with(&scratch, &format!("{NESTED}protect = \"strict\"\n"));
+    let told = said(&output);
+    assert_eq!(output.status.code(), Some(125), "{told}");
+    assert!(told.contains("`nested_sandbox = true`") && told.contains("hint: ") && told.contains("\"scan\""), "{told}");
+    assert!(!scratch.project().join("begun").exists(), "{told}");
+    let output = with(&scratch, NESTED);
+    assert!(scratch.project().join("begun").exists(), "the control: {}", said(&output));
+}

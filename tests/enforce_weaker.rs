@@ -105,6 +105,20 @@ fn what_is_withheld_below_a_granted_directory_stops_the_start() {
 }
 
 #[test]
+fn names_that_were_to_be_protected_stop_the_start() {
+    need!(UserNamespaces, Program("setpriv"));
+    let scratch = project("touch ran");
+    let strict = format!("{WORD}protect = \"strict\"\n");
+    let output = weaker(&scratch, &strict, "", "");
+    let told = said(&output);
+    assert_eq!(output.status.code(), Some(125), "{told}");
+    assert!(told.contains("`protect = \"strict\"` needs mounts") && told.contains("\"scan\""), "{told}");
+    assert!(!scratch.project().join("ran").exists(), "{told}");
+    let output = run(under(&scratch, &strict, "", ""));
+    assert!(scratch.project().join("ran").exists(), "the control, with namespaces: {}", said(&output));
+}
+
+#[test]
 fn a_limit_that_namespaces_would_hold_is_refused_by_name() {
     need!(UserNamespaces, Program("setpriv"));
     let scratch = project("touch ran");

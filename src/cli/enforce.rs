@@ -3,7 +3,6 @@
 use crate::plan::protect::Protection;
 use crate::plan::{Action, MountStep, Nesting, Network, Plan, RootStyle, explain};
 use crate::probe::changes::{Change, Changes, What};
-use crate::profile::Protect;
 use crate::run::enforce::{EnforceError, EnforceRequest, Enforced, Prepared, Started, enforce, prepare};
 use crate::run::refusals;
 use crate::run::surroundings::Surroundings;
@@ -144,11 +143,6 @@ fn announce(prepared: &Prepared, quiet: bool) {
             Protection::Strict(_) => "under `protect = \"strict\"` the root is no FUSE file system",
             Protection::Scan => "there is no /dev/fuse for this user",
         });
-    }
-    if prepared.file.profile.protect == Protect::Strict && prepared.plan.protection == Protection::Scan {
-        screen::warn(
-            "`protect = \"strict\"` does not hold in this run: new names that your machine runs are told at its end",
-        );
     }
     if landlock.is_none() {
         screen::warn("the second wall is missing: this kernel has no Landlock, and the profile tolerates that");

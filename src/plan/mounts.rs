@@ -55,6 +55,11 @@ pub enum PlanError {
     /// root cannot be mapped into a namespace below the sandbox's, and some of its proc would be root's to write.
     #[error("`nested_sandbox` does not work for root: the kernel lets no sandbox within map root again")]
     NestedAsRoot,
+    /// Within a sandbox of its own the command sees another tree than the supervisor, and rules on names mean nothing.
+    #[error(
+        "`protect = \"strict\"` cannot be kept beside `nested_sandbox = true`: a sandbox within has a tree of files of its own"
+    )]
+    StrictNested,
     /// The second wall cannot be built.
     #[error("this kernel has no Landlock, the second wall behind the mounts")]
     NoLandlock,
@@ -92,6 +97,16 @@ impl PlanError {
             ),
             Self::NestedAsRoot => Some(
                 "run it as an ordinary user; or turn the command's own sandbox off, and remove the line".to_owned(),
+            ),
+            Self::StrictNested => Some(
+                "turn the command's own sandbox off, and remove `nested_sandbox`; or write `protect = \"scan\"`, which tells \
+                 of new names after the run instead of refusing them"
+                    .to_owned(),
+            ),
+            Self::WithoutNamespaces(Unkept::Names) => Some(
+                "`pinfold doctor` says which setting refuses them; or write `protect = \"scan\"`, which tells of new names \
+                 after the run instead of refusing them"
+                    .to_owned(),
             ),
             Self::NoLandlock => Some(
                 "boot with lsm=landlock,... in front of the list of /sys/kernel/security/lsm; or add \
@@ -147,9 +162,13 @@ pub fn plan(
     if profile.nested_sandbox && host.identity.uid == 0 {
         return Err(PlanError::NestedAsRoot);
     }
-    // Within a sandbox of its own a program sees another tree than the supervisor; without namespaces there is no tree.
-    let possible = !profile.nested_sandbox && host.no_namespaces.is_none();
-    let strict = profile.protect == Protect::Strict && possible;
+    let strict = profile.protect == Protect::Strict;
+    if strict && profile.nested_sandbox {
+        return Err(PlanError::StrictNested);
+    }
+    if strict && host.no_namespaces.is_some() {
+        return Err(Unkept::Names.into());
+    }
     // The supervisor would wait for itself where it looks for names in a root that it serves.
     let without_tripwire = Host { fuse: host.fuse && !strict, ..host.clone() };
     let host = if strict { &without_tripwire } else { host };
@@ -866,6 +885,26 @@ pub(super) mod tests {
         let plan = plan(&profile, &host, &BTreeSet::new(), path("/x"), vec![]).unwrap();
         assert!(matches!(&plan.withheld[..], [item] if item.why.contains("only a file can be replaced")));
         assert!(!plan.mounts.iter().any(|step| step.target() == Some(&path("/home/a/dir"))), "{:?}", plan.mounts);
+    }
+
+    #[test]
+    fn names_that_were_to_be_protected_are_protected_or_there_is_no_plan() {
+        let mut profile = with(&[("$PROJECT", Access::Write)]);
+        profile.protect = Protect::Strict;
+        profile.tolerate.insert(Lack::Namespaces);
+        let place = [("/home/a/p", FileKind::Dir, None)];
+        let made = |profile: &Profile, no_namespaces: Option<&str>| {
+            let host = Host { no_namespaces: no_namespaces.map(str::to_owned), ..host(&place) };
+            plan(profile, &host, &BTreeSet::new(), path("/x"), vec![])
+        };
+        assert!(matches!(made(&profile, None).unwrap().protection, Protection::Strict(_)), "the control");
+        let got = made(&profile, Some("refused"));
+        assert!(matches!(got, Err(PlanError::WithoutNamespaces(Unkept::Names))), "{got:?}");
+        profile.nested_sandbox = true;
+        let got = made(&profile, None);
+        assert!(matches!(got, Err(PlanError::StrictNested)), "{got:?}");
+        profile.protect = Protect::Scan;
+        assert!(made(&profile, None).is_ok(), "the control");
     }
 
     #[test]

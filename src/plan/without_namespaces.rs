@@ -35,6 +35,9 @@ pub enum Unkept {
     /// It makes namespaces.
     #[error("`nested_sandbox` has no meaning")]
     Nested,
+    /// Names are judged in a tree of the run's own.
+    #[error("`protect = \"strict\"` needs mounts of the run's own")]
+    Names,
     /// A supervisor dials from outside of a network of the run's own.
     #[error("the network is the host's or none: hosts cannot be granted by name")]
     Network,
