@@ -16,7 +16,7 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 
-use common::enforced::{enforced, natively, project};
+use common::enforced::{enforced, enforced_with, natively, project};
 use common::scratch::Scratch;
 
 /// A pair of terminal ends, the near one for the test.
@@ -133,4 +133,115 @@ fn a_terminal_that_changes_its_size_tells_the_command_and_it_sees_the_new_one() 
         read_until(&mut near, &mut seen, "now 44 99.");
         assert_eq!(child.wait().unwrap().code(), Some(3), "{seen}");
     }
+}
+
+/// The script at a terminal, natively and within: types each answer when its word appears; the code at the end is `code`.
+fn conversation(script: &str, allow: &str, lines: &str, sections: &str, talk: &[(&str, &[u8])], code: i32) {
+    for within in [false, true] {
+        let scratch = project(&format!("export TERM=xterm; {script}"));
+        let command = if within { enforced_with(&scratch, lines, allow, sections) } else { natively(&scratch) };
+        let (mut child, mut near) = at_a_terminal(&scratch, &command);
+        for (word, answer) in talk {
+            let mut seen = String::new();
+            read_until(&mut near, &mut seen, word);
+            near.write_all(answer).unwrap();
+        }
+        // Whoever draws a screen waits until somebody reads it.
+        let mut rest = Vec::new();
+        near.read_to_end(&mut rest).ok();
+        let status = child.wait().unwrap();
+        assert_eq!(status.code(), Some(code), "within: {within}: {}", String::from_utf8_lossy(&rest));
+    }
+}
+
+#[test]
+fn a_shell_inside_has_jobs_that_stop_and_end() {
+    need!(UserNamespaces, Program("setsid"));
+    let talk: &[(&str, &[u8])] = &[
+        ("# ", b"sh -c 'echo sta\"\"rted; read line'\n"),
+        // It has no child: one that is stopped between vfork and exec would keep its parent from stopping.
+        ("started", b"\x1a"),
+        ("Stopped", b"jobs; kill %1; wait; echo al\"\"l\n"),
+        ("all", b"exit 9\n"),
+    ];
+    conversation("PS1='# ' exec bash --norc --noprofile -i", "", "", "", talk, 9);
+}
+
+#[test]
+fn a_password_is_asked_for_without_an_echo() {
+    need!(UserNamespaces, Program("setsid"));
+    let ask = "stty -echo; printf 'Password: '; read word; stty echo; echo; echo \"${#word} letters\"; exit 5";
+    conversation(ask, "", "", "", &[("Password: ", b"secret\n"), ("\n6 letters", b"")], 5);
+}
+
+#[test]
+fn programs_that_take_the_whole_screen_work() {
+    need!(UserNamespaces, Program("setsid"), Program("less"), Program("vim"));
+    conversation("seq 500 >n; less n; exit 6", "", "", "", &[("10", b"G"), ("500", b"q")], 6);
+    let edit = "vim -u NONE new.txt; grep -q hello new.txt && exit 7";
+    conversation(edit, "", "", "", &[("new.txt", b"ihello\x1b:wq\r")], 7);
+}
+
+#[test]
+fn terminals_can_be_made_inside() {
+    need!(UserNamespaces, Program("setsid"), Program("tmux"));
+    let calls = [
+        "socket",
+        "connect",
+        "bind",
+        "listen",
+        "accept4",
+        "accept",
+        "getsockname",
+        "getsockopt",
+        "setsockopt",
+        "sendmsg",
+        "recvmsg",
+        "socketpair",
+        "getpeername",
+    ];
+    let calls: Vec<_> = calls.iter().map(|call| format!("\"{call}\"")).collect();
+    let sockets = "[syscalls.arguments]\nsocket = [\"unix stream\"]\n";
+    let lines = "\"/etc/passwd\" = \"read\"\n";
+    // Not within a session outside.
+    let start = "TMUX= tmux -f /dev/null -S sock new-session 'echo in\"\"side; tty; sleep 1'; exit 4";
+    conversation(start, &calls.join(", "), lines, sockets, &[("inside", b"")], 4);
+}
+
+#[test]
+fn a_secret_is_asked_for_at_the_terminal_of_the_run() {
+    need!(UserNamespaces, Program("setsid"), Program("pinentry-curses"));
+    let ask = "printf 'OPTION ttyname=/dev/tty\\nOPTION ttytype=xterm\\nSETPROMPT Word\\nGETPIN\\nBYE\\n' >in; \
+               pinentry-curses <in >out; grep -q '^D secret' out && exit 3";
+    conversation(ask, "", "", "", &[("Word", b"secret\r")], 3);
+}
+
+#[test]
+fn closed_standard_streams_are_no_hindrance() {
+    need!(UserNamespaces);
+    let scratch = project("echo words; echo words >&2; echo made > made; exit 3");
+    let inner = enforced(&scratch);
+    let mut shell = scratch.command("sh");
+    shell.args(["-c", "exec \"$@\" <&- >&- 2>&-", "sh"]).arg(inner.get_program()).args(inner.get_args());
+    assert_eq!(shell.status().unwrap().code(), Some(3));
+    assert_eq!(std::fs::read_to_string(scratch.project().join("made")).unwrap(), "made\n");
+}
+
+#[test]
+fn a_server_in_the_background_lives_as_long_as_the_run() {
+    need!(UserNamespaces, Program("python3"));
+    let serve = "python3 -c \"
+import socket, sys
+listening = socket.create_server(('127.0.0.1', 0))
+print(listening.getsockname()[1], flush=True)
+while True: listening.accept()[0].sendall(b'served')\" > port 2>/dev/null &
+while ! test -s port; do sleep 0.05; done; sleep 0.2
+python3 -c \"import socket; print(socket.create_connection(('127.0.0.1', int(open('port').read()))).recv(9))\"";
+    let calls = ["socket", "connect", "bind", "listen", "accept4", "getsockname", "setsockopt"];
+    let calls: Vec<_> = calls.iter().map(|call| format!("\"{call}\"")).collect();
+    let sockets = "[syscalls.arguments]\nsocket = [\"inet stream\"]\n";
+    let scratch = project(serve);
+    let output = enforced_with(&scratch, "", &calls.join(", "), sockets).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "b'served'\n", "{said}");
 }
