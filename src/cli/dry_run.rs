@@ -145,6 +145,7 @@ fn step_text(step: &MountStep) -> String {
         }
         MountStep::Copy { target } => format!("copy         {target} (in at the start, back at the end)"),
         MountStep::Text { target, .. } => format!("file         {target} (of pinfold's own making, read-only)"),
+        MountStep::AsOwn { target } => format!("own          {target} (a copy in memory, read-only)"),
         MountStep::Proc => "proc         /proc (own processes only)".to_owned(),
         MountStep::Secrets => format!("secrets      {SECRETS} (in memory, read-only)"),
         MountStep::Secret { target, name } => {

@@ -16,6 +16,9 @@ use super::screen::{Colour, paint};
 
 pub(super) fn surroundings(error: &SurroundingsError) -> Option<String> {
     match error {
+        SurroundingsError::Workdir(_) => {
+            Some("it was removed, or may not be looked at: go into one that is there".to_owned())
+        }
         SurroundingsError::NoHome => Some("set HOME, or run as a user with a home directory".to_owned()),
         SurroundingsError::ProjectTooWide(_) => {
             Some("go into a project's directory, or name one with --project DIR".to_owned())

@@ -3,6 +3,8 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
+use crate::vocab::escape;
+
 /// Writes data to standard output. A reader that went away ends the program quietly, as for every filter.
 pub fn data(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
@@ -12,16 +14,17 @@ pub fn data(text: &str) -> io::Result<()> {
     }
 }
 
-/// Writes one message to standard error. What cannot be written there cannot be reported anywhere.
+/// Writes one message to standard error. What cannot be written there cannot be reported anywhere. Names in it, such as that
+/// of the project, have no power over the terminal.
 pub fn say(text: impl AsRef<str>) {
     let mut err = io::stderr().lock();
-    writeln!(err, "{}", text.as_ref()).ok();
+    writeln!(err, "{}", escape::message(text.as_ref())).ok();
 }
 
 /// Writes a message that the next one overwrites; only on a terminal.
 pub fn live(text: &str) {
     let mut err = io::stderr().lock();
-    write!(err, "\r\x1b[K{text}").and_then(|()| err.flush()).ok();
+    write!(err, "\r\x1b[K{}", escape::message(text)).and_then(|()| err.flush()).ok();
 }
 
 /// An error with what stood in the way, and the remedy on a line of its own.
@@ -128,7 +131,7 @@ pub fn can_ask() -> bool {
 /// Asks a yes-or-no question; anything but yes is no.
 pub fn ask(question: &str) -> bool {
     let mut err = io::stderr().lock();
-    write!(err, "{question} [y/N] ").and_then(|()| err.flush()).ok();
+    write!(err, "{} [y/N] ", escape::message(question)).and_then(|()| err.flush()).ok();
     drop(err);
     let mut answer = String::new();
     match io::stdin().lock().read_line(&mut answer) {

@@ -46,6 +46,9 @@ pub fn why(step: &MountStep, profile: &Profile, roots: &Roots) -> String {
         MountStep::Secrets => "[secrets] with `to = \"file\"`".to_owned(),
         MountStep::Secret { name, .. } => format!("[secrets] {}", crate::profile::emit::quote(name)),
         MountStep::Text { .. } => "how names are looked up inside: [network]".to_owned(),
+        MountStep::AsOwn { .. } => {
+            "programs insist that it is root's or the user's own, and root is nobody inside".to_owned()
+        }
         MountStep::Queues => "[syscalls] allow = \"mq_open\"".to_owned(),
     }
 }

@@ -66,6 +66,7 @@ pub fn ruleset(mounts: &[MountStep], network: Network, abi: u32) -> Ruleset {
             | MountStep::Seal { .. }
             | MountStep::Directory { .. }
             | MountStep::Symlink { .. }
+            | MountStep::AsOwn { .. }
             | MountStep::Placeholder { .. } => {}
         }
     }

@@ -191,6 +191,11 @@ pub enum MountStep {
         /// On the host and inside.
         target: AbsPath,
     },
+    /// Files of root's that everybody may read, as copies of the agent's own: in the place of a file, or of all in a directory.
+    AsOwn {
+        /// On the host and inside.
+        target: AbsPath,
+    },
     /// A new proc with /proc/sys and kin read-only.
     Proc,
     /// A /dev of its own: null, zero, full, random, urandom, tty, pts, shm, mqueue, fd.
@@ -256,6 +261,7 @@ impl MountStep {
             | Self::Filtered { target, .. }
             | Self::Copy { target }
             | Self::Text { target, .. }
+            | Self::AsOwn { target }
             | Self::Secret { target, .. } => Some(target),
             Self::Proc | Self::Dev | Self::Queues | Self::Secrets => None,
         }
@@ -434,7 +440,7 @@ fn arrange(mut steps: Vec<MountStep>) -> Vec<MountStep> {
         }
         let rank = match step {
             MountStep::Pin { .. } => 0u8,
-            MountStep::Text { .. } => 2,
+            MountStep::Text { .. } | MountStep::AsOwn { .. } => 2,
             MountStep::Cover { .. } => 3,
             _ => 1,
         };

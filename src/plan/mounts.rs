@@ -221,6 +221,9 @@ pub fn plan(
         steps.push(MountStep::Queues);
     }
     let protection = if strict { strictly(host, &steps, &mounted, &grants) } else { Protection::Scan };
+    if host.identity.uid != 0 {
+        steps.extend(as_own(&steps));
+    }
     let mounts = super::arrange(steps);
     let landlock = match host.landlock {
         Some(abi) if profile.nested_sandbox => Some(super::landlock::without_places(network, abi)),
@@ -647,7 +650,19 @@ impl Furnishing<'_> {
 }
 
 /// Where programs insist that root owns what they read: ssh reads no included configuration of anybody else's.
-const INSISTED_ON: &str = "/etc/ssh/ssh_config.d";
+pub(super) const INSISTED_ON: &str = "/etc/ssh/ssh_config.d";
+
+/// An ordinary user's agent gets copies of its own of what programs insist on and `steps` open to be read.
+fn as_own(steps: &[MountStep]) -> Vec<MountStep> {
+    let Ok(insisted) = AbsPath::new(INSISTED_ON) else { return Vec::new() };
+    let targets = steps.iter().filter_map(|step| match step {
+        MountStep::Bind { target, writable: false, .. } if insisted.is_beneath(target) => Some(insisted.clone()),
+        MountStep::Bind { target, writable: false, .. } if target.is_beneath(&insisted) => Some(target.clone()),
+        _ => None,
+    });
+    let targets: BTreeSet<AbsPath> = targets.collect();
+    targets.into_iter().map(|target| MountStep::AsOwn { target }).collect()
+}
 
 /// Directories of the machine that everybody may enter, granted to be read. What is root's own in them, and closed to all
 /// others, an agent of root's does not get by a grant on all: that takes a line for just that.

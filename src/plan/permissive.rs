@@ -13,6 +13,7 @@ use crate::vocab::location::{Base, Roots};
 use crate::vocab::path::AbsPath;
 use crate::vocab::sensitivity::{Place, Row, Sensitivity, covering, table};
 
+use super::mounts::INSISTED_ON;
 use super::network::Policy;
 use super::walls::Wall;
 use super::{Mode, MountStep, Nesting, Network, Plan, RootStyle};
@@ -96,6 +97,9 @@ pub fn plan(host: &Host, options: Options) -> Plan {
         steps.push(MountStep::Seal { target: place });
     }
     steps.push(MountStep::Cover { target: host.state_dir.clone() });
+    if host.identity.uid != 0 {
+        steps.extend(AbsPath::new(INSISTED_ON).map(|target| MountStep::AsOwn { target }));
+    }
     let mut filter = super::observe::filter(options.exact);
     // Without the wall behind it a broker is none: then the host's network, which the start says.
     let walled = host.landlock.is_some_and(|abi| abi >= super::landlock::TCP_SINCE);

@@ -23,6 +23,7 @@ use crate::vocab::host::SANDBOX_NAME;
 use crate::vocab::reach::{OWN_V6, RESOLVER};
 
 use super::error::{StartError, Step};
+use super::insisted::{self, Insisted};
 use super::landlock;
 use super::root::{Failure, Root};
 use super::secrets::{Secrets, Values};
@@ -40,6 +41,8 @@ pub(super) struct Launch<'a> {
     pub(super) secrets: Secrets,
     /// Directories in which root owns nothing, by the index of their step.
     pub(super) unowned: BTreeMap<usize, Unowned>,
+    /// What root's files are replaced with, by the index of their step.
+    pub(super) insisted: BTreeMap<usize, Insisted>,
     program: CString,
     arguments: Vec<CString>,
     environment: Vec<CString>,
@@ -69,6 +72,7 @@ impl<'a> Launch<'a> {
             copies,
             secrets: Secrets::new(plan, secrets)?,
             unowned: unowned::prepare(plan).map_err(|errno| StartError::kernel(Step::Sources, errno))?,
+            insisted: insisted::of(plan),
             program: word(plan.program.as_bytes())?,
             arguments: plan.argv.iter().map(|bytes| word(bytes)).collect::<Result<_, _>>()?,
             environment: environment.iter().map(|bytes| word(bytes)).collect::<Result<_, _>>()?,

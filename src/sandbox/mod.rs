@@ -19,6 +19,7 @@ pub mod desk;
 mod error;
 #[cfg(feature = "fixtures")]
 pub mod fuzz;
+mod insisted;
 mod landlock;
 pub mod limits;
 pub mod network;

@@ -26,6 +26,7 @@ use crate::vocab::path::AbsPath;
 use super::chest::Chest;
 use super::child::Launch;
 use super::error::Step;
+use super::insisted::{self, Insisted};
 use super::unowned::Unowned;
 
 /// What failed: the step, the errno, and for a mount its index in the plan.
@@ -254,7 +255,12 @@ impl<'a> Root<'a> {
             }
             MountStep::Placeholder { target, size, modified } => self.placeholder(target, *size, *modified),
             MountStep::Copy { target } => self.copy(target),
-            MountStep::Text { target, text } => self.text(target, text),
+            MountStep::Text { target, text } => self.text(target, text.as_bytes()),
+            MountStep::AsOwn { target } => match self.launch.insisted.get(&index) {
+                None => Ok(()),
+                Some(Insisted::File(bytes)) => self.text(target, bytes),
+                Some(Insisted::Directory(files)) => insisted::furnish(&self.open(target)?, files),
+            },
             MountStep::Proc => self.proc(),
             MountStep::Dev => {
                 if self.launch.plan.nesting == Nesting::Allowed {
@@ -311,7 +317,7 @@ impl<'a> Root<'a> {
         nix::sys::stat::futimens(&file, &time, &time).map_err(at(Step::Mount))
     }
 
-    fn text(&self, target: &AbsPath, text: &str) -> Result<(), Failure> {
+    fn text(&self, target: &AbsPath, text: &[u8]) -> Result<(), Failure> {
         let place = match self.target(target, Kind::File) {
             Err(Failure { errno: Errno::ENOENT | Errno::ENOTDIR | Errno::EROFS | Errno::EACCES, .. }) => return Ok(()),
             other => other?,
@@ -320,7 +326,7 @@ impl<'a> Root<'a> {
         let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
         let file = openat(&tree, c"text", flags, Mode::from_bits_truncate(0o444)).map_err(at(Step::Mount))?;
         std::fs::File::from(file)
-            .write_all(text.as_bytes())
+            .write_all(text)
             .map_err(|error| at(Step::Mount)(Errno::from_raw(error.raw_os_error().unwrap_or(0))))?;
         // A kernel before 6.15 copies nothing out of a tree that is mounted nowhere.
         let above = self.open(&target.parent().unwrap_or_else(AbsPath::root))?;

@@ -20,6 +20,7 @@ pub struct Approval {
     /// `sha256:…` over the profile's meaning.
     pub digest: String,
     /// The profile file it was read from.
+    #[serde(with = "as_text")]
     pub profile: PathBuf,
     /// Seconds since the epoch.
     pub when: u64,
@@ -42,6 +43,28 @@ pub struct Approval {
     /// What the granted places were.
     #[serde(default)]
     pub places: BTreeMap<AbsPath, Remembered>,
+}
+
+/// A path, of whatever bytes, as text.
+mod as_text {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+    use std::path::{Path, PathBuf};
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use crate::vocab::escape;
+
+    pub(super) fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&escape::file(path.as_os_str().as_bytes()))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        // Earlier versions wrote it as it is, if they could.
+        let bytes = escape::unfile(&text).unwrap_or_else(|_| text.into_bytes());
+        Ok(PathBuf::from(OsString::from_vec(bytes)))
+    }
 }
 
 impl Approval {

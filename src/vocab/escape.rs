@@ -42,6 +42,27 @@ pub fn terminal(bytes: &[u8]) -> String {
     )
 }
 
+/// For text of our own with names of others in it: as [`terminal`], but line ends, tabs, backslashes and colours stay.
+///
+/// ```
+/// # use pinfold::vocab::escape::message;
+/// assert_eq!(message("\x1b[31mno \x1b]52;c;aGk=\x07\x1b[0m\n"), "\x1b[31mno \\x1b]52;c;aGk=\\x07\x1b[0m\n");
+/// ```
+pub fn message(text: &str) -> String {
+    let special = |c| is_deceptive(c) && !matches!(c, '\n' | '\t');
+    let emit = |out: &mut String, byte: u8| {
+        let _ = write!(out, "\\x{byte:02x}");
+    };
+    let mut parts = text.split('\x1b');
+    let mut out = walk(parts.next().unwrap_or_default().as_bytes(), special, emit);
+    for part in parts {
+        let digits = part.strip_prefix('[').map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
+        out.push_str(if digits.is_some_and(|rest| rest.starts_with('m')) { "\x1b" } else { "\\x1b" });
+        out.push_str(&walk(part.as_bytes(), special, emit));
+    }
+    out
+}
+
 /// For files: every byte that is not shown as itself, and `%`, becomes `%HH`. Undone by [`unfile`].
 ///
 /// ```

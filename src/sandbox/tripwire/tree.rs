@@ -110,6 +110,7 @@ impl Tree {
                 | MountStep::Cover { .. }
                 | MountStep::Seal { .. }
                 | MountStep::Copy { .. }
+                | MountStep::AsOwn { .. }
                 | MountStep::Secret { .. }
                 | MountStep::Queues => {}
             }
