@@ -1,6 +1,5 @@
 //! `pinfold enforce`: what is in force, then the command, then what was refused.
 
-use crate::plan::protect::Protection;
 use crate::plan::{Action, MountStep, Nesting, Network, Plan, RootStyle, explain};
 use crate::probe::changes::{Change, Changes, What};
 use crate::run::enforce::{EnforceError, EnforceRequest, Enforced, Prepared, Started, enforce, prepare};
@@ -71,6 +70,9 @@ pub(super) fn within(surroundings: &Surroundings, arguments: &EnforceArguments) 
     for (path, error) in &enforced.lost {
         screen::warn(format!("`{path}` was changed inside and could not be written back: {error}"));
     }
+    if enforced.unseen {
+        screen::warn("files that were refused are not known: what served the root ended before the run did");
+    }
     tell(&prepared, &enforced, surroundings, &arguments.telling);
     if let Err(error) = &enforced.recorded {
         screen::warn(format!("this run counts for nothing: {}", screen::chain(error)));
@@ -139,10 +141,7 @@ fn announce(prepared: &Prepared, quiet: bool) {
             screen::say(format!("{} {lost}", paint("lost:", Colour::Yellow)));
         }
     } else if prepared.plan.root == RootStyle::Empty {
-        untold(match prepared.plan.protection {
-            Protection::Strict(_) => "under `protect = \"strict\"` the root is no FUSE file system",
-            Protection::Scan => "there is no /dev/fuse for this user",
-        });
+        untold("there is no /dev/fuse for this user");
     }
     if landlock.is_none() {
         screen::warn("the second wall is missing: this kernel has no Landlock, and the profile tolerates that");

@@ -169,9 +169,6 @@ pub fn plan(
     if strict && host.no_namespaces.is_some() {
         return Err(Unkept::Names.into());
     }
-    // The supervisor would wait for itself where it looks for names in a root that it serves.
-    let without_tripwire = Host { fuse: host.fuse && !strict, ..host.clone() };
-    let host = if strict { &without_tripwire } else { host };
     let mut withheld = Vec::new();
     let (network, policy) = super::network::of(profile.network.iter());
     withheld_peers(profile, &mut withheld);

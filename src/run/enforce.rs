@@ -165,6 +165,8 @@ pub struct Enforced {
     pub limits: Vec<Held>,
     /// The limits that the run came up against.
     pub reached: Vec<Reached>,
+    /// Whether refused files are not known, since what told of them ended before the run.
+    pub unseen: bool,
     /// Whether the run was recorded as a trial of the profile.
     pub recorded: Result<(), StoreError>,
 }
@@ -285,6 +287,7 @@ pub fn enforce(
         denied(&denial);
         denials.push(denial);
     })?;
+    let sees_files = sees_files && !outcome.unseen;
     let planted = surroundings.planted_since(before);
     let store = Store::open(&surroundings.state_dir.to_path_buf(), surroundings.identity.uid);
     let recorded = store.and_then(|store| {
@@ -292,8 +295,8 @@ pub fn enforce(
     });
     let changes = look.changes(&surroundings.roots);
     super::changes::keep(surroundings, &prepared.file, &changes)?;
-    let sandbox::Outcome { status, lost, reached, .. } = outcome;
-    Ok(Enforced { status, denials, planted, lost, changes, limits, reached, recorded })
+    let sandbox::Outcome { status, lost, reached, unseen, .. } = outcome;
+    Ok(Enforced { status, denials, planted, lost, changes, limits, reached, unseen, recorded })
 }
 
 /// The plan, with a temporary directory for the run where it has no mounts of its own.
@@ -312,7 +315,7 @@ fn with_temporary<'a>(
 
 /// Seats who makes names in the place of the command, where names are protected.
 fn protect_names(sandbox: &mut sandbox::Sandbox, plan: &Plan) -> Result<(), StartError> {
-    let desk = Paths::open(plan, sandbox.payload())?;
+    let desk = Paths::open(plan, sandbox.payload(), sandbox.behalf()?)?;
     if let Some(desk) = desk {
         let desk: Box<dyn Handler> = if plan.has(Wall::Names) { Box::new(desk) } else { Box::new(Unprotected) };
         sandbox.desks().seat(Desk::Paths, desk);

@@ -96,6 +96,8 @@ pub struct Outcome {
     pub lost: Vec<(AbsPath, std::io::Error)>,
     /// Limits that the run came up against.
     pub reached: Vec<Reached>,
+    /// Whether what was looked for in vain is not known, since the server of the root ended before the run.
+    pub unseen: bool,
 }
 
 /// Starts the sandbox up to the point where the payload waits to be released. The caller must have no other threads yet.
@@ -254,6 +256,12 @@ impl Sandbox {
     /// Why what is looked for in vain is not told, where the plan wanted that.
     pub fn untold(&self) -> Option<std::io::Error> {
         self.untold.map(std::io::Error::from)
+    }
+
+    /// Where it is to be said for whom the supervisor walks through the sandbox's root; `None` where that is not served by us.
+    pub fn behalf(&self) -> Result<Option<tripwire::Behalf>, StartError> {
+        let behalf = self.tripwire.as_ref().map_or(Ok(None), tripwire::Tripwire::behalf);
+        behalf.map_err(|errno| StartError::kernel(Step::RootDirectory, errno))
     }
 
     /// The desks that answer the calls which this run does not make itself. Before the release.

@@ -148,9 +148,11 @@ impl Sandbox {
                 service = Some(Service::new(listener, self.plan.filter.clone(), std::mem::take(&mut self.desks)));
             }
         }
-        self.tripwire.iter().flat_map(tripwire::Tripwire::denials).for_each(|denial| ledger.note(denial));
+        let seen = self.tripwire.as_ref().map_or(Some(Vec::new()), tripwire::Tripwire::denials);
+        let unseen = seen.is_none();
+        seen.into_iter().flatten().for_each(|denial| ledger.note(denial));
         ledger.into_denials().into_iter().for_each(denied);
-        Ok(self.conclude(status))
+        Ok(Outcome { unseen, ..self.conclude(status) })
     }
 
     /// Serves the desks beside whoever handles the stops of a run that is learned: on a thread of its own, until nobody has
@@ -219,6 +221,7 @@ impl Sandbox {
             interrupted: self.signals.interrupted(),
             lost,
             reached,
+            unseen: false,
         }
     }
 

@@ -20,6 +20,14 @@ pub struct Mounted {
     pub mount: OwnedFd,
 }
 
+/// Whether the kernel gives a server up that does not answer (Linux 6.14).
+pub fn requests_time_out() -> bool {
+    let Ok(names) = nix::sys::utsname::uname() else { return false };
+    let mut parts = names.release().to_str().unwrap_or_default().split(|c: char| !c.is_ascii_digit());
+    let mut number = || parts.next().and_then(|part| part.parse::<u32>().ok()).unwrap_or(0);
+    (number(), number()) >= (6, 14)
+}
+
 /// What the child of [`mount_in`] is told and leaves behind.
 struct Task {
     process: RawFd,

@@ -29,9 +29,14 @@ pub const SYSTEM: [&str; 6] = ["/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cac
 /// The script under a profile that grants the system to be read, the project to be written, and `lines` of
 /// `[filesystem]`.
 pub fn enforced_with(scratch: &Scratch, lines: &str, allow: &str, sections: &str) -> Command {
+    enforced_under(scratch, "", lines, allow, sections)
+}
+
+/// The same with `top` above the first section.
+pub fn enforced_under(scratch: &Scratch, top: &str, lines: &str, allow: &str, sections: &str) -> Command {
     let system: String = SYSTEM.iter().map(|place| format!("\"{place}\" = \"read\"\n")).collect();
     let profile = format!(
-        "schema = 1\nname = \"t\"\ncommand = [\"sh\", \"$PROJECT/script.sh\"]\n\n[filesystem]\n\"$PROJECT\" = \"write\"\n\
+        "schema = 1\nname = \"t\"\ncommand = [\"sh\", \"$PROJECT/script.sh\"]\n{top}\n\n[filesystem]\n\"$PROJECT\" = \"write\"\n\
          {system}{lines}\n[syscalls]\nbase = 1\nallow = [{allow}]\n[environment]\npass = [\"HOME\", \"PATH\", \"KEPT\"]\n{sections}"
     );
     let accepted = digest(&parse(&profile).unwrap()).to_string();

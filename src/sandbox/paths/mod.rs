@@ -33,6 +33,7 @@ use crate::vocab::syscall::Syscall;
 
 use super::desk::{Call, Handler, Note};
 use super::error::{StartError, Step};
+use super::tripwire::Behalf;
 use caller::{Callers, Process};
 use judge::{Judge, Making, Refused, name_of};
 use place::{Found, HOPS, Place, Way, text};
@@ -53,6 +54,8 @@ pub struct Paths {
     umask: Option<u32>,
     before: Option<Mode>,
     waiting: std::sync::Arc<std::sync::atomic::AtomicUsize>,
+    /// Where the root is one that tells: for whom it is walked through.
+    behalf: Option<Behalf>,
 }
 
 /// What a call comes to.
@@ -68,7 +71,7 @@ enum Done {
 
 impl Paths {
     /// The desk of `plan`, whose payload is `payload`; `None` where names are not protected by it.
-    pub fn open(plan: &Plan, payload: i32) -> Result<Option<Self>, StartError> {
+    pub fn open(plan: &Plan, payload: i32, behalf: Option<Behalf>) -> Result<Option<Self>, StartError> {
         let Protection::Strict(rules) = &plan.protection else { return Ok(None) };
         let rules: Rules = rules.clone();
         let flags = nix::fcntl::OFlag::O_PATH | nix::fcntl::OFlag::O_DIRECTORY | nix::fcntl::OFlag::O_CLOEXEC;
@@ -81,6 +84,7 @@ impl Paths {
             umask: None,
             before: None,
             waiting: std::sync::Arc::default(),
+            behalf,
         }))
     }
 
@@ -104,6 +108,7 @@ impl Paths {
         let tid = asked.tid();
         let mask = self.callers.of(tid)?.umask;
         self.wear(mask)?;
+        self.behalf.iter().for_each(|behalf| behalf.is_for(tid));
         let at = libc::AT_FDCWD;
         let (int, word) = (|index| asked.int(index), |index| asked.argument(index));
         let mode = |index| asked.int(index).cast_unsigned();
@@ -154,7 +159,15 @@ impl Paths {
     }
 
     fn allow(&self, place: &Place, rights: Rights) -> Result<(), Refused> {
-        if self.judge.has(&place.above, rights) { Ok(()) } else { Err(Errno::EACCES.into()) }
+        if self.judge.has(&place.above, rights) { Ok(()) } else { Err(self.refuse(place)) }
+    }
+
+    /// The answer of the second wall. The name is looked up all the same: the root tells of it.
+    fn refuse(&self, place: &Place) -> Refused {
+        if self.behalf.is_some() {
+            paths::look(&place.parent, &place.name).ok();
+        }
+        Errno::EACCES.into()
     }
 
     fn open_file(
@@ -224,7 +237,7 @@ impl Paths {
         }
         let nameless = flags & libc::O_TMPFILE == libc::O_TMPFILE;
         if !nameless && !self.judge.has(&path, rights) {
-            return Err(Errno::EACCES.into());
+            return Err(self.refuse(place));
         }
         let there = || paths::look(&place.parent, &place.name).is_ok();
         if (flags & libc::O_CREAT != 0 || nameless) && !self.judge.has(&place.above, Rights::MAKE_REG) && !there() {

@@ -31,10 +31,15 @@ pub(super) fn asked(thread: i32) -> Asked {
     let (call, arguments) =
         waiting_in(thread).map_or((None, [0; 6]), |(number, arguments)| (Syscall::from_number(number), arguments));
     let paths = call.map(|call| paths(thread, call, &arguments)).unwrap_or_default();
-    Asked { program: who::program(thread), parent: who::parent(thread), call, paths }
+    Asked { call, paths, ..Asked::by(thread) }
 }
 
 impl Asked {
+    /// Who asks, and not for what.
+    pub(super) fn by(thread: i32) -> Self {
+        Self { program: who::program(thread), parent: who::parent(thread), call: None, paths: Vec::new() }
+    }
+
     /// The whole path that was asked for when `name` was not found in `dir`, and what for.
     pub(super) fn path(&self, dir: &AbsPath, name: &[u8]) -> (AbsPath, Intent) {
         let first = dir.join(name).unwrap_or_else(|_| dir.clone());

@@ -8,7 +8,11 @@
 //!
 //! Invariant: the kernel is told of nothing that the plan does not hold. When the server is gone, what is mounted goes on, and
 //! everything else fails (ENOTCONN).
+//!
+//! It is served by threads of the supervisor; by a [process](apart) beside it where the supervisor walks through the file
+//! system itself, or where the kernel does not notice that a server no longer answers.
 
+mod apart;
 mod asked;
 mod filtered;
 mod looks;
@@ -19,17 +23,20 @@ mod tree;
 pub mod wire;
 
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use nix::errno::Errno;
 
 use crate::event::Denial;
 use crate::plan::Plan;
+use crate::plan::protect::Protection;
 use crate::sys::fuse;
 use crate::vocab::path::AbsPath;
 
 use super::secrets::Values;
+use apart::Apart;
+pub use apart::Behalf;
 use filtered::Directory;
 use looks::{Guard, Seen, channel};
 use open::Open;
@@ -38,19 +45,31 @@ use tree::Tree;
 
 /// Threads that serve: one may be held up by a slow disk.
 const SERVERS: usize = 2;
+/// Threads that may read the memory of who asks at a time. It may be a file that we serve, and then another has to serve it.
+const READERS: usize = 2;
 
-/// What every program that is started looks for (ld.so(8)), and hardly a machine has: the kernel may keep that for ever.
+/// What every program that is started looks for (ld.so(8)), and hardly a machine has, or has with anything in it: the kernel
+/// may keep that for ever.
 const ABSENT: [&str; 1] = ["/etc/ld.so.preload"];
 
 /// A file system that is served.
-pub(super) struct Tripwire {
+#[derive(Debug)]
+pub(super) enum Tripwire {
+    /// By threads of this process.
+    Here(Here),
+    /// By another process.
+    Apart(Apart),
+}
+
+/// What serves, in the process that does.
+pub(super) struct Here {
     server: Arc<Server>,
     seen: Arc<Seen>,
 }
 
-impl std::fmt::Debug for Tripwire {
+impl std::fmt::Debug for Here {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tripwire").field("tree", &self.server.tree).finish_non_exhaustive()
+        f.debug_struct("Here").field("tree", &self.server.tree).finish_non_exhaustive()
     }
 }
 
@@ -73,7 +92,8 @@ pub(super) fn mount(plan: &Plan, init: &OwnedFd, secrets: &Values) -> Result<(Pr
     let (sender, looks) = channel();
     let seen = sender.seen();
     let absent = ABSENT.iter().filter_map(|text| {
-        let path = AbsPath::new(text).ok().filter(|path| std::fs::symlink_metadata(path.to_path_buf()).is_err())?;
+        let nothing = |path: &AbsPath| std::fs::metadata(path.to_path_buf()).map_or(true, |meta| meta.len() == 0);
+        let path = AbsPath::new(text).ok().filter(nothing)?;
         Some((tree.find(&path.parent()?)?, path.file_name()?.to_vec()))
     });
     let absent = absent.collect();
@@ -89,6 +109,9 @@ pub(super) fn mount(plan: &Plan, init: &OwnedFd, secrets: &Values) -> Result<(Pr
         looks: sender,
         armed: AtomicBool::new(false),
         interrupted: Mutex::default(),
+        supervisor: None,
+        busy: Mutex::default(),
+        reading: AtomicUsize::new(0),
     };
     Ok((Prepared { server, seen, looks }, mount))
 }
@@ -96,30 +119,62 @@ pub(super) fn mount(plan: &Plan, init: &OwnedFd, secrets: &Values) -> Result<(Pr
 impl Prepared {
     /// Begins to serve. `init`: the sandbox's.
     pub(super) fn serve(self, plan: &Plan, init: i32) -> Result<Tripwire, Errno> {
-        let (server, seen) = (Arc::new(self.server), Arc::new(self.seen));
+        if matches!(plan.protection, Protection::Strict(_)) || !fuse::requests_time_out() {
+            return Apart::start(self, plan, init).map(Tripwire::Apart);
+        }
+        Here::serve(self, plan, init).map(Tripwire::Here)
+    }
+}
+
+impl Here {
+    fn serve(prepared: Prepared, plan: &Plan, init: i32) -> Result<Self, Errno> {
+        let (server, seen) = (Arc::new(prepared.server), Arc::new(prepared.seen));
         let spawn = |work: Box<dyn FnOnce() + Send>| {
             let spawned = std::thread::Builder::new().spawn(work);
             spawned.map(drop).map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EAGAIN)))
         };
-        for _ in 0..SERVERS {
+        let of_files = usize::from(!server.directories.is_empty());
+        for _ in 0..SERVERS + of_files {
             let server = Arc::clone(&server);
             spawn(Box::new(move || server.serve()))?;
         }
-        let (roots, looks) = (plan.roots.clone(), self.looks);
+        let (roots, looks) = (plan.roots.clone(), prepared.looks);
         let taker = Arc::clone(&seen);
         spawn(Box::new(move || taker.take(&looks, &roots, init)))?;
-        Ok(Tripwire { server, seen })
+        Ok(Self { server, seen })
+    }
+
+    fn arm(&self) {
+        self.server.armed.store(true, Ordering::Relaxed);
+    }
+
+    fn denials(&self) -> Vec<Denial> {
+        self.seen.denials()
     }
 }
 
 impl Tripwire {
     /// From now on it is the agent that asks.
     pub(super) fn arm(&self) {
-        self.server.armed.store(true, Ordering::Relaxed);
+        match self {
+            Self::Here(here) => here.arm(),
+            Self::Apart(apart) => apart.arm(),
+        }
     }
 
-    /// What was looked for in vain so far.
-    pub(super) fn denials(&self) -> Vec<Denial> {
-        self.seen.denials()
+    /// What was looked for in vain so far; `None` when that is not known any more.
+    pub(super) fn denials(&self) -> Option<Vec<Denial>> {
+        match self {
+            Self::Here(here) => Some(here.denials()),
+            Self::Apart(apart) => apart.denials(),
+        }
+    }
+
+    /// Where the supervisor says for whom it walks through the file system; `None` where it must not.
+    pub(super) fn behalf(&self) -> Result<Option<Behalf>, Errno> {
+        match self {
+            Self::Here(_) => Ok(None),
+            Self::Apart(apart) => apart.behalf().map(Some),
+        }
     }
 }

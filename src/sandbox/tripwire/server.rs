@@ -4,10 +4,10 @@
 //! sandbox, so nothing here can wait for itself. Answered first, told after. Invariant: whatever a request is, the tree does
 //! not change, and in a filtered directory happens what [`Directory`] lets happen.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,9 @@ use nix::errno::Errno;
 
 use crate::sys::xattr;
 
-use super::asked::asked;
+use super::READERS;
+use super::apart::Behalf;
+use super::asked::{Asked, asked};
 use super::filtered::{Directory, Found};
 use super::looks::{Guard, Look, Looks};
 use super::open::{FIRST, Name, Open};
@@ -41,6 +43,12 @@ pub(super) struct Server {
     pub(super) armed: AtomicBool,
     /// Requests whose caller was interrupted.
     pub(super) interrupted: Mutex<BTreeSet<u64>>,
+    /// The thread that walks here for others, and for whom it does.
+    pub(super) supervisor: Option<(i32, Behalf)>,
+    /// Requests that are not answered yet, by when they came.
+    pub(super) busy: Mutex<BTreeMap<u64, Instant>>,
+    /// Threads of ours that read the memory of who asks.
+    pub(super) reading: AtomicUsize,
 }
 
 type Answer = Result<Vec<u8>, i32>;
@@ -72,7 +80,7 @@ impl Server {
             };
             let message = buffer.get(..length).unwrap_or_default();
             let (unique, then) = match wire::parse(message) {
-                Ok(request) => (request.unique, self.handle(&request)),
+                Ok(request) => (request.unique, self.attend(&request)),
                 Err(wire::Malformed { unique: Some(unique) }) => (unique, Err(libc::EIO).into()),
                 Err(wire::Malformed { unique: None }) => continue,
             };
@@ -83,6 +91,31 @@ impl Server {
                 self.looks.tell(look);
             }
         }
+    }
+
+    /// Deals with a request, and lets it be seen that it does.
+    fn attend(self: &Arc<Self>, request: &Request<'_>) -> Then {
+        // Seen by the watch of a server that is a process of its own alone.
+        if self.supervisor.is_none() {
+            return self.handle(request);
+        }
+        let busy = || self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        busy().insert(request.unique, Instant::now());
+        let then = self.handle(request);
+        busy().remove(&request.unique);
+        then
+    }
+
+    fn asked(&self, thread: i32) -> Asked {
+        let others = self.reading.fetch_add(1, Ordering::Relaxed);
+        let asked = if others < READERS { asked(thread) } else { Asked::by(thread) };
+        self.reading.fetch_sub(1, Ordering::Relaxed);
+        asked
+    }
+
+    /// When the oldest request came that is not dealt with yet.
+    pub(super) fn busy_since(&self) -> Option<Instant> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner).values().min().copied()
     }
 
     fn answer(&self, unique: u64, answer: Answer) {
@@ -176,11 +209,16 @@ impl Server {
             return Err(libc::ENOENT).into();
         }
         let validity = self.guard.count(node, name);
-        let look = i32::try_from(request.thread).ok().filter(|thread| *thread > 0).map(|thread| Look {
+        let thread = i32::try_from(request.thread).ok().filter(|thread| *thread > 0);
+        let whom = thread.and_then(|thread| match &self.supervisor {
+            Some((supervisor, behalf)) if *supervisor == thread => behalf.whom(),
+            _ => Some(thread),
+        });
+        let look = whom.map(|thread| Look {
             dir: dir.path.clone(),
             name: name.to_vec(),
             // While it waits: it may be gone when it was answered.
-            asked: asked(thread),
+            asked: self.asked(thread),
         });
         let answer = if validity == Validity::None { Err(libc::ENOENT) } else { Ok(wire::no_entry(validity)) };
         Then { answer: Some(answer), look }
