@@ -65,7 +65,8 @@ pub struct Kept {
 /// Refusals that are kept of one run.
 const MOST: usize = 1000;
 
-/// The refusals of a run: withheld grants first, then limits, calls and files; of each kind what is risky before the rest.
+/// The refusals of a run: withheld grants first, then limits, calls and files; of each kind what is risky before the rest, and
+/// what is the user's before what is the machine's, of which programs look at much that they can do without.
 pub fn of(prepared: &Prepared, enforced: &Enforced) -> Vec<Refusal> {
     let withheld = prepared.plan.withheld.iter().map(|item| Refusal {
         kind: Kind::Withheld,
@@ -80,7 +81,8 @@ pub fn of(prepared: &Prepared, enforced: &Enforced) -> Vec<Refusal> {
     });
     let denied = enforced.denials.iter().map(|denial| denied(denial, &prepared.plan.roots));
     let mut all: Vec<Refusal> = withheld.chain(enforced.reached.iter().map(limit)).chain(denied).collect();
-    all.sort_by(|a, b| (a.kind, a.risk.is_none(), &a.what).cmp(&(b.kind, b.risk.is_none(), &b.what)));
+    let of_the_machine = |refusal: &Refusal| refusal.kind == Kind::File && refusal.what.contains(" /");
+    all.sort_by_cached_key(|one| (one.kind, one.risk.is_none(), of_the_machine(one), one.what.clone()));
     all
 }
 

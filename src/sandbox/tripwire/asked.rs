@@ -44,12 +44,10 @@ impl Asked {
     pub(super) fn path(&self, dir: &AbsPath, name: &[u8]) -> (AbsPath, Intent) {
         let first = dir.join(name).unwrap_or_else(|_| dir.clone());
         for (path, intent) in &self.paths {
-            let mut parts = path.split(|&byte| byte == b'/').skip_while(|part| *part != name);
-            if parts.next().is_none() {
-                continue;
-            }
+            let parts: Vec<&[u8]> = path.split(|&byte| byte == b'/').filter(|part| !part.is_empty()).collect();
+            let Some(at) = place_of(&parts, name, dir) else { continue };
             // Where the rest leads back up it leads nowhere: the first part does not exist.
-            let rest = parts.filter(|part| !matches!(*part, b"" | b".")).take_while(|part| *part != b"..");
+            let rest = parts.iter().skip(at + 1).filter(|part| **part != b".").take_while(|part| **part != b"..");
             let whole = rest.fold(first.clone(), |path, part| path.join(part).unwrap_or(path));
             return (whole, *intent);
         }
@@ -64,6 +62,18 @@ impl Asked {
     pub(super) fn chain(&self, top: i32) -> Vec<String> {
         who::chain(self.parent, top)
     }
+}
+
+/// Which of the parts of a path is the `name` that was looked for in `dir`: of several, the one that stands behind most of what
+/// `dir` ends with.
+fn place_of(parts: &[&[u8]], name: &[u8], dir: &AbsPath) -> Option<usize> {
+    let above: Vec<&[u8]> = dir.as_bytes().split(|&byte| byte == b'/').collect();
+    let alike = |at: &usize| {
+        let before = parts.get(..*at).unwrap_or_default();
+        before.iter().rev().zip(above.iter().rev()).take_while(|(a, b)| a == b).count()
+    };
+    let places = parts.iter().enumerate().filter(|(_, part)| **part == name).map(|(at, _)| at);
+    places.rev().max_by_key(alike)
 }
 
 /// The call that a thread sleeps in, with its arguments: see proc_pid_syscall(5).
@@ -161,6 +171,8 @@ mod tests {
             ("../.ssh//./id_rsa", "/home/a/.ssh/id_rsa"),
             (".ssh/../../etc/shadow", "/home/a/.ssh"),
             ("other", "/home/a/.ssh"),
+            ("/srv/.ssh/home/a/.ssh/id_rsa", "/home/a/.ssh/id_rsa"),
+            (".ssh/.ssh/id_rsa", "/home/a/.ssh/.ssh/id_rsa"),
         ] {
             assert_eq!(asking(path).path(&home, b".ssh").0.as_bytes(), whole.as_bytes(), "{path}");
         }
