@@ -72,6 +72,7 @@ promises! {
     nothing_is_reached_that_is_not_granted = "granted",
     what_is_granted_to_be_read_is_not_changed = "read-only",
     what_the_host_executes_stays_as_it_is = "guarded",
+    nothing_comes_to_be_that_the_host_executes = "planted",
     no_state_is_inherited = "inherited",
     no_process_outside_is_reached = "processes",
     no_network_is_reached = "network",
@@ -101,7 +102,11 @@ fn the_table_of_walls_in_the_docs_is_that_of_the_attacks() {
             Some(Who::Root) => " (as root)",
             Some(Who::User) => " (as a user)",
         };
-        let weaker = if attack.open_without_namespaces { "**open**" } else { "held" };
+        let weaker = match (attack.open_without_namespaces, attack.strict) {
+            (true, _) => "**open**",
+            (false, true) => "does not start",
+            (false, false) => "held",
+        };
         let _ = writeln!(table, "| {}{who} | {} | {names} | {weaker} |", attack.what, attack.promise);
     }
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/walls.md");

@@ -40,6 +40,8 @@ pub struct Attack {
     pub harmless: bool,
     /// Whether it succeeds where the machine refuses namespaces and the profile tolerates that: a known limit.
     pub open_without_namespaces: bool,
+    /// Whether its profile says `protect = "strict"`.
+    pub strict: bool,
     script: String,
 }
 
@@ -87,8 +89,19 @@ fn read(path: &Path) -> Attack {
     let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
     let header: Vec<(&str, &str)> =
         script.lines().map_while(|line| line.strip_prefix("# ")).filter_map(|line| line.split_once(": ")).collect();
-    let known =
-        ["attack", "promise", "walls", "success", "who", "grant", "allow", "section", "harmless", "without-namespaces"];
+    let known = [
+        "attack",
+        "promise",
+        "walls",
+        "success",
+        "who",
+        "grant",
+        "allow",
+        "section",
+        "harmless",
+        "without-namespaces",
+        "protect",
+    ];
     for (key, _) in &header {
         assert!(known.contains(key), "{name}: `{key}` is no key of an attack");
     }
@@ -118,6 +131,7 @@ fn read(path: &Path) -> Attack {
         sections: all("section").iter().map(|section| section.replace("\\n", "\n")).collect(),
         harmless: all("harmless") == ["yes"],
         open_without_namespaces: all("without-namespaces") == ["open"],
+        strict: all("protect") == ["strict"],
         name,
         script,
     }
@@ -278,8 +292,9 @@ impl Target {
         let grants: String = attack.grants.iter().map(|line| line.replace("$OUTSIDE", &outside) + "\n").collect();
         let calls: Vec<_> = attack.allow.iter().map(|call| format!("\"{call}\"")).collect();
         let calls = calls.join(", ");
+        let protect = if attack.strict { "protect = \"strict\"\n" } else { "" };
         let profile = format!(
-            "schema = 1\nname = \"t\"\ncommand = [\"sh\", \"$PROJECT/script.sh\"]\n{top}\n[filesystem]\n\
+            "schema = 1\nname = \"t\"\ncommand = [\"sh\", \"$PROJECT/script.sh\"]\n{top}{protect}\n[filesystem]\n\
              \"$PROJECT\" = \"write\"\n{system}{grants}\n[syscalls]\nbase = 1\nallow = [{calls}]\napproved = [{calls}]\n\
              [environment]\npass = [\"HOME\", \"PATH\", {}]\n{}\n",
             names.join(", "),
