@@ -56,6 +56,10 @@ pub enum Command {
     Fmt(FmtArguments),
     /// Write one page about a profile for a browser: what it allows, what was used of it, what was refused
     Report(ReportArguments),
+    /// Turn what the last runs were refused into lines of the profile, one question each
+    ///
+    /// Exit code: 0 added, or nothing to add; 1 nothing was added; 2 trouble
+    Amend(AmendArguments),
     /// Say what earlier runs of a profile were refused, and what would allow it
     Denials(DenialsArguments),
     /// Say who needed something and which line grants it; or why it is not granted, and what would allow it
@@ -387,6 +391,25 @@ pub struct DenialsArguments {
     /// So many runs at most, the last ones
     #[arg(long, value_name = "COUNT", default_value_t = 5)]
     pub runs: usize,
+    /// A profile file, or the name of one in generated-profiles/
+    #[arg(value_name = "PROFILE")]
+    pub profile: PathBuf,
+}
+
+/// `pinfold amend`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pinfold amend claude            asks about each line that would have allowed something
+  pinfold amend --runs 1 claude | cat     lists them, with numbers
+  pinfold amend --add 1,3 claude  adds two of them without asking")]
+pub struct AmendArguments {
+    /// Of so many runs at most, the last ones that were refused something
+    #[arg(long, value_name = "COUNT", default_value_t = 5)]
+    pub runs: usize,
+    /// Add these lines without asking, by their numbers in the list
+    #[arg(long, value_name = "NUMBER", value_delimiter = ',')]
+    pub add: Vec<usize>,
     /// A profile file, or the name of one in generated-profiles/
     #[arg(value_name = "PROFILE")]
     pub profile: PathBuf,

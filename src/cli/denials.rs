@@ -42,7 +42,8 @@ fn table(refusals: &[Refusal], most: usize) -> String {
     out
 }
 
-fn row(refusal: &Refusal) -> (String, String, String) {
+/// What was refused, to whom, and how often, for a terminal.
+pub(super) fn row(refusal: &Refusal) -> (String, String, String) {
     let name = |program: &String| escape::terminal(program.rsplit('/').next().unwrap_or(program).as_bytes());
     let by: Vec<String> = refusal.by.iter().take(NAMED).map(name).collect();
     let by = if by.is_empty() { "-".to_owned() } else { by.join(" < ") };

@@ -1,5 +1,6 @@
 //! The command line: as typed → resolved → call → render. The only room that prints, and it holds no logic.
 
+mod amend;
 mod approve;
 pub mod arguments;
 mod changes;
@@ -60,6 +61,7 @@ pub fn main() -> ExitCode {
         Command::Report(arguments) if arguments.changes => changes::run(&arguments),
         Command::Report(arguments) => page::run(&arguments),
         Command::Man { dir } => man::run(&dir),
+        Command::Amend(arguments) => amend::run(&arguments),
         Command::Denials(arguments) => denials::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Merge(arguments) => merge::run(&arguments),

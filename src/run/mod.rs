@@ -3,6 +3,7 @@
 //! What the person typed and where → a recorded run and a profile, or a confined run and its report. Nothing here prints:
 //! progress goes to an observer, results are values.
 
+pub mod amend;
 pub mod approve;
 pub mod bundles;
 pub mod changes;
