@@ -31,6 +31,11 @@ struct Call {
 
 /// Runs `program`; panics where the kernel's verifier would refuse it or it would run off its end.
 fn interpret(program: &[Instruction], call: Call) -> u32 {
+    run(program, call).0
+}
+
+/// The answer, and how many instructions it took.
+fn run(program: &[Instruction], call: Call) -> (u32, usize) {
     let mut data = [0_u8; 64];
     data[0..4].copy_from_slice(&call.number.to_ne_bytes());
     data[4..8].copy_from_slice(&call.arch.to_ne_bytes());
@@ -38,7 +43,7 @@ fn interpret(program: &[Instruction], call: Call) -> u32 {
         data[16 + 8 * index..24 + 8 * index].copy_from_slice(&argument.to_ne_bytes());
     }
     let (mut accumulator, mut at) = (0_u32, 0_usize);
-    for _ in 0..=program.len() {
+    for count in 1..=program.len() {
         let Instruction { code, jump_true, jump_false, k } = program[at];
         at += 1;
         let jump = |holds: bool| usize::from(if holds { jump_true } else { jump_false });
@@ -52,7 +57,8 @@ fn interpret(program: &[Instruction], call: Call) -> u32 {
             0x05 => at += k as usize,
             0x15 => at += jump(accumulator == k),
             0x35 => at += jump(accumulator >= k),
-            0x06 => return k,
+            0x45 => at += jump(accumulator & k != 0),
+            0x06 => return (k, count),
             other => panic!("instruction {other:#x}"),
         }
     }
@@ -204,5 +210,119 @@ proptest! {
         arguments in prop::collection::vec(prop::array::uniform6(interesting()), 1..4),
     ) {
         agrees(&FilterSpec { calls, default, unknown, rules }, &arguments);
+    }
+}
+
+/// The filter of a profile with these lines in its section of calls.
+fn of_profile(lines: &str) -> FilterSpec {
+    let profile = format!("schema = 1\nname = \"t\"\ncommand = [\"t\"]\n\n[syscalls]\nbase = 1\n{lines}");
+    pinfold::plan::filter::filter(&pinfold::profile::parse::parse(&profile).unwrap()).unwrap()
+}
+
+/// Registers at which the rules of real filters turn, and beside them.
+fn turning_points(spec: &FilterSpec) -> Vec<[u64; 6]> {
+    let mut points = vec![[0; 6], [u64::MAX; 6]];
+    for condition in spec.rules.values().flatten().flat_map(|rule| &rule.conditions) {
+        for value in [condition.value, condition.mask, condition.value ^ 1, condition.value | 1 << 40] {
+            for other in [0, u64::MAX] {
+                let mut arguments = [other; 6];
+                arguments[usize::from(condition.argument)] = value;
+                points.push(arguments);
+            }
+        }
+    }
+    points.sort_unstable();
+    points.dedup();
+    points
+}
+
+#[test]
+fn the_filters_of_real_runs_are_compiled_as_they_say() {
+    let sockets = "allow = [\"socket\", \"connect\"]\n[syscalls.arguments]\nsocket = [\"inet stream\", \"netlink raw 0\", \"unix datagram\"]\nioctl = [\"FIONBIO\"]\n";
+    let mut mediated = pinfold::plan::observe::filter(false);
+    let calls = ["connect", "bind", "listen"].map(call);
+    pinfold::plan::observe::hand_over(&mut mediated, &calls, Desk::Network, 0x1234_5678_9abc);
+    let learning = [pinfold::plan::observe::filter(false), pinfold::plan::observe::filter(true), mediated];
+    for spec in [of_profile(""), of_profile(sockets)].into_iter().chain(learning) {
+        agrees(&spec, &turning_points(&spec));
+    }
+}
+
+#[test]
+fn rules_that_are_further_away_than_a_jump_reaches_are_found() {
+    let mut spec = spec(["ioctl", "fcntl", "prctl", "read"]);
+    for (name, argument) in [("ioctl", 1), ("fcntl", 1), ("prctl", 0)] {
+        let rule = |value: u64| Rule {
+            conditions: vec![
+                Condition {
+                    argument,
+                    width: Width::Double,
+                    mask: u64::MAX,
+                    value: value << 30 | value,
+                    test: Test::Equal,
+                },
+                Condition { argument: 2, width: Width::Word, mask: 0xff, value, test: Test::NotEqual },
+            ],
+            action: Action::Refuse(i32::try_from(value).unwrap()),
+        };
+        spec.rules.insert(call(name), (1..100).map(rule).collect());
+    }
+    assert!(compile(&spec).len() > 1000);
+    let with = |value: u64, third: u64| [value << 30 | value, value << 30 | value, third, 0, 0, 0];
+    let points: Vec<_> = (0..101).step_by(7).flat_map(|value| [with(value, 0), with(value, value)]).collect();
+    agrees(&spec, &points);
+}
+
+/// `spec` with `count` of the calls that it allows, the lowest numbers, and no rules.
+fn tree_of(spec: &FilterSpec, count: usize) -> FilterSpec {
+    let mut allowed: Vec<Syscall> = spec.calls.iter().filter(|(_, a)| **a == Action::Allow).map(|(c, _)| *c).collect();
+    allowed.sort_by_key(|call| call.number());
+    assert!(allowed.len() >= count);
+    let calls = spec.calls.iter().map(|(call, action)| match action {
+        Action::Allow if !allowed[..count].contains(call) => (*call, Action::Report(1)),
+        action => (*call, *action),
+    });
+    FilterSpec { calls: calls.collect(), rules: BTreeMap::new(), ..spec.clone() }
+}
+
+#[test]
+fn the_tree_of_120_calls_has_at_most_75_instructions() {
+    let spec = of_profile("");
+    assert!(compile(&tree_of(&spec, 120)).len() <= 75);
+    // All of the base set: less than six for each ten calls.
+    let whole = spec.calls.values().filter(|action| **action == Action::Allow).count();
+    assert!(compile(&tree_of(&spec, whole)).len() * 10 <= whole * 6);
+}
+
+#[test]
+fn a_rule_on_arguments_has_at_most_10_instructions() {
+    for spec in [of_profile(""), pinfold::plan::observe::filter(false)] {
+        for (call, rules) in &spec.rules {
+            let alone = |rules: BTreeMap<Syscall, Vec<Rule>>| {
+                let calls = BTreeMap::from([(*call, spec.calls[call])]);
+                compile(&FilterSpec { calls, rules, ..spec.clone() }).len()
+            };
+            let cost = alone(BTreeMap::from([(*call, rules.clone())])) - alone(BTreeMap::new());
+            assert!(cost <= 10 * rules.len(), "{call}: {cost} instructions for {} rules", rules.len());
+        }
+    }
+}
+
+#[test]
+fn a_call_takes_few_instructions_whatever_its_number_and_arguments() {
+    let spec = of_profile("");
+    let program = compile(&spec);
+    let points = turning_points(&spec);
+    for number in 0..600 {
+        let name = Syscall::from_number(u64::from(number)).filter(|call| spec.rules.contains_key(call));
+        let most = points.iter().map(|&arguments| run(&program, Call { number, arch: NATIVE_ARCH, arguments }).1).max();
+        // Three to know the ABI and the number, then the depth of the tree and the answer.
+        let bound = match name.map(Syscall::name) {
+            None => 12,
+            // Six kinds of pairs, tried one after the other.
+            Some("socketpair") => 45,
+            Some(_) => 20,
+        };
+        assert!(most.unwrap() <= bound, "{number}: {most:?}");
     }
 }
