@@ -78,7 +78,7 @@ const PLACES: &[&str] = &[
     "$TMPDIR",
     "$TMPDIR/a",
 ];
-const PEERS: &[&str] = &["@host", "a.x:1", "b.a.x:1", "*.x:1", "*.a.x:1", "a.x:2", "x:1"];
+const PEERS: &[&str] = &["@host", "a.x:1", "b.a.x:1", "*.x:1", "*.a.x:1", "a.x:2", "x:1", "@inside:2"];
 const CALLS: &[&str] =
     &["read", "ioctl", "socket", "ptrace", "mount", "bpf", "personality", "io_uring_setup", "chroot"];
 const SOCKETS: &[&str] =
@@ -110,7 +110,8 @@ fn edit(profile: &mut Profile, random: &mut Random) {
         }
         6 | 7 => {
             let target: NetTarget = random.of(PEERS).parse().unwrap();
-            let access = if target == NetTarget::Host { NetAccess::Unconfined } else { NetAccess::Connect };
+            let access = NetAccess::usual(&target);
+            let access = if access == NetAccess::Connect && random.one_in(3) { NetAccess::Relay } else { access };
             let approved = !random.one_in(3);
             if profile.network.remove(&target).is_none() || random.one_in(2) {
                 profile.network.insert(target, NetGrant { access, approved, reason: None });
@@ -401,21 +402,27 @@ fn calls_allow_more(old: &Profile, new: &Profile) -> bool {
         .any(|(call, arguments)| filter_allows(&new, *call, arguments) && !filter_allows(&old, *call, arguments))
 }
 
-fn network_allows(profile: &Profile, host: &str, port: u16) -> bool {
-    profile.network.iter().filter(|(_, grant)| grant.approved).any(|(target, _)| match target {
-        NetTarget::Host => true,
-        NetTarget::Name(peer) => {
-            let zone = peer.host.strip_prefix('*');
-            let named = zone.map_or(peer.host == host, |zone| host.ends_with(zone) && host != zone);
-            peer.port == port && named
-        }
-    })
+/// How much: nothing, what is read, everything.
+fn network_allows(profile: &Profile, host: &str, port: u16) -> u8 {
+    let of_line = |(target, grant): (&NetTarget, &NetGrant)| {
+        let matches = match target {
+            NetTarget::Host => true,
+            NetTarget::Inside(number) => host == "@inside" && port == *number,
+            NetTarget::Name(peer) => {
+                let zone = peer.host.strip_prefix('*');
+                let named = zone.map_or(peer.host == host, |zone| host.ends_with(zone) && host != zone);
+                peer.port == port && named
+            }
+        };
+        if matches { 1 + u8::from(grant.access != NetAccess::Relay) } else { 0 }
+    };
+    profile.network.iter().filter(|(_, grant)| grant.approved).map(of_line).max().unwrap_or(0)
 }
 
 fn network_allows_more(old: &Profile, new: &Profile) -> bool {
     // The last stands for abstract sockets and all else that is the host's own.
-    let peers = ["a.x", "b.a.x", "c.b.a.x", "c.x", "x", "y", "\0abstract"];
-    peers.iter().any(|host| (1..=3).any(|port| network_allows(new, host, port) && !network_allows(old, host, port)))
+    let peers = ["a.x", "b.a.x", "c.b.a.x", "c.x", "x", "y", "@inside", "\0abstract"];
+    peers.iter().any(|host| (1..=3).any(|port| network_allows(new, host, port) > network_allows(old, host, port)))
 }
 
 /// What is in a variable: from where, and for how many to see.

@@ -15,50 +15,11 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
-use common::enforced::{enforced_with, out, project};
-use common::scratch::{Scratch, said, text};
-
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/network")
-}
-
-/// `command`, in a world of its own.
-fn in_world(command: &Command) -> Command {
-    let mut outer = Command::new("unshare");
-    outer.args(["--user", "--map-root-user", "--net", "--mount"]).arg(fixtures().join("world"));
-    outer.arg(command.get_program()).args(command.get_args()).env_clear();
-    outer.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    outer.current_dir(command.get_current_dir().unwrap()).stdin(std::process::Stdio::null());
-    outer
-}
-
-fn run(command: &Command) -> Output {
-    in_world(command).output().unwrap()
-}
-
-/// A profile that lets the script use sockets, with these lines of `[network]`.
-fn with_lines(scratch: &Scratch, network: &str) -> Command {
-    let allow = r#""socket", "connect", "bind", "listen", "accept", "accept4""#;
-    let arguments = "[syscalls.arguments]\nsocket = [\"unix stream\", \"inet stream\", \"inet6 stream\"]\n";
-    enforced_with(scratch, "", allow, &format!("{arguments}[network]\n{network}\n"))
-}
-
-fn script(text: &str) -> Scratch {
-    let scratch = project(text);
-    for name in ["attacks.py", "ca.pem"] {
-        std::fs::copy(fixtures().join(name), scratch.project().join(name)).unwrap();
-    }
-    scratch
-}
-
-fn natively(scratch: &Scratch) -> Command {
-    let mut command = scratch.command("sh");
-    command.arg("script.sh");
-    command
-}
+use common::enforced::out;
+use common::scratch::{said, text};
+use common::world::{fixtures, natively, run, script, with_lines};
 
 #[test]
 fn clients_of_every_kind_reach_what_is_granted_learned_and_enforced() {

@@ -70,10 +70,15 @@ fn peers() -> impl Strategy<Value = (NetTarget, NetGrant)> {
         any::<std::net::IpAddr>().prop_map(|address| HostPort::of_address(address, 1).host),
     ];
     let name = (host, 1..=u16::MAX).prop_map(|(host, port)| NetTarget::Name(HostPort { host, port }));
-    (prop_oneof![Just(NetTarget::Host), name], any::<bool>(), reasons()).prop_map(|(target, approved, reason)| {
-        let access = if target == NetTarget::Host { NetAccess::Unconfined } else { NetAccess::Connect };
-        (target, NetGrant { access, approved, reason })
-    })
+    (prop_oneof![Just(NetTarget::Host), (1..=u16::MAX).prop_map(NetTarget::Inside), name], any::<bool>(), reasons())
+        .prop_map(|(target, approved, reason)| {
+            let access = if target.to_string().contains("7") && matches!(target, NetTarget::Name(_)) {
+                NetAccess::Relay
+            } else {
+                NetAccess::usual(&target)
+            };
+            (target, NetGrant { access, approved, reason })
+        })
 }
 
 fn calls() -> impl Strategy<Value = Syscall> {

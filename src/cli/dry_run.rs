@@ -30,8 +30,17 @@ pub(super) fn text(plan: &Plan, limits: &[Held], reasons: Option<&dyn Fn(&MountS
         RootStyle::HostReadOnly => "the host's, read-only",
     };
     let _ = writeln!(out, "root         {root}");
-    for peer in plan.policy.iter().flat_map(|policy| &policy.peers) {
-        let _ = writeln!(out, "connect      {peer}");
+    if let Some(policy) = &plan.policy {
+        if let Some(proxy) = policy.proxies.as_ref().ok().and_then(|proxies| proxies.proxy()) {
+            let _ = writeln!(out, "proxy        {proxy}");
+        }
+        for peer in &policy.peers {
+            let verb = if policy.relayed.contains(peer) { "relay" } else { "connect" };
+            let _ = writeln!(out, "{verb:<12} {peer}");
+        }
+        for port in &policy.published {
+            let _ = writeln!(out, "publish      127.0.0.1:{port} of the host, to port {port} inside");
+        }
     }
     for step in &plan.mounts {
         let _ = write!(out, "{}", step_text(step));

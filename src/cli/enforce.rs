@@ -121,9 +121,9 @@ fn announce(prepared: &Prepared, quiet: bool) {
             mounts.len(),
             filter.calls.values().filter(|action| matches!(action, Action::Allow | Action::Mediate(_))).count(),
             match network {
-                Network::None => "no network",
-                Network::Named => "network by name",
-                Network::Host => "network unconfined",
+                Network::None => "no network".to_owned(),
+                Network::Named => format!("network by name{}", by_proxy(&prepared.plan)),
+                Network::Host => "network unconfined".to_owned(),
             },
             landlock.as_ref().map_or_else(|| "no Landlock".to_owned(), |rules| format!("Landlock {}", rules.abi)),
         ));
@@ -152,6 +152,12 @@ fn announce(prepared: &Prepared, quiet: bool) {
     for withheld in &prepared.plan.withheld {
         screen::say(format!("{} {}: {}", paint("withheld:", Colour::Yellow), withheld.line, withheld.why));
     }
+}
+
+/// The proxy by which a run reaches the outside, in words.
+pub(super) fn by_proxy(plan: &Plan) -> String {
+    let proxies = plan.policy.as_ref().and_then(|policy| policy.proxies.as_ref().ok());
+    proxies.and_then(|proxies| proxies.proxy()).map_or_else(String::new, |proxy| format!(", through the proxy {proxy}"))
 }
 
 /// The root is as strict without its tripwire, and less telling.

@@ -217,9 +217,12 @@ impl Observer for Watcher {
             return;
         }
         let network = match plan.network {
-            Network::Host => "your network is open to it, unconfined",
-            Network::Named => "every name of the network is open to it, and written down",
-            Network::None => "no network",
+            Network::Host => "your network is open to it, unconfined".to_owned(),
+            Network::Named => {
+                let proxy = super::enforce::by_proxy(plan);
+                format!("every name of the network is open to it, and written down{proxy}")
+            }
+            Network::None => "no network".to_owned(),
         };
         screen::say(format!(
             "pinfold: learning; key stores are hidden, what lies outside the project and your home is read-only, {network}"

@@ -205,6 +205,8 @@ pub(super) fn text(profile: &Profile) -> String {
                 writeln!(out, "  use YOUR WHOLE NETWORK, UNCONFINED (local services, abstract sockets){approved}")
             }
             NetAccess::Connect => writeln!(out, "  connect to {target}{approved}"),
+            NetAccess::Relay => writeln!(out, "  connect to {target}, and to nobody else by that address{approved}"),
+            NetAccess::Publish => writeln!(out, "  be reached from your machine at {target}{approved}"),
         };
     }
     let _ = writeln!(

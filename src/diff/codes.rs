@@ -89,6 +89,7 @@ codes! {
     NetworkUnconfined = "network-unconfined",
     HostsReached = "hosts-reached",
     HostReached = "host-reached",
+    Published = "published",
     NetworkWithdrawn = "network-withdrawn",
     NetworkWaits = "network-waits",
     BaseRaised = "base-raised",

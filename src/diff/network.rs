@@ -1,19 +1,20 @@
 //! Peers: the host's whole network holds every peer, a pattern the names that it matches.
 
-use crate::profile::Profile;
 use crate::profile::emit::quote;
+use crate::profile::{NetAccess, Profile};
 use crate::vocab::endpoint::NetTarget;
 
 use super::codes::{Code, Fill};
 use super::{Found, Piece, Said, Subject};
 
 pub(super) fn compare(old: &Profile, new: &Profile, found: &mut Found) {
-    let granted = |profile: &'_ Profile, target: &NetTarget| {
-        let mut approved = profile.network.iter().filter(|(_, grant)| grant.approved);
+    // A line without the relay allows more than one with it.
+    let granted = |profile: &'_ Profile, target: &NetTarget, access: NetAccess| {
+        let mut approved = profile.network.iter().filter(|(_, grant)| grant.approved && grant.access >= access);
         approved.any(|(wide, _)| covers(wide, target))
     };
     for (target, grant) in &new.network {
-        if granted(old, target) {
+        if granted(old, target, grant.access) {
             continue;
         }
         let waited = old.network.contains_key(target);
@@ -23,12 +24,12 @@ pub(super) fn compare(old: &Profile, new: &Profile, found: &mut Found) {
         let risk = Some(widened(target).row().risk.first().copied().unwrap_or(4).max(least));
         if grant.approved {
             found.add(widened(target), Said { risk, ..said(target, &name) });
-        } else if !waited && !granted(new, target) {
+        } else if !waited && !granted(new, target, grant.access) {
             found.add(Code::NetworkWaits, Said { risk, ..said(target, &name) });
         }
     }
-    for (target, _) in old.network.iter().filter(|(_, grant)| grant.approved) {
-        if !granted(new, target) {
+    for (target, grant) in old.network.iter().filter(|(_, grant)| grant.approved) {
+        if !granted(new, target, grant.access) {
             found.add(Code::NetworkWithdrawn, Said { line: String::new(), ..said(target, &target.to_string()) });
         }
     }
@@ -39,6 +40,7 @@ fn widened(target: &NetTarget) -> Code {
         NetTarget::Host => Code::NetworkUnconfined,
         NetTarget::Name(peer) if peer.host.starts_with("*.") => Code::HostsReached,
         NetTarget::Name(_) => Code::HostReached,
+        NetTarget::Inside(_) => Code::Published,
     }
 }
 
@@ -51,10 +53,11 @@ fn said<'a>(target: &NetTarget, name: &'a str) -> Said<'a> {
 pub(super) fn covers(wide: &NetTarget, narrow: &NetTarget) -> bool {
     match (wide, narrow) {
         (NetTarget::Host, _) => true,
-        (NetTarget::Name(_), NetTarget::Host) => false,
         (NetTarget::Name(wide), NetTarget::Name(narrow)) => {
             wide.port == narrow.port && matches(&wide.host, &narrow.host)
         }
+        (NetTarget::Inside(wide), NetTarget::Inside(narrow)) => wide == narrow,
+        (NetTarget::Name(_) | NetTarget::Inside(_), _) => false,
     }
 }
 

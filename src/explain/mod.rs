@@ -349,7 +349,7 @@ fn peer(profile: &Profile, evidence: &Evidence, text: &str) -> Answer {
         answer.line = Some(format!("[network] {} = {}", quote(&target.to_string()), net_grant(target, grant)));
         answer.why = match (target, grant.approved) {
             (NetTarget::Host, true) => "the whole network of the host is granted".to_owned(),
-            (NetTarget::Name(_), true) => "a line of its own grants it".to_owned(),
+            (NetTarget::Name(_) | NetTarget::Inside(_), true) => "a line of its own grants it".to_owned(),
             (_, false) => "the line for it waits for a person".to_owned(),
         };
         if *target == NetTarget::Host {

@@ -170,7 +170,7 @@ pub fn plan(
         return Err(Unkept::Names.into());
     }
     let mut withheld = Vec::new();
-    let (network, policy) = super::network::of(profile.network.iter());
+    let (network, policy) = super::network::of(profile.network.iter(), host);
     withheld_peers(profile, &mut withheld);
     let mut grants = resolve(profile, &host.roots)?;
     open_bundles(profile, host, &mut grants, &mut withheld);
@@ -246,7 +246,7 @@ pub fn plan(
         workdir: host.workdir.clone(),
         program,
         argv,
-        environment: profile.environment.clone(),
+        environment: super::network::environment(&profile.environment, network),
         secrets,
         set: BTreeMap::new(),
         network,
@@ -282,10 +282,11 @@ fn strictly(host: &Host, steps: &[MountStep], guarded: &BTreeSet<AbsPath>, grant
 
 /// Lines of peers that the run does not get.
 fn withheld_peers(profile: &Profile, withheld: &mut Vec<Withheld>) {
-    for (target, _) in profile.network.iter().filter(|(_, grant)| !grant.approved) {
-        let (access, why) = match target {
-            NetTarget::Host => ("unconfined", "not approved; of the network the run has what the other lines say"),
-            NetTarget::Name(_) => ("connect", "not approved"),
+    for (target, grant) in profile.network.iter().filter(|(_, grant)| !grant.approved) {
+        let access = grant.access.as_str();
+        let why = match target {
+            NetTarget::Host => "not approved; of the network the run has what the other lines say",
+            NetTarget::Name(_) | NetTarget::Inside(_) => "not approved",
         };
         withheld.push(Withheld { line: format!("\"{target}\" = \"{access}\""), why: why.to_owned() });
     }
@@ -757,6 +758,7 @@ pub(super) mod tests {
             remembered: BTreeMap::new(),
             landlock: Some(7),
             no_namespaces: None,
+            proxies: Ok(crate::vocab::proxy::Proxies::default()),
             fuse: false,
         }
     }

@@ -6,25 +6,55 @@
 
 use std::collections::BTreeSet;
 
-use crate::profile::{NetGrant, Profile};
+use crate::profile::{NetAccess, NetGrant, Profile};
 use crate::vocab::endpoint::{HostPort, LOCALHOST, NetTarget};
 use crate::vocab::host::{FileKind, Host};
 use crate::vocab::path::AbsPath;
+use crate::vocab::proxy::{Proxies, Proxy, ProxyError, is_proxy_variable};
 use crate::vocab::reach::RESOLVER;
 use crate::vocab::syscall::Syscall;
 
 use super::{Action, Condition, Desk, FilterSpec, MountStep, Network, Rule, Test, Width};
 
 /// Who may be connected to.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     /// Everybody may, and is told: a run that is learned.
     pub permissive: bool,
     /// Peers: exact names, patterns, address literals, `localhost`.
     pub peers: BTreeSet<HostPort>,
+    /// Those of them to whom the program's first words are read.
+    pub relayed: BTreeSet<HostPort>,
+    /// Ports inside that the host reaches by its loopback.
+    pub published: BTreeSet<u16>,
+    /// How the outside is reached.
+    pub proxies: Result<Proxies, ProxyError>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            permissive: false,
+            peers: BTreeSet::new(),
+            relayed: BTreeSet::new(),
+            published: BTreeSet::new(),
+            proxies: Ok(Proxies::default()),
+        }
+    }
 }
 
 impl Policy {
+    /// Whether what is said to `name` at `port` must be for that name: no line allows it without.
+    pub fn relays(&self, name: &str, port: u16) -> bool {
+        let mut lines = self.peers.iter().filter(|peer| peer.port == port && names(peer, name));
+        !self.permissive && lines.all(|peer| self.relayed.contains(peer))
+    }
+
+    /// The proxy by which `host` is reached.
+    pub fn proxy(&self, host: &str) -> Option<&Proxy> {
+        self.proxies.as_ref().ok().and_then(|proxies| proxies.to(host))
+    }
+
     /// Whether `name` may be looked up.
     pub fn knows(&self, name: &str) -> bool {
         self.permissive || self.peers.iter().any(|peer| names(peer, name))
@@ -45,22 +75,43 @@ impl Policy {
         self.permissive || self.lists(&HostPort { host: LOCALHOST.to_owned(), port })
     }
 
-    /// Whether `name` is allowed by a pattern alone.
-    pub fn by_pattern(&self, name: &str) -> bool {
-        !self.permissive && !self.peers.iter().any(|peer| peer.host == name)
+    /// Where `name` is allowed by patterns alone, what of it the narrowest one leaves to the program's choice.
+    pub fn beneath_pattern<'a>(&self, name: &'a str) -> Option<&'a str> {
+        if self.permissive || self.peers.iter().any(|peer| peer.host == name) {
+            return None;
+        }
+        let patterns = self.peers.iter().filter_map(HostPort::pattern);
+        patterns.filter_map(|end| name.strip_suffix(end)).min_by_key(|beneath| beneath.len())
     }
 }
 
 /// What the approved lines come to. The host's network is all there is: beside it nothing else counts.
-pub fn of<'a>(lines: impl Iterator<Item = (&'a NetTarget, &'a NetGrant)>) -> (Network, Option<Policy>) {
-    let mut policy = Policy::default();
-    for (target, _) in lines.filter(|(_, grant)| grant.approved) {
+pub fn of<'a>(lines: impl Iterator<Item = (&'a NetTarget, &'a NetGrant)>, host: &Host) -> (Network, Option<Policy>) {
+    let mut policy = Policy { proxies: host.proxies.clone(), ..Policy::default() };
+    for (target, grant) in lines.filter(|(_, grant)| grant.approved) {
         match target {
             NetTarget::Host => return (Network::Host, None),
-            NetTarget::Name(peer) => drop(policy.peers.insert(peer.clone())),
+            NetTarget::Inside(port) => drop(policy.published.insert(*port)),
+            NetTarget::Name(peer) => {
+                policy.peers.insert(peer.clone());
+                if grant.access == NetAccess::Relay {
+                    policy.relayed.insert(peer.clone());
+                }
+            }
         }
     }
-    if policy.peers.is_empty() { (Network::None, None) } else { (Network::Named, Some(policy)) }
+    if policy.peers.is_empty() && policy.published.is_empty() {
+        (Network::None, None)
+    } else {
+        (Network::Named, Some(policy))
+    }
+}
+
+/// The variables of a run: a proxy of the host is the broker's to use, not the program's. By it every name would be reached,
+/// and none be told.
+pub fn environment(names: &BTreeSet<String>, network: Network) -> BTreeSet<String> {
+    let kept = names.iter().filter(|name| network != Network::Named || !is_proxy_variable(name));
+    kept.cloned().collect()
 }
 
 fn names(peer: &HostPort, name: &str) -> bool {
@@ -222,7 +273,14 @@ mod tests {
     use super::*;
 
     fn policy(lines: &[&str]) -> Policy {
-        Policy { permissive: false, peers: lines.iter().map(|line| line.parse().unwrap()).collect() }
+        let lines = lines.iter().map(|line| {
+            let (line, access) = line.split_once(' ').unwrap_or((line, "connect"));
+            let access = NetAccess::ALL.into_iter().find(|known| known.as_str() == access).unwrap();
+            (line.parse().unwrap(), NetGrant { access, approved: true, reason: None })
+        });
+        let lines: Vec<(NetTarget, NetGrant)> = lines.collect();
+        let host = super::super::mounts::tests::host(&[]);
+        of(lines.iter().map(|(target, grant)| (target, grant)), &host).1.unwrap()
     }
 
     #[test]
@@ -234,6 +292,22 @@ mod tests {
         assert!(!policy.allows("a.example.com", 80) && !policy.allows("a.example.org", 80));
         assert!(policy.allows("example.org", 80) && policy.knows("example.org") && !policy.knows("example.net"));
         assert!(!policy.allows_localhost(80));
+        assert_eq!(policy.beneath_pattern("a.b.example.com"), Some("a.b"));
+        assert_eq!((policy.beneath_pattern("example.org"), policy.beneath_pattern("example.net")), (None, None));
+    }
+
+    #[test]
+    fn a_name_is_relayed_where_no_line_allows_it_without() {
+        let policy = policy(&["a.x:1 relay", "*.y.z:1 relay", "b.y.z:1", "@inside:3000 publish"]);
+        assert!(policy.relays("a.x", 1) && policy.relays("a.y.z", 1) && !policy.relays("b.y.z", 1));
+        assert!(policy.allows("a.x", 1) && policy.published == BTreeSet::from([3000]));
+    }
+
+    #[test]
+    fn a_proxy_is_told_to_no_program_whose_connections_are_made_for_it() {
+        let names = ["https_proxy", "HTTP_PROXY", "no_proxy", "HOME"].map(str::to_owned).into();
+        assert_eq!(environment(&names, Network::Named), BTreeSet::from(["HOME".to_owned()]));
+        assert_eq!(environment(&names, Network::Host), names);
     }
 
     #[test]

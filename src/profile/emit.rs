@@ -10,7 +10,7 @@ use crate::vocab::endpoint::NetTarget;
 use crate::vocab::escape;
 
 use super::comments::{Anchor, Comments, Part};
-use super::{Delivery, Incomplete, NetAccess, NetGrant, PathGrant, Profile, Protect, SCHEMA, Secret, SecretSource};
+use super::{Delivery, Incomplete, NetGrant, PathGrant, Profile, Protect, SCHEMA, Secret, SecretSource};
 
 /// The text of `profile`, with the comments of `previous_text`.
 pub fn emit(profile: &Profile, previous_text: Option<&str>) -> String {
@@ -168,12 +168,8 @@ pub fn path_grant(grant: &PathGrant) -> String {
 
 /// What stands behind a peer: `"connect"`, or a table where there is more to say.
 pub fn net_grant(target: &NetTarget, grant: &NetGrant) -> String {
-    let access = match grant.access {
-        NetAccess::Connect => "connect",
-        NetAccess::Unconfined => "unconfined",
-    };
     let approved = (target.needs_approval() || !grant.approved).then(|| ("approved", grant.approved.to_string()));
-    short_or_table(access, [approved, reason(grant.reason.as_deref()), None])
+    short_or_table(grant.access.as_str(), [approved, reason(grant.reason.as_deref()), None])
 }
 
 /// What stands behind the name of a secret.

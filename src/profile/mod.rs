@@ -147,10 +147,47 @@ pub struct NetGrant {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NetAccess {
+    /// `"relay"`: for `name:port`; what the program says first is read, and must be for that name.
+    Relay,
     /// `"connect"`: for `name:port`.
     Connect,
+    /// `"publish"`: for `@inside:port` alone.
+    Publish,
     /// `"unconfined"`: for `@host` alone.
     Unconfined,
+}
+
+impl NetAccess {
+    /// Every one.
+    pub const ALL: [Self; 4] = [Self::Relay, Self::Connect, Self::Publish, Self::Unconfined];
+
+    /// Its word in files.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Relay => "relay",
+            Self::Connect => "connect",
+            Self::Publish => "publish",
+            Self::Unconfined => "unconfined",
+        }
+    }
+
+    /// The words in files.
+    pub const WORDS: [&'static str; 4] =
+        [Self::Relay.as_str(), Self::Connect.as_str(), Self::Publish.as_str(), Self::Unconfined.as_str()];
+
+    /// The usual one for a target.
+    pub fn usual(target: &NetTarget) -> Self {
+        match target {
+            NetTarget::Host => Self::Unconfined,
+            NetTarget::Name(_) => Self::Connect,
+            NetTarget::Inside(_) => Self::Publish,
+        }
+    }
+
+    /// Whether a line for `target` may have it.
+    pub fn is_for(self, target: &NetTarget) -> bool {
+        self == Self::usual(target) || self == Self::Relay && matches!(target, NetTarget::Name(_))
+    }
 }
 
 /// The allow-list of system calls.

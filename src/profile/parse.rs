@@ -550,18 +550,16 @@ fn net_grant(target: &NetTarget, field: &Field<'_>) -> Result<NetGrant, ParseErr
 }
 
 fn net_access(target: &NetTarget, field: &Field<'_>) -> Result<NetAccess, ParseError> {
-    match (field.string()?, target) {
-        ("connect", NetTarget::Name(_)) => Ok(NetAccess::Connect),
-        ("unconfined", NetTarget::Host) => Ok(NetAccess::Unconfined),
-        ("connect" | "unconfined", target) => {
-            let access = if *target == NetTarget::Host { "unconfined" } else { "connect" };
-            Err(field.error(Problem::WrongAccess { target: target.to_string(), access }))
-        }
-        (word, _) => {
-            let known = &["connect", "unconfined"];
-            Err(field.error(Problem::UnknownWord { what: "access", word: shown(word), known }))
-        }
+    let word = field.string()?;
+    let known = &NetAccess::WORDS;
+    let access = NetAccess::ALL.into_iter().find(|access| access.as_str() == word);
+    let access =
+        access.ok_or_else(|| field.error(Problem::UnknownWord { what: "access", word: shown(word), known }))?;
+    if !access.is_for(target) {
+        let access = NetAccess::usual(target).as_str();
+        return Err(field.error(Problem::WrongAccess { target: target.to_string(), access }));
     }
+    Ok(access)
 }
 
 fn call(text: &str) -> Result<Syscall, Problem> {

@@ -10,7 +10,7 @@ use std::path::Path;
 use crate::event::GapKind;
 use crate::profile::emit::{self, quote};
 use crate::profile::evidence::Evidence;
-use crate::profile::{Limits, NetGrant, PathGrant, Profile, Secret, SecretSource};
+use crate::profile::{Limits, NetAccess, NetGrant, PathGrant, Profile, Secret, SecretSource};
 use crate::store::approvals::{self, Approval};
 use crate::store::{Store, StoreError};
 use crate::vocab::access::Access;
@@ -195,6 +195,9 @@ impl Pending {
             Self::Network(NetTarget::Name(peer), _) if peer.address().is_some() => {
                 "the agent may connect to this address, which is within your network".to_owned()
             }
+            Self::Network(NetTarget::Inside(port), _) => {
+                format!("your machine reaches what the agent listens at, by the port {port} of its loopback")
+            }
             Self::Network(..) => "the agent may connect there".to_owned(),
             Self::Secret(_, secret) => match &secret.from {
                 SecretSource::Env => "the agent is given this secret from your environment".to_owned(),
@@ -237,10 +240,15 @@ pub fn carry_over(old: &Profile, new: &mut Profile) {
     }
     for (target, grant) in &mut new.network {
         if let Some(before) = old.network.get(target) {
+            if before.access == NetAccess::Relay {
+                grant.access = before.access;
+            }
             grant.approved |= before.approved && before.access == grant.access;
             grant.reason = grant.reason.take().or_else(|| before.reason.clone());
         }
     }
+    let by_hand = old.network.iter().filter(|(target, _)| matches!(target, NetTarget::Inside(_)));
+    new.network.extend(by_hand.map(|(target, grant)| (target.clone(), grant.clone())));
     for (name, secret) in &mut new.secrets {
         secret.approved |= old.secrets.get(name).is_some_and(|before| before.approved);
     }

@@ -10,6 +10,7 @@ use crate::probe::places::{self, HostExecuted};
 use crate::vocab::host::{Host, Identity, Remembered};
 use crate::vocab::location::{Base, Roots};
 use crate::vocab::path::{AbsPath, PathError};
+use crate::vocab::proxy::Proxies;
 
 /// What a run is told of its surroundings.
 #[derive(Debug, Clone)]
@@ -198,6 +199,7 @@ impl Surroundings {
             remembered: BTreeMap::new(),
             landlock: features::landlock_abi(),
             no_namespaces: None,
+            proxies: Proxies::of(|name| String::from_utf8(self.environment.get(name)?.clone()).ok()),
             fuse: features::has_fuse(),
         }
     }

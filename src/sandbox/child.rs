@@ -17,7 +17,7 @@ use nix::unistd::{ForkResult, Pid};
 use crate::plan::walls::Wall;
 use crate::plan::{Network, Plan};
 use crate::sys::process::{self, Dumpable, Of};
-use crate::sys::{namespace, seccomp, socket};
+use crate::sys::{inet, namespace, seccomp, socket};
 use crate::vocab::bpf::Instruction;
 use crate::vocab::host::SANDBOX_NAME;
 use crate::vocab::reach::{OWN_V6, RESOLVER};
@@ -140,8 +140,11 @@ fn prepare(launch: &Launch<'_>, control: &OwnedFd) -> Result<(), Failure> {
     if launch.plan.network != Network::Host && launch.plan.has(Wall::Network) {
         namespace::loopback_up().map_err(at(Step::Loopback))?;
     }
-    if launch.plan.policy.is_some() && launch.plan.has(Wall::Network) {
-        resolver(control).map_err(at(Step::Resolver))?;
+    if let Some(policy) = &launch.plan.policy
+        && launch.plan.has(Wall::Network)
+    {
+        let spare = if policy.published.is_empty() { 0 } else { SPARE };
+        sockets(control, spare).map_err(at(Step::Resolver))?;
     }
     let directories = Root::build(launch, mount)?;
     for directory in directories {
@@ -214,14 +217,24 @@ fn tell_end(launch: &Launch<'_>, status: libc::c_int, control: &OwnedFd) {
     }
 }
 
-/// Makes the sockets at which names are looked up, and hands them to the supervisor: init alone may bind their port.
-fn resolver(control: &OwnedFd) -> Result<(), Errno> {
+/// Sockets by which the host reaches what listens inside.
+const SPARE: usize = 128;
+
+/// Makes the sockets at which names are looked up and relays are entered, and spare ones, and hands them to the supervisor: init
+/// alone may bind the port of a resolver, and what is to be of this network is made here.
+fn sockets(control: &OwnedFd, spare: usize) -> Result<(), Errno> {
     namespace::loopback_stand_ins(RESOLVER, OWN_V6)?;
     let errno = |error: std::io::Error| Errno::from_raw(error.raw_os_error().unwrap_or(0));
     let udp = std::net::UdpSocket::bind((RESOLVER, 53)).map_err(errno)?;
     let tcp = std::net::TcpListener::bind((RESOLVER, 53)).map_err(errno)?;
-    socket::send(control, &[word::RESOLVER], Some(udp.as_raw_fd()))?;
-    socket::send(control, &[word::RESOLVER], Some(tcp.as_raw_fd()))
+    let relay = std::net::TcpListener::bind((RESOLVER, 0)).map_err(errno)?;
+    for raw in [udp.as_raw_fd(), tcp.as_raw_fd(), relay.as_raw_fd()] {
+        socket::send(control, &[word::RESOLVER], Some(raw))?;
+    }
+    for _ in 0..spare {
+        socket::send(control, &[word::RESOLVER], Some(inet::tcp_of_either()?.as_raw_fd()))?;
+    }
+    Ok(())
 }
 
 fn own_group(launch: &Launch<'_>) -> Result<(), Failure> {

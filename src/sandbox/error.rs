@@ -4,6 +4,7 @@ use nix::errno::Errno;
 
 use crate::plan::MountStep;
 use crate::vocab::path::AbsPath;
+use crate::vocab::proxy::ProxyError;
 
 use super::child::Launch;
 use super::limits::Unheld;
@@ -134,6 +135,17 @@ pub enum StartError {
     /// The tripwire cannot be mounted: a plan without it can be carried out.
     #[error("cannot mount a FUSE file system")]
     Tripwire(#[source] Errno),
+    /// The host's proxy cannot be used.
+    #[error(transparent)]
+    Proxy(ProxyError),
+    /// A port cannot be published.
+    #[error("cannot listen at port {port} of this machine's loopback, which the profile publishes")]
+    Publish {
+        /// Which.
+        port: u16,
+        /// Why.
+        source: std::io::Error,
+    },
     /// Init ended without a word.
     #[error("the sandbox ended before it started: it was killed")]
     InitDied,
@@ -178,6 +190,10 @@ impl StartError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Limit(unheld) => Some(unheld.hint()),
+            Self::Proxy(error) => {
+                Some(format!("set {0} to the proxy for HTTP, or unset it: `env -u {0} pinfold …`", error.variable))
+            }
+            Self::Publish { port, .. } => Some(format!("is it in use? `ss -ltn 'sport = :{port}'` says by whom")),
             Self::Kernel { step: Step::Exec, source: Errno::ENOENT, .. } => {
                 Some("the program, or its interpreter, is not among what the profile grants; learn it again".to_owned())
             }

@@ -170,10 +170,7 @@ fn start_as(plan: &Plan, environment: &[Vec<u8>], secrets: &secrets::Values) -> 
     limits.bind(plan, payload, ender.init())?;
     let mut desks = desk::Desks::default();
     if let Some(policy) = plan.policy.clone().filter(|_| plan.has(Wall::Network)) {
-        let mut resolver = resolver.into_iter();
-        let (Some(udp), Some(tcp)) = (resolver.next(), resolver.next()) else { return Err(StartError::InitDied) };
-        let broker = network::Broker::new(policy, init, udp, tcp);
-        let broker = broker.map_err(|errno| StartError::kernel(Step::Broker, errno))?;
+        let broker = network::Broker::new(policy, init, resolver)?;
         desks.seat(Desk::Network, Box::new(broker));
     }
     std::mem::forget(guard);

@@ -95,7 +95,8 @@ impl<'a> Root<'a> {
     /// Builds the root and makes it the root; `tripwire` is the mount of a plan that has one. Returns the directories of copied
     /// files.
     pub(super) fn build(launch: &'a Launch<'a>, tripwire: Option<OwnedFd>) -> Result<Vec<OwnedFd>, Failure> {
-        raise_descriptor_limit();
+        // A plan may have more mounts than a process may have descriptors; the payload gets the old limit back.
+        crate::sys::process::raise_descriptor_limit();
         let none: Option<&str> = None;
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).map_err(at(Step::Sources))?;
         if !launch.plan.has(Wall::Mounts) {
@@ -568,12 +569,4 @@ pub(super) fn chmod(place: &OwnedFd, mode: Mode) -> Result<(), Failure> {
 
 fn path(text: &str) -> Result<AbsPath, Failure> {
     AbsPath::new(text).map_err(|_| at(Step::Mount)(Errno::EINVAL))
-}
-
-/// A plan may have more mounts than a process may have descriptors; the payload gets the old limit back.
-fn raise_descriptor_limit() {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        setrlimit(Resource::RLIMIT_NOFILE, hard, hard).ok();
-    }
 }

@@ -89,6 +89,29 @@ pub fn bind(socket: impl AsFd, address: &[u8]) -> Result<(), Errno> {
     Errno::result(unsafe { libc::bind(socket.as_fd().as_raw_fd(), address.as_ptr().cast(), length) }).map(drop)
 }
 
+/// Whether it has a peer.
+pub fn is_connected(socket: impl AsFd) -> bool {
+    use nix::sys::socket::{SockaddrStorage, getpeername};
+    getpeername::<SockaddrStorage>(socket.as_fd().as_raw_fd()).is_ok()
+}
+
+/// getsockname(2), of an internet socket; an IPv4 address is one in either family.
+pub fn local_address(socket: impl AsFd) -> Result<SocketAddr, Errno> {
+    use nix::sys::socket::{SockaddrStorage, getsockname};
+    let address = getsockname::<SockaddrStorage>(socket.as_fd().as_raw_fd())?;
+    let v4 = address.as_sockaddr_in().map(|v4| SocketAddr::new(v4.ip().into(), v4.port()));
+    let v6 = || address.as_sockaddr_in6().map(|v6| SocketAddr::new(IpAddr::V6(v6.ip()).to_canonical(), v6.port()));
+    v4.or_else(v6).ok_or(Errno::EAFNOSUPPORT)
+}
+
+/// A fresh TCP socket for connections of both families, where the machine has both.
+pub fn tcp_of_either() -> Result<OwnedFd, Errno> {
+    match tcp(libc::AF_INET6) {
+        Ok(socket) => set_option(&socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 0).map(|()| socket),
+        Err(_) => tcp(libc::AF_INET),
+    }
+}
+
 /// listen(2).
 pub fn listen(socket: impl AsFd, backlog: i32) -> Result<(), Errno> {
     // SAFETY: integers alone.

@@ -360,3 +360,11 @@ pub fn reap(pid: i32) {
         }
     }
 }
+
+/// Lets the process have as many descriptors as it may.
+pub fn raise_descriptor_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard).ok();
+    }
+}

@@ -30,13 +30,17 @@ pub enum NetTarget {
     Host,
     /// `"api.example.com:443"`: one host and port.
     Name(HostPort),
+    /// `"@inside:3000"`: a port at which the run listens.
+    Inside(u16),
 }
+
+const INSIDE: &str = "@inside:";
 
 impl NetTarget {
     /// Whether it counts as approved only where a person's yes stands beside it.
     pub fn needs_approval(&self) -> bool {
         match self {
-            Self::Host => true,
+            Self::Host | Self::Inside(_) => true,
             Self::Name(peer) => {
                 let inward = peer.address().is_some_and(|address| reach(address) != Reach::Public);
                 peer.host == LOCALHOST || peer.pattern().is_some() || inward
@@ -118,13 +122,19 @@ pub fn is_host_name(text: &str) -> bool {
 
 /// Why a string is no network target.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is neither `@host` nor `name:port`")]
+#[error("`{0}` is neither `@host` nor `name:port` nor `@inside:port`")]
 pub struct TargetError(String);
 
 impl std::str::FromStr for NetTarget {
     type Err = TargetError;
     fn from_str(text: &str) -> Result<Self, TargetError> {
-        if text == "@host" { Ok(Self::Host) } else { text.parse().map(Self::Name) }
+        if text == "@host" {
+            return Ok(Self::Host);
+        }
+        let Some(port) = text.strip_prefix(INSIDE) else { return text.parse().map(Self::Name) };
+        // One spelling for one port.
+        let number: Option<u16> = port.parse().ok().filter(|number: &u16| *number != 0 && number.to_string() == port);
+        number.map(Self::Inside).ok_or_else(|| TargetError(text.to_owned()))
     }
 }
 
@@ -133,6 +143,7 @@ impl std::fmt::Display for NetTarget {
         match self {
             Self::Host => f.write_str("@host"),
             Self::Name(peer) => peer.fmt(f),
+            Self::Inside(port) => write!(f, "{INSIDE}{port}"),
         }
     }
 }
@@ -162,6 +173,7 @@ mod tests {
             "[2001:db8::1]:443",
             "10.0.0.1:22",
             "a_b.x:1",
+            "@inside:3000",
         ] {
             assert_eq!(text.parse::<NetTarget>().unwrap().to_string(), text);
         }
@@ -185,6 +197,9 @@ mod tests {
             "a b:1",
             "a\0b.example:1",
             "0x7f.1:80",
+            "@inside:0",
+            "@inside:080",
+            "@inside:",
         ] {
             assert!(text.parse::<NetTarget>().is_err(), "{text}");
         }
@@ -195,7 +210,9 @@ mod tests {
     #[test]
     fn what_leads_inward_or_wide_needs_a_persons_yes() {
         let needs = |text: &str| text.parse::<NetTarget>().unwrap().needs_approval();
-        for text in ["@host", "localhost:1", "10.0.0.1:22", "[fd00::1]:22", "127.0.0.1:80", "*.example.com:443"] {
+        for text in
+            ["@host", "localhost:1", "10.0.0.1:22", "[fd00::1]:22", "127.0.0.1:80", "*.example.com:443", "@inside:1"]
+        {
             assert!(needs(text), "{text}");
         }
         for text in ["api.example.com:443", "93.184.216.34:443"] {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::location::Roots;
 use super::path::AbsPath;
+use super::proxy::{Proxies, ProxyError};
 
 /// The host name inside of a sandbox: by it, and by the filter, another pinfold knows that it is in one.
 pub const SANDBOX_NAME: &str = "pinfold";
@@ -151,6 +152,8 @@ pub struct Host {
     pub landlock: Option<u32>,
     /// Why this machine refuses namespaces; `None` where it does not, or where nobody asked because the profile needs them.
     pub no_namespaces: Option<String>,
+    /// How it reaches the outside, if that can be told.
+    pub proxies: Result<Proxies, ProxyError>,
     /// Whether there is a FUSE device that may be opened.
     pub fuse: bool,
 }

@@ -12,6 +12,7 @@ pub mod landlock;
 pub mod limits;
 pub mod location;
 pub mod path;
+pub mod proxy;
 pub mod reach;
 pub mod sensitivity;
 pub mod syscall;

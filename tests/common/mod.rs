@@ -20,6 +20,7 @@ pub mod corpus;
 pub mod enforced;
 pub mod scratch;
 pub mod traced;
+pub mod world;
 
 use std::process::Command;
 

@@ -7,11 +7,14 @@ use nix::errno::Errno;
 use crate::event::{Fact, Outcome, Report, Transport};
 use crate::sys::inet;
 use crate::vocab::endpoint::{Endpoint, HostPort, LOCALHOST};
-use crate::vocab::reach::{Reach, is_stand_in, reach};
+use crate::vocab::proxy::Proxy;
+use crate::vocab::reach::{RESOLVER, Reach, is_stand_in, reach};
 use crate::vocab::syscall::Syscall;
 
 use super::super::desk::{Call, Note};
 use super::dial::{Dial, Socket, Within, within};
+use super::legs::Reads;
+use super::outward::Way;
 use super::{Broker, Peer, What, refusals};
 
 /// `sizeof(struct sockaddr_storage)`
@@ -97,6 +100,9 @@ impl Broker {
         if to.ip().is_loopback() || to.ip().is_unspecified() {
             return self.loopback(call, socket, &passed, to, tell);
         }
+        if to == SocketAddr::new(RESOLVER.into(), 53) {
+            return self.inside(call, socket, &passed);
+        }
         if is_stand_in(to.ip()) {
             return self.by_name(call, socket, to, tell);
         }
@@ -152,6 +158,13 @@ impl Broker {
             tell(refusals::peer(&call, &line, libc::ECONNREFUSED));
             return call.refuse(libc::ECONNREFUSED);
         }
+        if let Some(proxy) = self.policy.proxy(name) {
+            if self.is_proxy(&line) {
+                tell(refusals::proxy_itself(&call, &line));
+                return call.refuse(libc::ECONNREFUSED);
+            }
+            return self.by_proxy(call, socket, proxy.clone(), line, tell);
+        }
         let Some(outside) = outside else { return call.refuse(libc::EHOSTUNREACH) };
         let outside = SocketAddr::new(outside, to.port());
         let inward = match self.leads(outside.ip()) {
@@ -180,7 +193,32 @@ impl Broker {
             tell(refusals::peer(&call, &line, libc::ENETUNREACH));
             return call.refuse(libc::ENETUNREACH);
         }
+        if let Some(proxy) = self.policy.proxy(&line.host).filter(|_| !self.is_proxy(&line)) {
+            return self.by_proxy(call, socket, proxy.clone(), line, tell);
+        }
         self.dial(call, socket, to, Peer { line, inward: None }, tell);
+    }
+
+    fn by_proxy(&mut self, call: Call, socket: Socket, proxy: Proxy, line: HostPort, tell: &mut dyn FnMut(Note)) {
+        let to = line.to_string();
+        let reads = self.reads(&line);
+        self.lead(call, socket, Way::Proxy(proxy, to), (Peer { line, inward: None }, reads), tell);
+    }
+
+    fn reads(&self, line: &HostPort) -> Reads {
+        if self.policy.relays(&line.host, line.port) { Reads::Yes } else { Reads::No }
+    }
+
+    /// Whether it is the host's proxy, which a run that is learned is not let to: by it every name would be reached, and none
+    /// be told.
+    fn is_proxy(&self, line: &HostPort) -> bool {
+        let proxy = self.policy.proxies.as_ref().ok().and_then(|proxies| proxies.proxy());
+        let proxy = proxy.filter(|proxy| self.policy.permissive && proxy.port == line.port);
+        proxy.is_some_and(|proxy| {
+            let own = proxy.host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+            let host = if own { LOCALHOST } else { &proxy.host };
+            host == line.host || proxy.host == line.host.trim_matches(['[', ']'])
+        })
     }
 
     /// Where an address leads on this machine.
@@ -191,12 +229,15 @@ impl Broker {
 
     fn dial(&mut self, call: Call, socket: Socket, to: SocketAddr, peer: Peer, tell: &mut dyn FnMut(Note)) {
         // A socket that is connected already, to something inside.
-        if nix::sys::socket::getpeername::<nix::sys::socket::SockaddrStorage>(std::os::fd::AsRawFd::as_raw_fd(
-            &socket.own,
-        ))
-        .is_ok()
-        {
+        if inet::is_connected(&socket.own) {
             return call.refuse(libc::EISCONN);
+        }
+        if self.is_proxy(&peer.line) {
+            tell(refusals::proxy_itself(&call, &peer.line));
+            return call.refuse(libc::ECONNREFUSED);
+        }
+        if self.reads(&peer.line) == Reads::Yes {
+            return self.lead(call, socket, Way::Direct(to), (peer, Reads::Yes), tell);
         }
         let dial = match Dial::start(call, socket, to) {
             Ok(dial) => dial,

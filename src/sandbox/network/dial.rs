@@ -37,7 +37,9 @@ impl Socket {
         let number = call.int(0);
         let own = match inet::take(call.tid(), number) {
             // Whatever else stands in the way, there is no such descriptor for us.
-            Err(errno) => return Err(if errno == Errno::ENFILE { errno } else { Errno::EBADF }),
+            // Ours, not the caller's.
+            Err(Errno::ENFILE | Errno::EMFILE) => return Err(Errno::ENFILE),
+            Err(_) => return Err(Errno::EBADF),
             Ok(own) => own,
         };
         let domain = inet::option(&own, libc::SOL_SOCKET, libc::SO_DOMAIN)?;
@@ -189,6 +191,12 @@ impl Dial {
             Ok(()) | Err(Errno::EINPROGRESS) => Ok(Self { call, socket, old }),
             Err(errno) => Err((call, errno)),
         }
+    }
+
+    /// One that is made.
+    pub(super) fn made(call: Call, socket: OwnedFd, old: Socket) -> Self {
+        carry_over(&old.own, &socket);
+        Self { call, socket, old }
     }
 
     pub(super) fn blocks(&self) -> bool {

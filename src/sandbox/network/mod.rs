@@ -10,16 +10,23 @@
 //! the cookie of its namespace, is never connected, bound or listened on again; an address outside is checked by where it
 //! leads, whatever name it came from. Landlock stands behind: it refuses the caller every TCP connect and bind of its own.
 
+mod budget;
 mod calls;
 mod dial;
 pub mod dns;
+mod http;
+pub mod inspect;
+mod legs;
 mod lookups;
 mod names;
+mod outward;
+mod pump;
 mod refusals;
 mod resolver;
+mod tls;
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -30,16 +37,17 @@ use crate::plan::network::Policy;
 use crate::sys::inet::{self, Unresolved};
 
 use super::desk::{Call, Handler, Note};
+use super::error::{StartError, Step};
+use budget::Budget;
 use dial::{Dial, Registrar, Socket};
 use dns::{Answer, Kind, Query};
+use legs::Legs;
 use lookups::Lookups;
 use names::{Names, Resolved};
 use resolver::{Asker, Resolver};
 
 /// Connections in the making at one time: each holds a thread of the sandbox, and two descriptors here.
 const MOST_DIALS: usize = 8192;
-/// Names under patterns that are looked up in a run: by more than these something may be told to whoever holds the zone.
-const MOST_UNDER_PATTERNS: usize = 256;
 /// Names that are looked up in a run at all.
 const MOST_NAMES_ASKED: usize = 32_768;
 /// Refused names of which it is found out who asked.
@@ -51,6 +59,10 @@ const SWEEP: Duration = Duration::from_secs(1);
 const DATAGRAMS: u64 = 0;
 const CONNECTIONS: u64 = 1;
 const ANSWERS: u64 = 2;
+const ENTERED: u64 = 3;
+const LED: u64 = 4;
+const MOVED: u64 = 5;
+const PUBLISHED: u64 = 1 << 61;
 const STREAM: u64 = 1 << 62;
 const DIAL: u64 = 1 << 63;
 
@@ -111,18 +123,38 @@ pub(super) struct Broker {
     lookups: Lookups,
     names: Names,
     asking: BTreeMap<String, Vec<(Asker, Query)>>,
-    under_patterns: usize,
+    budget: Budget,
     dials: BTreeMap<u64, Waiting>,
     next: u64,
     swept: Instant,
     registrar: Registrar,
+    legs: Legs,
 }
 
 impl Broker {
-    /// A broker for the sandbox in whose network the resolver's two sockets are.
-    pub(super) fn new(policy: Policy, init: i32, udp: OwnedFd, tcp: OwnedFd) -> Result<Self, Errno> {
+    /// A broker for the sandbox in whose network these sockets are: [`super::child`] makes them.
+    pub(super) fn new(policy: Policy, init: i32, sockets: Vec<OwnedFd>) -> Result<Self, StartError> {
+        if let Err(error) = &policy.proxies {
+            return Err(StartError::Proxy(error.clone()));
+        }
+        let published = policy.published.iter().flat_map(|port| publish(*port)).collect::<Result<Vec<_>, _>>()?;
+        Self::with(policy, init, sockets, published).map_err(|errno| StartError::kernel(Step::Broker, errno))
+    }
+
+    fn with(
+        policy: Policy,
+        init: i32,
+        sockets: Vec<OwnedFd>,
+        published: Vec<(u16, TcpListener)>,
+    ) -> Result<Self, Errno> {
         let errno = |error: std::io::Error| Errno::from_raw(error.raw_os_error().unwrap_or(0));
+        let mut sockets = sockets.into_iter();
+        let (Some(udp), Some(tcp), Some(relay)) = (sockets.next(), sockets.next(), sockets.next()) else {
+            return Err(Errno::EBADF);
+        };
+        crate::sys::process::raise_descriptor_limit();
         let resolver = Resolver::new(udp, tcp).map_err(errno)?;
+        let legs = Legs::new(relay, sockets.collect(), published)?;
         let inside = inet::namespace_cookie(resolver.inside())?;
         let outside = inet::namespace_cookie(inet::tcp(libc::AF_INET)?)?;
         if inside == outside {
@@ -135,6 +167,12 @@ impl Broker {
             epoll.add(socket, readable(data))?;
         }
         epoll.add(lookups.ready(), readable(ANSWERS))?;
+        epoll.add(legs.listener(), readable(ENTERED))?;
+        epoll.add(legs.outward.ready(), readable(LED))?;
+        epoll.add(legs.pump.ready(), readable(MOVED))?;
+        for (listener, index) in legs.published().zip(0..) {
+            epoll.add(listener, readable(PUBLISHED | index))?;
+        }
         Ok(Self {
             policy,
             init,
@@ -147,11 +185,12 @@ impl Broker {
             lookups,
             names: Names::default(),
             asking: BTreeMap::new(),
-            under_patterns: 0,
+            budget: Budget::default(),
             dials: BTreeMap::new(),
             next: 0,
             swept: Instant::now(),
             registrar: Registrar::default(),
+            legs,
         })
     }
 
@@ -178,7 +217,11 @@ impl Broker {
                     }
                 }
             }
+            ENTERED => self.entered(),
+            LED => self.led(tell),
+            MOVED => self.moved(tell),
             dial if dial & DIAL != 0 => self.dialled(dial & !DIAL, tell),
+            knock if knock & PUBLISHED != 0 => self.knocked(usize::try_from(knock & !PUBLISHED).unwrap_or(usize::MAX)),
             stream => {
                 for (asker, query) in self.resolver.stream(stream & !STREAM) {
                     self.asked(asker, query, tell);
@@ -213,12 +256,16 @@ impl Broker {
         if self.names.count() >= MOST_NAMES_ASKED {
             return self.resolver.answer(asker, &query, &Answer::Failed);
         }
-        if self.policy.by_pattern(&name) {
-            if self.under_patterns >= MOST_UNDER_PATTERNS {
-                tell(refusals::too_many(&name));
-                return self.resolver.answer(asker, &query, &Answer::Failed);
-            }
-            self.under_patterns += 1;
+        if let Some(beneath) = self.policy.beneath_pattern(&name)
+            && let Err(why) = self.budget.take(beneath, Instant::now())
+        {
+            tell(refusals::too_telling(&name, why));
+            return self.resolver.answer(asker, &query, &Answer::Failed);
+        }
+        if self.policy.proxy(&name).is_some() {
+            // Where it leads is the proxy's affair, and who is behind one knows mostly no names outside.
+            self.names.learn(&name, Ok([Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()].into()));
+            return self.reply(asker, &query, &name);
         }
         let asking = self.asking.entry(name.clone()).or_default();
         asking.push((asker, query));
@@ -283,10 +330,12 @@ impl Broker {
     fn sweep(&mut self) {
         let now = Instant::now();
         let late = |waiting: &Waiting| waiting.deadline.is_some_and(|deadline| deadline <= now);
-        if now.duration_since(self.swept) < SWEEP && !self.dials.values().any(late) {
+        let leg_is_late = self.legs.deadline().is_some_and(|deadline| deadline <= now);
+        if now.duration_since(self.swept) < SWEEP && !self.dials.values().any(late) && !leg_is_late {
             return;
         }
         self.swept = now;
+        self.sweep_legs(now);
         let over = self.dials.iter().filter(|(_, waiting)| late(waiting) || !waiting.what.parts().0.waits());
         let over: Vec<u64> = over.map(|(number, _)| *number).collect();
         for number in over {
@@ -296,6 +345,13 @@ impl Broker {
             what.refuse(libc::EINPROGRESS);
         }
     }
+}
+
+/// The places of the host's loopback by which `port` inside is reached. One without IPv6 does without the second.
+fn publish(port: u16) -> Vec<Result<(u16, TcpListener), StartError>> {
+    let first = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|source| StartError::Publish { port, source });
+    let second = TcpListener::bind((Ipv6Addr::LOCALHOST, port)).ok();
+    [Some(first), second.map(Ok)].into_iter().flatten().map(|made| made.map(|listener| (port, listener))).collect()
 }
 
 impl Handler for Broker {
@@ -308,8 +364,9 @@ impl Handler for Broker {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let sweep = (!self.dials.is_empty()).then(|| self.swept + SWEEP);
-        self.dials.values().filter_map(|waiting| waiting.deadline).chain(sweep).min()
+        let sweep = (!self.dials.is_empty() || self.legs.are_waited_for()).then(|| self.swept + SWEEP);
+        let dials = self.dials.values().filter_map(|waiting| waiting.deadline);
+        dials.chain(sweep).chain(self.legs.deadline()).min()
     }
 
     fn turn(&mut self, tell: &mut dyn FnMut(Note)) {

@@ -8,6 +8,7 @@ use crate::vocab::escape;
 
 use super::super::denial::program;
 use super::super::desk::{Call, Note};
+use super::budget::TooTelling;
 
 fn denied(tid: i32, program: String, call: &str, thing: String, errno: i32, remedy: Option<String>) -> Note {
     let call = call.to_owned();
@@ -52,6 +53,23 @@ pub(super) fn rebound(call: &Call, peer: &HostPort, inward: &HostPort) -> Note {
     of_call(call, format!("{peer}, which is {inward}: within your network"), libc::ECONNREFUSED, Some(line(inward)))
 }
 
+/// A peer that the host's proxy does not connect to.
+pub(super) fn by_proxy(tid: i32, program: String, peer: &HostPort, said: &str, errno: nix::errno::Errno) -> Note {
+    denied(tid, program, "connect", format!("{peer}: {said}"), errno as i32, None)
+}
+
+/// The host's proxy itself, by which every name could be reached.
+pub(super) fn proxy_itself(call: &Call, peer: &HostPort) -> Note {
+    let thing = format!("{peer}, your proxy (connections go through it by themselves: take the setting for it away)");
+    of_call(call, thing, libc::ECONNREFUSED, None)
+}
+
+/// What was said to a peer is not for it.
+pub(super) fn relayed(tid: i32, program: String, peer: &HostPort, odd: &super::inspect::Odd) -> Note {
+    let thing = format!("{peer}: {}", escape::file(odd.to_string().as_bytes()));
+    denied(tid, program, "send", thing, libc::ECONNRESET, None)
+}
+
 /// A question to another resolver.
 pub(super) fn other_resolver(call: &Call, to: SocketAddr) -> Note {
     of_call(
@@ -70,10 +88,15 @@ pub(super) fn name(init: i32, from: Option<SocketAddr>, name: &str) -> Note {
     denied(asker.unwrap_or(init), program, "look up", escape::file(name.as_bytes()), libc::ENOENT, Some(remedy))
 }
 
-/// More names under a pattern than a program has a use for.
-pub(super) fn too_many(name: &str) -> Note {
-    let zone = name.split_once('.').map_or(name, |(_, zone)| zone);
-    denied(0, "?".to_owned(), "look up", format!("more and more names below {zone}"), libc::EAGAIN, None)
+/// A name under a pattern by which something may be told to whoever answers for the zone.
+pub(super) fn too_telling(name: &str, why: TooTelling) -> Note {
+    let zone = name.rsplitn(3, '.').take(2).collect::<Vec<_>>();
+    let zone = zone.into_iter().rev().collect::<Vec<_>>().join(".");
+    let thing = match why {
+        TooTelling::TooLong => format!("a name below {zone} that is longer than names of servers are"),
+        TooTelling::TooMany => format!("more and more names below {zone}"),
+    };
+    denied(0, "?".to_owned(), "look up", thing, libc::EAGAIN, None)
 }
 
 /// Whether somebody on this machine listens on `port`: for a message alone.
