@@ -60,6 +60,10 @@ pub enum Command {
     ///
     /// Exit code: 0 added, or nothing to add; 1 nothing was added; 2 trouble
     Amend(AmendArguments),
+    /// Look at changes that a run with --overlay put aside, and take them or throw them away
+    ///
+    /// Exit code: 0 nothing waits any more, 1 something does, 2 trouble
+    Review(ReviewArguments),
     /// Say what earlier runs of a profile were refused, and what would allow it
     Denials(DenialsArguments),
     /// Say who needed something and which line grants it; or why it is not granted, and what would allow it
@@ -256,6 +260,9 @@ pub struct EnforceArguments {
     /// With --dry-run: say beside each line of the plan what it is for
     #[arg(long, requires = "dry_run")]
     pub explain: bool,
+    /// Put what the command changes in the project aside, to be looked at and taken or thrown away afterwards
+    #[arg(long)]
+    pub overlay: bool,
     /// Run a profile that was not approved on this machine, if its digest is this one
     #[arg(long, value_name = "DIGEST")]
     pub accept_digest: Option<String>,
@@ -413,6 +420,36 @@ pub struct AmendArguments {
     /// A profile file, or the name of one in generated-profiles/
     #[arg(value_name = "PROFILE")]
     pub profile: PathBuf,
+}
+
+/// `pinfold review`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pinfold enforce --overlay -- claude     puts the changes aside, and asks about them at the end
+  pinfold review claude                   asks about those that wait
+  pinfold review --diff claude src/main.c
+  pinfold review --take claude src docs   takes what lies there, but for what needs a look
+  pinfold review --discard claude")]
+pub struct ReviewArguments {
+    /// Show what is different, as `diff -u` does
+    #[arg(long)]
+    pub diff: bool,
+    /// Take the changes without asking, but for those with a warning
+    #[arg(long, conflicts_with_all = ["diff", "discard"])]
+    pub take: bool,
+    /// With --take: those with a warning, too
+    #[arg(long, requires = "take")]
+    pub even_with_warnings: bool,
+    /// Throw all of them away
+    #[arg(long, conflicts_with_all = ["diff", "paths"])]
+    pub discard: bool,
+    /// A profile file, or the name of one in generated-profiles/
+    #[arg(value_name = "PROFILE")]
+    pub profile: PathBuf,
+    /// Only these, and what lies beneath them; below the project
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
 }
 
 /// `pinfold explain`

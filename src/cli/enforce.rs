@@ -2,7 +2,7 @@
 
 use crate::plan::{Action, MountStep, Nesting, Network, Plan, RootStyle, explain};
 use crate::probe::changes::{Change, Changes, What};
-use crate::run::enforce::{EnforceError, EnforceRequest, Enforced, Prepared, Started, enforce, prepare};
+use crate::run::enforce::{EnforceError, EnforceRequest, Enforced, Prepared, Started, Writes, enforce, prepare};
 use crate::run::refusals;
 use crate::run::surroundings::Surroundings;
 use crate::store::Store;
@@ -11,7 +11,7 @@ use super::arguments::{EnforceArguments, Telling};
 use super::exit::Exit;
 use super::learn::{bytes, surroundings};
 use super::screen::{self, Colour, paint};
-use super::{changes, denials, dry_run, hints, report};
+use super::{changes, denials, dry_run, hints, report, review};
 
 pub(super) fn run(arguments: &EnforceArguments) -> Exit {
     match surroundings(&arguments.places) {
@@ -25,6 +25,7 @@ pub(super) fn within(surroundings: &Surroundings, arguments: &EnforceArguments) 
         command: bytes(&arguments.command),
         profile: arguments.places.profile.clone(),
         accept_digest: arguments.accept_digest.clone(),
+        writes: if arguments.overlay { Writes::Layered } else { Writes::Through },
     };
     let prepared = match prepare(surroundings, &request) {
         Ok(prepared) => prepared,
@@ -82,6 +83,9 @@ pub(super) fn within(surroundings: &Surroundings, arguments: &EnforceArguments) 
     {
         screen::error(&error, None);
         return Exit::Ours;
+    }
+    if let Some(held) = enforced.waiting {
+        review::after(held, surroundings, &prepared.file.path);
     }
     Exit::Command(enforced.status.shell_code())
 }

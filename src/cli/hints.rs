@@ -5,6 +5,7 @@ use crate::plan::compile::{NATIVE_ARCH, X32_BIT};
 use crate::run::derive::DeriveError;
 use crate::run::enforce::EnforceError;
 use crate::run::from_strace::ImportError;
+use crate::run::layers::LayerError;
 use crate::run::learn::LearnError;
 use crate::run::profile_file::ProfileFileError;
 use crate::run::surroundings::SurroundingsError;
@@ -94,6 +95,7 @@ pub(super) fn enforce(error: &EnforceError) -> Option<String> {
             Some("the profile was changed since that digest was taken: review it again".to_owned())
         }
         EnforceError::Plan(error) => error.hint(),
+        EnforceError::Layer(error) => layer(error),
         EnforceError::Secret(error) => error.hint(),
         EnforceError::Start(error) if error.is_missing_feature() => {
             let weaker = "or add `tolerate = [\"no-namespaces\"]` to the profile, above its first section, to run with \
@@ -102,6 +104,18 @@ pub(super) fn enforce(error: &EnforceError) -> Option<String> {
         }
         EnforceError::Start(error) => start(error),
         EnforceError::Profile(error) => profile_file(error),
+        _ => None,
+    }
+}
+
+pub(super) fn layer(error: &LayerError) -> Option<String> {
+    match error {
+        LayerError::InUse => Some("wait for it to end".to_owned()),
+        LayerError::Elsewhere(_) => Some("take or throw them away first: `pinfold review`".to_owned()),
+        LayerError::Nothing(_) => Some(
+            "`--overlay` takes a line `\"$PROJECT\" = \"write\"`, none that grants more above it, and namespaces"
+                .to_owned(),
+        ),
         _ => None,
     }
 }

@@ -23,6 +23,7 @@ mod man;
 mod merge;
 mod page;
 mod report;
+mod review;
 mod run;
 pub mod screen;
 mod selftest;
@@ -62,6 +63,7 @@ pub fn main() -> ExitCode {
         Command::Report(arguments) => page::run(&arguments),
         Command::Man { dir } => man::run(&dir),
         Command::Amend(arguments) => amend::run(&arguments),
+        Command::Review(arguments) => review::run(&arguments),
         Command::Denials(arguments) => denials::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Merge(arguments) => merge::run(&arguments),

@@ -27,6 +27,7 @@ pub(super) fn run(arguments: &RunArguments) -> Exit {
         Ok(Some(_)) => enforce::within(
             &surroundings,
             &EnforceArguments {
+                overlay: false,
                 places: arguments.places.clone(),
                 telling: arguments.telling.clone(),
                 dry_run: false,

@@ -9,6 +9,7 @@ pub mod compile;
 pub mod explain;
 pub mod filter;
 pub mod landlock;
+pub mod layer;
 pub mod mounts;
 pub mod network;
 pub mod observe;
@@ -64,6 +65,8 @@ pub struct Plan {
     pub without_namespaces: Option<String>,
     /// How names that the host executes are kept from being made.
     pub protection: protect::Protection,
+    /// Where changes in one of the places go, if not there.
+    pub layer: Option<layer::Layer>,
     /// Limits.
     pub limits: crate::vocab::limits::Limits,
     /// Directories that a write grant names and that do not exist yet: made with mode 0700 before the start.

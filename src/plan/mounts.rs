@@ -255,6 +255,7 @@ pub fn plan(
         landlock,
         without_namespaces: None,
         protection,
+        layer: None,
         limits: profile.limits.clone(),
         create,
         copies,

@@ -135,6 +135,7 @@ pub fn plan(host: &Host, options: Options) -> Plan {
         without_namespaces: None,
         nesting: Nesting::Refused,
         protection: super::protect::Protection::Scan,
+        layer: None,
         limits: Limits::default(),
         create: Vec::new(),
         copies: Vec::new(),

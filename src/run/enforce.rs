@@ -19,7 +19,7 @@ use crate::probe::features;
 use crate::probe::places::HostExecuted;
 use crate::profile::Lack;
 use crate::sandbox::desk::Handler;
-use crate::sandbox::limits::{Held, Reached, Unheld, foresee};
+use crate::sandbox::limits::{self, Reached, Unheld, foresee};
 use crate::sandbox::paths::{Paths, Unprotected};
 use crate::sandbox::secrets::Values;
 use crate::sandbox::{self, StartError};
@@ -30,6 +30,7 @@ use crate::vocab::location::Base;
 use crate::vocab::path::AbsPath;
 
 use super::identity;
+use super::layers::{Held, LayerError};
 use super::profile_file::{self, ProfileFile, ProfileFileError};
 use super::secrets::{self, SecretError};
 use super::surroundings::Surroundings;
@@ -45,6 +46,17 @@ pub struct EnforceRequest {
     pub profile: Option<PathBuf>,
     /// A digest that counts as approved.
     pub accept_digest: Option<String>,
+    /// Where what it changes in the project goes.
+    pub writes: Writes,
+}
+
+/// Where changes in the project go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writes {
+    /// Into it.
+    Through,
+    /// Into a layer above it, where they wait for a person.
+    Layered,
 }
 
 /// Why a command is not run.
@@ -125,6 +137,9 @@ pub enum EnforceError {
     /// The sandbox did not start.
     #[error("the sandbox did not start")]
     Start(#[from] StartError),
+    /// Changes cannot be put aside.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -146,6 +161,8 @@ pub struct Prepared {
     pub plan: Plan,
     /// Names that the host executes and that existed when the plan was made.
     pub guarded: HostExecuted,
+    /// Where changes in the project go.
+    pub writes: Writes,
 }
 
 /// What came of a run.
@@ -162,9 +179,11 @@ pub struct Enforced {
     /// What else changed where the run could write, and deserves a look.
     pub changes: Changes,
     /// What held the limits.
-    pub limits: Vec<Held>,
+    pub limits: Vec<limits::Held>,
     /// The limits that the run came up against.
     pub reached: Vec<Reached>,
+    /// The changes that wait, where they were put aside.
+    pub waiting: Option<Held>,
     /// Whether refused files are not known, since what told of them ended before the run.
     pub unseen: bool,
     /// Whether the run was recorded as a trial of the profile.
@@ -202,7 +221,7 @@ pub fn prepare(surroundings: &Surroundings, request: &EnforceRequest) -> Result<
     let mut guarded = surroundings.host_executed();
     guarded.places.extend(AbsPath::try_from(file.path.as_path()).ok());
     let plan = mounts::plan(&file.profile, &host, &guarded.places, program, request.command.clone())?;
-    Ok(Prepared { file, plan, guarded })
+    Ok(Prepared { file, plan, guarded, writes: request.writes })
 }
 
 fn check_approval(
@@ -234,7 +253,7 @@ fn check_approval(
 
 impl Prepared {
     /// What would hold the limits of this run, if it started now.
-    pub fn limits(&self) -> Result<Vec<Held>, Unheld> {
+    pub fn limits(&self) -> Result<Vec<limits::Held>, Unheld> {
         foresee(&self.plan)
     }
 }
@@ -243,7 +262,7 @@ impl Prepared {
 #[derive(Debug)]
 pub struct Started<'a> {
     /// What holds the limits.
-    pub limits: &'a [Held],
+    pub limits: &'a [limits::Held],
     /// Why what is looked for in vain is not told, where that could not be had.
     pub untold: Option<io::Error>,
 }
@@ -272,6 +291,12 @@ pub fn enforce(
     let made = (!prepared.plan.create.is_empty()).then(|| surroundings.host_executed());
     let before = made.as_ref().unwrap_or(&prepared.guarded);
     let (plan, _temporary) = with_temporary(surroundings, &prepared.plan)?;
+    let (plan, waiting) = match prepared.writes {
+        Writes::Through => (plan, None),
+        Writes::Layered => {
+            layered(surroundings, prepared, plan.into_owned()).map(|(plan, held)| (Cow::Owned(plan), Some(held)))?
+        }
+    };
     let environment = environment(surroundings, &plan, &secrets);
     let look = Before::look(writable(&plan));
     let mut sandbox = sandbox::start(&plan, &environment, &secrets)?;
@@ -296,7 +321,7 @@ pub fn enforce(
     let changes = look.changes(&surroundings.roots);
     super::changes::keep(surroundings, &prepared.file, &changes)?;
     let sandbox::Outcome { status, lost, reached, unseen, .. } = outcome;
-    Ok(Enforced { status, denials, planted, lost, changes, limits, reached, unseen, recorded })
+    Ok(Enforced { status, denials, planted, lost, changes, limits, reached, waiting, unseen, recorded })
 }
 
 /// The plan, with a temporary directory for the run where it has no mounts of its own.
@@ -311,6 +336,16 @@ fn with_temporary<'a>(
     let mut plan = plan.clone();
     plan.set_temporary(made.place());
     Ok((Cow::Owned(plan), Some(made)))
+}
+
+/// The plan with a layer over the project, and what holds it.
+fn layered(surroundings: &Surroundings, prepared: &Prepared, plan: Plan) -> Result<(Plan, Held), EnforceError> {
+    let project = surroundings.roots.get(Base::Project).unwrap_or_else(AbsPath::root);
+    let store = Store::open(&surroundings.state_dir.to_path_buf(), surroundings.identity.uid)?;
+    let held = Held::make(&store, &prepared.file.path, &project)?;
+    let nothing = || EnforceError::Layer(LayerError::Nothing(project.clone()));
+    let plan = plan.has_namespaces().then(|| plan.layered(held.layer().clone())).flatten();
+    plan.map(|plan| (plan, held)).ok_or_else(nothing)
 }
 
 /// Seats who makes names in the place of the command, where names are protected.
@@ -329,7 +364,8 @@ fn writable(plan: &Plan) -> Vec<AbsPath> {
         MountStep::Bind { source, writable: true, .. } => Some(source),
         _ => None,
     });
-    bound.chain(&plan.copies).cloned().collect()
+    let put_aside = |place: &&AbsPath| plan.layer.as_ref().is_some_and(|layer| place.is_beneath(&layer.place));
+    bound.filter(|place| !put_aside(place)).chain(&plan.copies).cloned().collect()
 }
 
 /// `NAME=value` for each variable that the plan passes on or sets.

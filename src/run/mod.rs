@@ -15,6 +15,7 @@ pub mod git;
 pub mod git_setup;
 pub mod identity;
 mod launchers;
+pub mod layers;
 pub mod learn;
 pub mod merge;
 pub mod page;
@@ -23,6 +24,7 @@ mod recorder;
 pub mod refusals;
 pub mod secrets;
 pub mod surroundings;
+mod take;
 mod temporary;
 mod trials;
 

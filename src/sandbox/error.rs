@@ -48,6 +48,8 @@ steps! {
     Broker = "set up the network broker",
     /// Private propagation and opening sources.
     Sources = "open what is to be mounted",
+    /// The overlay of a run whose changes wait.
+    Layer = "put a layer over the project",
     /// The root's own tmpfs.
     RootDirectory = "make a root directory",
     /// A mount step of the plan.
@@ -197,6 +199,11 @@ impl StartError {
             Self::Kernel { step: Step::Exec, source: Errno::ENOENT, .. } => {
                 Some("the program, or its interpreter, is not among what the profile grants; learn it again".to_owned())
             }
+            Self::Kernel { step: Step::Layer, .. } => Some(
+                "overlays take Linux 5.11 and, for pinfold's state, a file system like ext4, xfs, btrfs or a tmpfs; run it \
+                 without --overlay"
+                    .to_owned(),
+            ),
             Self::Kernel { step: Step::Exec, .. } => Some("is it executable, and for this machine?".to_owned()),
             Self::Kernel { step: Step::Filter, source: Errno::EBUSY, .. } => Some(
                 "this process runs inside another sandbox that watches system calls: pinfold within pinfold is not \

@@ -21,6 +21,7 @@ mod error;
 pub mod fuzz;
 mod insisted;
 mod landlock;
+mod layer;
 pub mod limits;
 pub mod network;
 pub mod paths;

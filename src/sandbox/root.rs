@@ -111,7 +111,13 @@ impl<'a> Root<'a> {
             let steps = launch.plan.mounts.iter().enumerate();
             let open = |(index, step)| match launch.unowned.get(&index) {
                 Some(Unowned::Mapped(tree)) => tree.try_clone().map(Some).map_err(|_| at(Step::Sources)(Errno::EMFILE)),
-                Some(Unowned::Covered(_)) | None => open_source(&host, index, step),
+                Some(Unowned::Covered(_)) | None => match &launch.plan.layer {
+                    Some(layer) if layer.is_put_by(step) => {
+                        super::layer::open(&host, layer).map(Some).map_err(at(Step::Layer))
+                    }
+                    Some(layer) if layer.holds(step) => Ok(None),
+                    Some(_) | None => open_source(&host, index, step),
+                },
             };
             steps.map(open).collect::<Result<_, _>>()?
         };
@@ -199,6 +205,14 @@ impl<'a> Root<'a> {
 
     fn furnish(&mut self, index: usize, step: &MountStep) -> Result<(), Failure> {
         match step {
+            MountStep::Bind { target, .. } | MountStep::Pin { target }
+                if self.launch.plan.layer.as_ref().is_some_and(|layer| layer.holds(step)) =>
+            {
+                match self.open(target) {
+                    Err(Failure { errno: Errno::ENOENT, .. }) => Ok(()),
+                    place => super::layer::onto_itself(&place?).map_err(at(Step::Mount)),
+                }
+            }
             MountStep::Guard { target } => {
                 let Some(tree) = self.sources.get_mut(index).and_then(Option::take) else {
                     return Err(at(Step::Sources)(Errno::EBADF));

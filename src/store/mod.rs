@@ -8,6 +8,7 @@ pub mod approvals;
 mod atomic;
 pub mod changes;
 pub mod evidence;
+pub mod layers;
 pub mod refusals;
 pub mod traces;
 pub mod trials;
