@@ -146,9 +146,7 @@ fn what_the_host_would_run_is_not_taken_with_the_rest() {
     let taken = review(&scratch, &["--take"]);
     assert_eq!(taken.status.code(), Some(1), "{}", said(&taken));
     let told = said(&taken);
-    for word in
-        ["not taken", ".envrc", "scripts.test from \"mine\" to \"evil\"", "leads out, to `/etc/passwd`"]
-    {
+    for word in ["not taken", ".envrc", "scripts.test from \"mine\" to \"evil\"", "leads out, to `/etc/passwd`"] {
         assert!(told.contains(word), "no `{word}`: {told}");
     }
     assert!(read(&scratch, "f").is_some() && read(&scratch, ".envrc").is_none());

@@ -431,6 +431,7 @@ Examples:
   pinfold review --diff claude src/main.c
   pinfold review --take claude src docs   takes what lies there, but for what needs a look
   pinfold review --discard claude")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag as typed")]
 pub struct ReviewArguments {
     /// Show what is different, as `diff -u` does
     #[arg(long)]
