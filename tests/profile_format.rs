@@ -18,7 +18,7 @@ use pinfold::vocab::access::Access;
 use pinfold::vocab::bundle::{self, Bundle};
 use pinfold::vocab::endpoint::{HostPort, NetTarget};
 use pinfold::vocab::escape;
-use pinfold::vocab::limits::{Bytes, Limit, Percent};
+use pinfold::vocab::limits::{Bytes, Limit, Percent, Rate};
 use pinfold::vocab::location::{Base, Location};
 use pinfold::vocab::sensitivity::Sensitivity;
 use pinfold::vocab::syscall::Syscall;
@@ -104,10 +104,11 @@ fn variables() -> impl Strategy<Value = String> {
 fn limits() -> impl Strategy<Value = Limits> {
     let bytes = || prop::option::of((1..=u64::MAX).prop_map(Bytes));
     let cpu = prop::option::of((1..=u32::MAX).prop_map(Percent));
-    (bytes(), prop::option::of(1..=u32::MAX), cpu, bytes(), bytes()).prop_map(
-        |(memory, processes, cpu, file_size, disk)| {
+    (bytes(), prop::option::of(1..=u32::MAX), cpu, bytes(), bytes(), bytes()).prop_map(
+        |(memory, processes, cpu, file_size, disk, io)| {
+            let io = io.map(Rate);
             let soft = cpu.map(|_| Limit::Cpu).into_iter().chain(processes.map(|_| Limit::Processes)).collect();
-            Limits { memory, processes, cpu, file_size, disk, soft }
+            Limits { memory, processes, cpu, file_size, disk, io, soft }
         },
     )
 }

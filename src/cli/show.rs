@@ -253,6 +253,7 @@ pub(super) fn text(profile: &Profile) -> String {
         limits.cpu.map(|share| format!("{share} of a processor")),
         limits.file_size.map(|size| format!("{size} in one file")),
         limits.disk.map(|size| format!("{size} in private directories")),
+        limits.io.map(|rate| format!("{rate} from and to each disk")),
     ]
     .into_iter()
     .flatten()

@@ -142,6 +142,7 @@ fn limits(old: &Limits, new: &Limits, found: &mut Found) {
             ("file-size", limits.file_size.map(|value| (value.0, value.to_string()))),
             // Without one of their own, private directories hold as much as there is memory.
             ("disk", limits.private_bytes().map(|value| (value.0, value.to_string()))),
+            ("io", limits.io.map(|value| (value.0.0, value.to_string()))),
         ]
     };
     let is_soft = |limits: &Limits, name: &str| limits.soft.iter().any(|limit| limit.key() == name);

@@ -147,6 +147,7 @@ fn limits(a: &Limits, b: &Limits) -> Limits {
         cpu: a.cpu.max(b.cpu),
         file_size: a.file_size.max(b.file_size),
         disk: a.disk.max(b.disk),
+        io: a.io.max(b.io),
         soft: a.soft.union(&b.soft).copied().collect(),
     }
 }

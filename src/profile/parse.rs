@@ -14,7 +14,7 @@ use crate::vocab::access::Access;
 use crate::vocab::bundle::{self, Bundle};
 use crate::vocab::endpoint::NetTarget;
 use crate::vocab::escape;
-use crate::vocab::limits::{Bytes, Limit, Percent};
+use crate::vocab::limits::{Bytes, Limit, Percent, Rate};
 use crate::vocab::location::Location;
 use crate::vocab::sensitivity::Sensitivity;
 use crate::vocab::syscall::Syscall;
@@ -158,7 +158,7 @@ const PATH_KEYS: &[&str] = &["access", "sensitive", "approved", "reason"];
 const SECRET_KEYS: &[&str] = &["from", "path", "fd", "command", "to", "at", "approved"];
 const SOURCES: &[&str] = &["env", "file", "fd", "command"];
 const DELIVERIES: &[&str] = &["env", "file", "fd"];
-const LIMIT_KEYS: &[&str] = &["memory", "processes", "cpu", "file-size", "disk", "soft"];
+const LIMIT_KEYS: &[&str] = &["memory", "processes", "cpu", "file-size", "disk", "io", "soft"];
 const NET_KEYS: &[&str] = &["access", "approved", "reason"];
 /// For a hint: the words of [`GapKind::ALL`].
 const GAPS: &[&str] = &[
@@ -656,7 +656,7 @@ fn descriptor(field: &Field<'_>) -> Result<u32, ParseError> {
 
 /// Limits by name, each of which is set.
 fn soft(field: &Field<'_>, table: &Table<'_>) -> Result<BTreeSet<Limit>, ParseError> {
-    let known = &["memory", "processes", "cpu", "file-size", "disk"];
+    let known = &["memory", "processes", "cpu", "file-size", "disk", "io"];
     field.set(|word| match Limit::ALL.into_iter().find(|limit| limit.key() == word.text) {
         Some(limit) if table.get(limit.key()).is_some() => Ok(limit),
         Some(limit) => Err(Problem::Value(format!("`{}` is soft and not set", limit.key()))),
@@ -678,12 +678,14 @@ fn limits(section: Option<Field<'_>>) -> Result<Limits, ParseError> {
         number => Ok(number),
     };
     let cpu = |field: Field<'_>| field.string()?.parse::<Percent>().map_err(|error| field.error(value(&error)));
+    let io = |field: Field<'_>| field.string()?.parse::<Rate>().map_err(|error| field.error(value(&error)));
     Ok(Limits {
         memory: table.get("memory").map(bytes).transpose()?,
         processes: table.get("processes").map(processes).transpose()?,
         cpu: table.get("cpu").map(cpu).transpose()?,
         file_size: table.get("file-size").map(bytes).transpose()?,
         disk: table.get("disk").map(bytes).transpose()?,
+        io: table.get("io").map(io).transpose()?,
         soft: table.get("soft").map(|field| soft(&field, &table)).transpose()?.unwrap_or_default(),
     })
 }

@@ -27,6 +27,9 @@ pub enum LimitError {
     /// Not a number and a unit, or too large.
     #[error("`{0}` is not an amount such as `512 MiB`")]
     Bytes(String),
+    /// Not an amount in a second.
+    #[error("`{0}` is not a rate such as `50 MiB/s`")]
+    Rate(String),
     /// Not a percentage.
     #[error("`{0}` is not a share such as `200 %`")]
     Percent(String),
@@ -63,6 +66,24 @@ impl std::str::FromStr for Percent {
     }
 }
 
+/// Bytes in a second; in files `"50 MiB/s"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Rate(pub Bytes);
+
+impl std::fmt::Display for Rate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/s", self.0)
+    }
+}
+
+impl std::str::FromStr for Rate {
+    type Err = LimitError;
+    fn from_str(text: &str) -> Result<Self, LimitError> {
+        let amount = text.trim().strip_suffix("/s").and_then(|amount| amount.parse().ok());
+        amount.filter(|amount| *amount > Bytes(0)).map(Self).ok_or_else(|| LimitError::Rate(text.to_owned()))
+    }
+}
+
 /// One kind of limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -77,11 +98,13 @@ pub enum Limit {
     FileSize,
     /// What all private directories together hold.
     Disk,
+    /// What is read from, and what is written to, each disk in a second.
+    Io,
 }
 
 impl Limit {
     /// All, in the order of files.
-    pub const ALL: [Self; 5] = [Self::Memory, Self::Processes, Self::Cpu, Self::FileSize, Self::Disk];
+    pub const ALL: [Self; 6] = [Self::Memory, Self::Processes, Self::Cpu, Self::FileSize, Self::Disk, Self::Io];
 
     /// Its key in files.
     pub fn key(self) -> &'static str {
@@ -91,6 +114,7 @@ impl Limit {
             Self::Cpu => "cpu",
             Self::FileSize => "file-size",
             Self::Disk => "disk",
+            Self::Io => "io",
         }
     }
 }
@@ -114,6 +138,9 @@ pub struct Limits {
     /// What all private directories together hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk: Option<Bytes>,
+    /// What is read from, and what is written to, each disk in a second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub io: Option<Rate>,
     /// Those that a machine may leave out which cannot hold them; the start says so.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub soft: BTreeSet<Limit>,
@@ -128,6 +155,7 @@ impl Limits {
             (Limit::Cpu, self.cpu.map(|value| value.to_string())),
             (Limit::FileSize, self.file_size.map(|value| value.to_string())),
             (Limit::Disk, self.disk.map(|value| value.to_string())),
+            (Limit::Io, self.io.map(|value| value.to_string())),
         ]
         .into_iter()
         .filter_map(|(limit, value)| Some((limit, value?)))
@@ -142,7 +170,7 @@ impl Limits {
 
     /// Whether a control group could hold one of them.
     pub fn want_control_group(&self) -> bool {
-        self.memory.is_some() || self.processes.is_some() || self.cpu.is_some()
+        self.memory.is_some() || self.processes.is_some() || self.cpu.is_some() || self.io.is_some()
     }
 
     /// How much may lie in the private directories, which are memory: no more than that where nothing else is said.
@@ -166,4 +194,4 @@ macro_rules! as_string {
         }
     )*};
 }
-as_string!(Bytes, Percent);
+as_string!(Bytes, Percent, Rate);

@@ -1,5 +1,5 @@
-# Takes what the file `mode` says: memory, processes or processor time, and tells how much it got.
-import os, time
+# Takes what the file `mode` says: memory, processes, processor time or the disk, and tells how much it got.
+import mmap, os, time
 
 mode = open("mode").read().strip()
 if mode == "memory":
@@ -22,3 +22,10 @@ elif mode == "cpu":
     while time.time() - begun < 5:
         pass
     print("share", int(100 * (time.process_time() - used) / (time.time() - begun)), flush=True)
+elif mode == "io":
+    block = mmap.mmap(-1, 1 << 20)
+    begun = time.time()
+    out = os.open("written", os.O_WRONLY | os.O_CREAT | os.O_DIRECT, 0o600)
+    for _ in range(8):
+        os.write(out, block)
+    print("tenths", int(10 * (time.time() - begun)), flush=True)

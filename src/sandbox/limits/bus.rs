@@ -10,7 +10,7 @@ use std::os::unix::net::{SocketAddr, UnixStream};
 use std::time::Duration;
 
 /// How long an answer may take. systemd is slow while a machine boots.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 20 });
 
 /// No message that is waited for is nearly as long.
 const LONGEST: usize = 1 << 20;
@@ -23,6 +23,11 @@ const MOST: usize = 10_000;
 pub(super) enum BusError {
     #[error("the bus cannot be reached: {0}")]
     Connection(#[from] std::io::Error),
+    #[error(
+        "the bus was asked `{asked}` and did not answer within {} s (PINFOLD_CONTROL_GROUPS=own does without it)",
+        PATIENCE.as_secs()
+    )]
+    Silent { asked: String },
     #[error("the bus address `{0}` is of no kind that is known here")]
     Address(String),
     #[error("the bus does not know this user")]
@@ -31,6 +36,15 @@ pub(super) enum BusError {
     Malformed,
     #[error("{text} ({name})")]
     Refused { name: String, text: String },
+}
+
+/// What went wrong with a socket while an answer to `asked` was waited for.
+fn waiting(asked: &str) -> impl Fn(std::io::Error) -> BusError {
+    move |error| match error.kind() {
+        // A socket with a time limit says that it would block (socket(7), SO_RCVTIMEO).
+        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => BusError::Silent { asked: asked.to_owned() },
+        _ => BusError::Connection(error),
+    }
 }
 
 /// A connection that has said hello.
@@ -65,7 +79,7 @@ impl Bus {
         stream.set_write_timeout(Some(PATIENCE))?;
         let uid = nix::unistd::geteuid().to_string();
         let hex: String = uid.bytes().map(|digit| format!("{digit:02x}")).collect();
-        stream.write_all(format!("\0AUTH EXTERNAL {hex}\r\n").as_bytes())?;
+        stream.write_all(format!("\0AUTH EXTERNAL {hex}\r\n").as_bytes()).map_err(waiting("AUTH"))?;
         if !line(&mut stream)?.starts_with(b"OK ") {
             return Err(BusError::Stranger);
         }
@@ -85,9 +99,9 @@ impl Bus {
     ) -> Result<Message, BusError> {
         self.serial += 1;
         let bytes = encode(self.serial, target, member, signature, &body.0);
-        self.stream.write_all(&bytes)?;
+        self.stream.write_all(&bytes).map_err(waiting(member))?;
         for _ in 0..MOST {
-            let message = self.receive()?;
+            let message = self.receive(member)?;
             match message.kind {
                 Kind::Return if message.answers == Some(self.serial) => return Ok(message),
                 Kind::Error if message.answers == Some(self.serial) => {
@@ -111,7 +125,7 @@ impl Bus {
                     return Ok(found);
                 }
             }
-            let message = self.receive()?;
+            let message = self.receive(member)?;
             if message.kind == Kind::Signal {
                 self.signals.push(message);
             }
@@ -119,13 +133,13 @@ impl Bus {
         Err(BusError::Malformed)
     }
 
-    fn receive(&mut self) -> Result<Message, BusError> {
+    fn receive(&mut self, asked: &str) -> Result<Message, BusError> {
         let mut head = [0; 16];
-        self.stream.read_exact(&mut head)?;
+        self.stream.read_exact(&mut head).map_err(waiting(asked))?;
         let rest = length_of_rest(&head).ok_or(BusError::Malformed)?;
         let mut bytes = head.to_vec();
         bytes.resize(16 + rest, 0);
-        self.stream.read_exact(bytes.get_mut(16..).unwrap_or_default())?;
+        self.stream.read_exact(bytes.get_mut(16..).unwrap_or_default()).map_err(waiting(asked))?;
         decode(&bytes)
     }
 }
@@ -167,7 +181,7 @@ fn line(stream: &mut UnixStream) -> Result<Vec<u8>, BusError> {
     let mut line = Vec::new();
     while !line.ends_with(b"\r\n") {
         let mut byte = [0];
-        stream.read_exact(&mut byte)?;
+        stream.read_exact(&mut byte).map_err(waiting("AUTH"))?;
         line.extend(byte);
         if line.len() > 512 {
             return Err(BusError::Malformed);
@@ -393,6 +407,26 @@ mod tests {
         let message = decode(ANSWER).unwrap();
         assert_eq!((message.kind, message.answers), (Kind::Return, Some(1)));
         assert_eq!(message.reader().string().unwrap(), ":1.42");
+    }
+
+    #[test]
+    fn a_bus_that_does_not_answer_is_said_to_by_what_was_asked_and_how_long() {
+        use std::os::unix::net::UnixListener;
+        let name = format!("pinfold-bus-{}", std::process::id());
+        let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+        let address = format!("unix:abstract={name}");
+        let said = |error: BusError| error.to_string();
+        let silent = said(Bus::connect(&address).unwrap_err());
+        assert!(silent.starts_with("the bus was asked `AUTH` and did not answer within 1 s"), "{silent}");
+        let server = std::thread::spawn(move || {
+            let (first, _) = listener.accept().unwrap();
+            let (mut second, _) = listener.accept().unwrap();
+            second.write_all(b"OK 0\r\n").unwrap();
+            (first, second)
+        });
+        let silent = said(Bus::connect(&address).unwrap_err());
+        assert!(silent.starts_with("the bus was asked `Hello` and did not answer within 1 s"), "{silent}");
+        server.join().unwrap();
     }
 
     #[test]

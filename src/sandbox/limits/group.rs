@@ -27,6 +27,7 @@ pub(super) fn controller(limit: Limit) -> &'static str {
         Limit::Memory => "memory",
         Limit::Processes => "pids",
         Limit::Cpu => "cpu",
+        Limit::Io => "io",
         Limit::FileSize | Limit::Disk => "",
     }
 }
@@ -162,7 +163,7 @@ impl Delegated {
             return Err(format!("the control group `{name}` of this session is not delegated to this user"));
         }
         let given = words(&dir, "cgroup.subtree_control");
-        let lacking: Vec<&'static str> = ["memory", "pids", "cpu"]
+        let lacking: Vec<&'static str> = ["memory", "pids", "cpu", "io"]
             .into_iter()
             .filter(|name| wanted.contains(name) && !given.contains(*name))
             .collect();
@@ -291,7 +292,35 @@ fn set(dir: &Path, limits: &Limits) -> io::Result<()> {
         let quota = cpu_microseconds(share) * PERIOD / 1_000_000;
         write(dir, "cpu.max", &format!("{quota} {PERIOD}"))?;
     }
+    if let Some(rate) = limits.io {
+        // One device in one write, says the kernel.
+        for Disk { number, .. } in disks() {
+            write(dir, "io.max", &format!("{number} rbps={0} wbps={0}", rate.0.0))?;
+        }
+    }
     Ok(())
+}
+
+/// The numbers of all disks: whole ones, of which alone the kernel limits the rate, and no memory that acts as one.
+pub(super) fn disks() -> Vec<Disk> {
+    let named = std::fs::read_dir("/sys/block").into_iter().flatten().flatten();
+    let disks = named.filter_map(|entry| {
+        let name = entry.file_name().into_string().ok()?;
+        let is_memory = ["ram", "zram", "loop"].iter().any(|kind| name.starts_with(kind));
+        let number = std::fs::read_to_string(entry.path().join("dev")).ok()?.trim().to_owned();
+        // The kernel has `!` where the name in /dev has a slash.
+        (!is_memory).then(|| Disk { node: format!("/dev/{}", name.replace('!', "/")), number })
+    });
+    disks.collect()
+}
+
+/// A disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Disk {
+    /// Its device node.
+    pub(super) node: String,
+    /// Its numbers, as in files of the kernel.
+    pub(super) number: String,
 }
 
 /// The limits that the control group really has.
@@ -319,6 +348,21 @@ fn read_back(dir: &Path, limits: &Limits) -> io::Result<BTreeSet<Limit>> {
             && *quota * 1_000_000 <= u128::from(cpu_microseconds(share)) * *period
         {
             holds.insert(Limit::Cpu);
+        }
+    }
+    if let Some(rate) = limits.io {
+        let text = read(dir, "io.max").unwrap_or_default();
+        let bound = |line: &str, key: &str| {
+            let value = line.split(' ').find_map(|part| part.strip_prefix(key))?;
+            Some(value.parse::<u64>().ok()? <= rate.0.0)
+        };
+        let is_held = |disk: &Disk| {
+            let line = text.lines().find(|line| line.split(' ').next() == Some(&disk.number));
+            line.is_some_and(|line| bound(line, "rbps=") == Some(true) && bound(line, "wbps=") == Some(true))
+        };
+        let disks = disks();
+        if !disks.is_empty() && disks.iter().all(is_held) {
+            holds.insert(Limit::Io);
         }
     }
     // It may be gone already, with everything in it.

@@ -167,7 +167,7 @@ impl Way {
 /// The limits that a control group can hold.
 fn wanted(limits: &Limits) -> BTreeSet<Limit> {
     let set = limits.set().into_iter().map(|(limit, _)| limit);
-    set.filter(|limit| matches!(limit, Limit::Memory | Limit::Processes | Limit::Cpu)).collect()
+    set.filter(|limit| matches!(limit, Limit::Memory | Limit::Processes | Limit::Cpu | Limit::Io)).collect()
 }
 
 /// The ways that are open here, the best first; why the others are not goes to `lacks`.
@@ -311,6 +311,7 @@ fn assign(limits: &Limits, own: Own, group: &BTreeMap<Limit, Holder>, lacks: &[S
                 None => Ok(Holder::ResourceLimit),
             },
             (Limit::Cpu, None) => Err(format!("it needs the controller `cpu`, but {lack}")),
+            (Limit::Io, None) => Err(format!("it needs the controller `io`, but {lack}")),
         };
         match by {
             Ok(by) => Ok(Held { limit, value, by }),
@@ -342,7 +343,7 @@ fn counts_by_namespace() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vocab::limits::{Bytes, Percent};
+    use crate::vocab::limits::{Bytes, Percent, Rate};
 
     fn all() -> Limits {
         Limits {
@@ -351,6 +352,7 @@ mod tests {
             cpu: Some(Percent(50)),
             file_size: Some(Bytes(1 << 20)),
             disk: Some(Bytes(1 << 20)),
+            io: None,
             soft: BTreeSet::new(),
         }
     }
@@ -377,6 +379,18 @@ mod tests {
         assert_eq!(not, [Limit::Processes, Limit::Cpu]);
         let group = BTreeMap::from([(Limit::Cpu, Holder::ControlGroup), (Limit::Processes, Holder::ControlGroup)]);
         assert!(assign(&limits, ROOT, &group, &[]).unwrap().iter().all(|held| held.by != Holder::Nothing));
+    }
+
+    #[test]
+    fn a_rate_of_disks_is_held_by_a_control_group_or_refused_by_name() {
+        let limits = Limits { io: Some(Rate(Bytes(1 << 20))), ..Limits::default() };
+        let refused = assign(&limits, USER, &BTreeMap::new(), &["it is not delegated".to_owned()]).unwrap_err();
+        assert!(
+            refused.to_string().contains("io = 1 MiB/s cannot be held here: it needs the controller `io`"),
+            "{refused}"
+        );
+        let group = BTreeMap::from([(Limit::Io, Holder::ControlGroup)]);
+        assert_eq!(assign(&limits, USER, &group, &[]).unwrap().len(), 1);
     }
 
     #[test]

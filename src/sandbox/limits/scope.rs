@@ -40,7 +40,7 @@ impl Scope {
             match Self::connect(&address, &hierarchy, wanted) {
                 Ok((bus, offers)) if !offers.is_empty() => return Ok(Self { bus, hierarchy, offers }),
                 Ok(_) => why = "systemd has no controllers to give to this user".to_owned(),
-                Err(error) => why = error.to_string(),
+                Err(error) => why = format!("{error}, at `{address}`"),
             }
         }
         Err(why)
@@ -154,6 +154,19 @@ fn unit(name: &str, limits: &Limits, init: i32, oom_policy: bool) -> Body {
             properties.string(name);
             properties.signature("t");
             properties.u64(value);
+        }
+        let rates = limits.io.map(|rate| ["IOReadBandwidthMax", "IOWriteBandwidthMax"].map(|name| (name, rate.0.0)));
+        for (name, rate) in rates.into_iter().flatten() {
+            properties.structure();
+            properties.string(name);
+            properties.signature("a(st)");
+            properties.array(8, |disks| {
+                for disk in super::group::disks() {
+                    disks.structure();
+                    disks.string(&disk.node);
+                    disks.u64(rate);
+                }
+            });
         }
     });
     body.array(8, |_| {});
