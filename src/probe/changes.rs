@@ -107,7 +107,7 @@ impl Before {
         };
         for root in &roots {
             keep(root.clone());
-            commands::table().iter().filter_map(|row| root.join(&row.path).ok()).for_each(&mut keep);
+            commands::table().iter().filter_map(|row| root.join(row.path).ok()).for_each(&mut keep);
         }
         // The clock that file times are taken from: it may be some milliseconds behind the precise one.
         let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_REALTIME_COARSE);
@@ -238,7 +238,7 @@ impl Walk<'_> {
             (_, _) => vec![Key { key: "(unreadable)".to_owned(), before: None, after: None }],
         };
         if !keys.is_empty() {
-            self.add(place, born, What::Commands { why: row.why.clone(), keys, compared });
+            self.add(place, born, What::Commands { why: row.why.to_owned(), keys, compared });
         }
     }
 

@@ -122,10 +122,7 @@ const TERMINAL: [libc::c_int; 7] =
 fn prepare(launch: &Launch<'_>, control: &OwnedFd) -> Result<(), Failure> {
     process::die_with_parent().map_err(at(Step::DeathSignal))?;
     // If the supervisor died before the line above, its end of the socket is closed: then this is the end too.
-    let mount = match socket::receive(control) {
-        Ok(Some(message)) => message.descriptor,
-        Ok(None) | Err(_) => process::exit_now(125),
-    };
+    await_word(control);
     if !launch.plan.has_namespaces() {
         return prepare_without_namespaces();
     }
@@ -146,7 +143,7 @@ fn prepare(launch: &Launch<'_>, control: &OwnedFd) -> Result<(), Failure> {
         let spare = if policy.published.is_empty() { 0 } else { SPARE };
         sockets(control, spare).map_err(at(Step::Resolver))?;
     }
-    let directories = Root::build(launch, mount)?;
+    let directories = Root::build(launch, || await_word(control))?;
     for directory in directories {
         socket::send(control, &[word::DIRECTORY], Some(directory.as_raw_fd())).map_err(at(Step::Channel))?;
     }
@@ -163,6 +160,14 @@ fn prepare(launch: &Launch<'_>, control: &OwnedFd) -> Result<(), Failure> {
         Root::close_proc(launch.plan)?;
     }
     process::set_dumpable(Dumpable::No).map_err(at(Step::Dumpable))
+}
+
+/// Waits for a word of the supervisor, and returns the descriptor that came with it; ends with the supervisor.
+fn await_word(control: &OwnedFd) -> Option<OwnedFd> {
+    match socket::receive(control) {
+        Ok(Some(message)) => message.descriptor,
+        Ok(None) | Err(_) => process::exit_now(125),
+    }
 }
 
 /// The root, the names and the processes are the host's: nothing is made, but nothing that is started escapes this one.
@@ -298,10 +303,7 @@ fn become_agent(launch: &Launch<'_>, control: &OwnedFd) -> Result<std::convert::
     {
         landlock::enter(ruleset)?;
     }
-    match socket::receive(control) {
-        Ok(Some(_)) => {}
-        Ok(None) | Err(_) => process::exit_now(125),
-    }
+    await_word(control);
     let (soft, hard) = launch.descriptor_limit;
     setrlimit(Resource::RLIMIT_NOFILE, soft, hard).map_err(at(Step::Descriptors))?;
     process::reset_signals(&launch.ignored);

@@ -135,15 +135,19 @@ fn start_as(plan: &Plan, environment: &[Vec<u8>], secrets: &secrets::Values) -> 
     if plan.has_namespaces() {
         map_identity(init, plan)?;
     }
-    let (tripwire, mount) = if plan.root == RootStyle::Tripwire && plan.has(Wall::Mounts) {
-        let (prepared, mount) = tripwire::mount(plan, ender.init(), secrets).map_err(StartError::Tripwire)?;
-        let served = prepared.serve(plan, init).map_err(|errno| StartError::kernel(Step::RootDirectory, errno))?;
-        (Some(served), Some(mount))
-    } else {
-        (None, None)
+    let go = |mount: Option<&OwnedFd>| {
+        let sent = socket::send(&control, &[word::GO], mount.map(AsRawFd::as_raw_fd));
+        sent.map_err(|errno| StartError::kernel(Step::Channel, errno))
     };
-    socket::send(&control, &[word::GO], mount.as_ref().map(AsRawFd::as_raw_fd))
-        .map_err(|errno| StartError::kernel(Step::Channel, errno))?;
+    go(None)?;
+    let tripwire = if has_tripwire(plan) {
+        // Init opens what it will mount meanwhile. What it asks of a server that has not begun waits.
+        let (prepared, mount) = tripwire::mount(plan, ender.init(), secrets).map_err(StartError::Tripwire)?;
+        go(Some(&mount))?;
+        Some(prepared.serve(plan, init).map_err(|errno| StartError::kernel(Step::RootDirectory, errno))?)
+    } else {
+        None
+    };
     let (mut directories, mut resolver) = (Vec::new(), Vec::new());
     let payload = loop {
         match socket::receive(&control).map_err(|errno| StartError::kernel(Step::Channel, errno))? {
@@ -193,6 +197,11 @@ fn start_as(plan: &Plan, environment: &[Vec<u8>], secrets: &secrets::Values) -> 
         plan: plan.clone(),
         reaped: false,
     })
+}
+
+/// Whether the root is a file system that the supervisor mounts and serves.
+fn has_tripwire(plan: &Plan) -> bool {
+    plan.root == RootStyle::Tripwire && plan.has_namespaces() && plan.has(Wall::Mounts)
 }
 
 fn namespaces(plan: &Plan) -> CloneFlags {

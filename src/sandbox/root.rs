@@ -18,7 +18,7 @@ use crate::plan::mounts::below_secrets;
 use crate::plan::walls::Wall;
 use crate::plan::{DEVICES, MountStep, Nesting, Plan, RootStyle, SECRETS};
 use crate::sys::mount::{
-    Attributes, Depth, attach, clone_tree, open_beneath, open_beneath_or_link, pivot_to_working_directory,
+    Attributes, Depth, attach, clone_place, clone_tree, open_beneath, open_beneath_or_link, pivot_to_working_directory,
     set_attributes,
 };
 use crate::vocab::path::AbsPath;
@@ -92,9 +92,12 @@ pub(super) struct Root<'a> {
 }
 
 impl<'a> Root<'a> {
-    /// Builds the root and makes it the root; `tripwire` is the mount of a plan that has one. Returns the directories of copied
-    /// files.
-    pub(super) fn build(launch: &'a Launch<'a>, tripwire: Option<OwnedFd>) -> Result<Vec<OwnedFd>, Failure> {
+    /// Builds the root and makes it the root; `tripwire` waits for the mount of a plan that has one. Returns the directories of
+    /// copied files.
+    pub(super) fn build(
+        launch: &'a Launch<'a>,
+        tripwire: impl FnOnce() -> Option<OwnedFd>,
+    ) -> Result<Vec<OwnedFd>, Failure> {
         // A plan may have more mounts than a process may have descriptors; the payload gets the old limit back.
         crate::sys::process::raise_descriptor_limit();
         let none: Option<&str> = None;
@@ -125,7 +128,7 @@ impl<'a> Root<'a> {
         let tree = match launch.plan.root {
             RootStyle::Empty => crate::sys::mount::new_tmpfs(0o755, None),
             RootStyle::HostReadOnly => clone_tree(AT_FDCWD, c"/", Depth::Recursive),
-            RootStyle::Tripwire => tripwire.ok_or(Errno::EBADF),
+            RootStyle::Tripwire => tripwire().ok_or(Errno::EBADF),
         };
         let tree = tree.map_err(at(Step::RootDirectory))?;
         if launch.plan.root == RootStyle::HostReadOnly {
@@ -168,20 +171,24 @@ impl<'a> Root<'a> {
             PROC_READ_ONLY.iter().map(|name| (name, false)).chain(PROC_HIDDEN.iter().map(|name| (name, true)));
         let of_root = if plan.identity.uid == 0 { PROC_OF_ROOT.as_slice() } else { &[] };
         let covered = covered.chain(of_root.iter().map(|name| (name, true)));
+        let mut cover: Option<OwnedFd> = None;
         for (name, hidden) in covered {
             let path = CString::new(*name).map_err(|_| at(Step::Proc)(Errno::EINVAL))?;
             let target = match open_beneath(&proc, &path) {
                 Err(Errno::ENOENT) => continue,
                 other => other.map_err(at(Step::Proc))?,
             };
-            let tree = if hidden {
-                clone_tree(AT_FDCWD, c"/dev/null", Depth::Top)
-            } else {
-                clone_tree(&proc, &path, Depth::Recursive)
+            let tree = match &cover {
+                // A copy of a mount has its attributes.
+                Some(cover) if hidden => clone_place(cover, Depth::Top),
+                None if hidden => clone_tree(AT_FDCWD, c"/dev/null", Depth::Top).and_then(read_only),
+                _ => clone_place(&target, Depth::Recursive).and_then(read_only),
             };
             let tree = tree.map_err(at(Step::Proc))?;
-            set_attributes(&tree, Attributes::READ_ONLY, Depth::Recursive).map_err(at(Step::Proc))?;
             attach(&tree, &target).map_err(at(Step::Proc))?;
+            if hidden {
+                cover = Some(tree);
+            }
         }
         Ok(())
     }
@@ -237,7 +244,7 @@ impl<'a> Root<'a> {
             }
             MountStep::Filtered { target, .. } => {
                 let place = self.open(target)?;
-                let tree = crate::sys::mount::clone_place(&place, Depth::Top).map_err(at(Step::Mount))?;
+                let tree = clone_place(&place, Depth::Top).map_err(at(Step::Mount))?;
                 let attributes = Attributes::NO_SUID.and(Attributes::NO_DEV).and(Attributes::NO_EXEC);
                 set_attributes(&tree, attributes, Depth::Top).map_err(at(Step::Mount))?;
                 attach(&tree, &place).map_err(at(Step::Mount))
@@ -438,7 +445,7 @@ impl<'a> Root<'a> {
             Err(Failure { errno: Errno::ENOENT, .. }) => return Ok(()),
             other => other?,
         };
-        let file = crate::sys::mount::clone_place(&file, Depth::Top).map_err(at(Step::Secrets))?;
+        let file = clone_place(&file, Depth::Top).map_err(at(Step::Secrets))?;
         attach(&file, self.target(target, Kind::File)?).map_err(at(Step::Secrets))
     }
 
@@ -524,7 +531,7 @@ fn open_source(host: &OwnedFd, index: usize, step: &MountStep) -> Result<Option<
         return Ok(None);
     }
     let place = place.map_err(wrong)?;
-    let tree = crate::sys::mount::clone_place(&place, Depth::Recursive).map_err(wrong)?;
+    let tree = clone_place(&place, Depth::Recursive).map_err(wrong)?;
     let attributes = Attributes::NO_SUID.and(Attributes::NO_DEV);
     let attributes = if writable { attributes } else { attributes.and(Attributes::READ_ONLY) };
     set_attributes(&tree, attributes, Depth::Recursive).map_err(wrong)?;
@@ -562,6 +569,10 @@ fn open_devices() -> Result<Vec<(&'static str, OwnedFd)>, Failure> {
         }
     }
     Ok(devices)
+}
+
+fn read_only(tree: OwnedFd) -> Result<OwnedFd, Errno> {
+    set_attributes(&tree, Attributes::READ_ONLY, Depth::Recursive).map(|()| tree)
 }
 
 fn open_dir(path: &str) -> Result<OwnedFd, Failure> {

@@ -12,14 +12,12 @@ use std::os::unix::fs::MetadataExt as _;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
-use nix::sched::CloneFlags;
 use nix::sys::stat::Mode;
 
 use crate::plan::walls::Wall;
 use crate::plan::{MountStep, Plan};
 use crate::sys::mount::{Attributes, Depth, clone_place, map_owners, open_beneath, set_attributes};
-use crate::sys::namespace::{Side, clone_into};
-use crate::sys::process;
+use crate::sys::namespace::Holder;
 use crate::vocab::path::AbsPath;
 
 /// The user that nobody is.
@@ -68,21 +66,8 @@ fn mapped(host: &OwnedFd, source: &AbsPath, namespace: &OwnedFd) -> Result<Owned
 
 /// A user namespace that maps root to nobody. It lives by this descriptor.
 fn nobodys() -> Result<OwnedFd, Errno> {
-    let (ours, theirs) = crate::sys::socket::pair()?;
-    match clone_into(CloneFlags::CLONE_NEWUSER)? {
-        Side::Child => {
-            drop(ours);
-            crate::sys::socket::receive(&theirs).ok();
-            process::exit_now(0)
-        }
-        Side::Parent(pid) => {
-            drop(theirs);
-            let made = map(pid.as_raw());
-            drop(ours);
-            process::reap(pid.as_raw());
-            made
-        }
-    }
+    let holder = Holder::start()?;
+    map(holder.pid())
 }
 
 fn map(pid: i32) -> Result<OwnedFd, Errno> {

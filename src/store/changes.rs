@@ -4,13 +4,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::approvals::key;
-use super::{Store, StoreError, replace};
+use super::atomic::refresh;
+use super::{Store, StoreError};
 
 impl Store {
     /// Keeps the report of a run of `profile` in the place of the one before.
     pub fn keep_changes(&self, profile: &Path, report: &[u8]) -> Result<(), StoreError> {
         let path = self.dir("changes")?.join(format!("{}.json", key(profile)));
-        replace(&path, report).map_err(|source| StoreError::Write { path, source })
+        // A run mostly changes what the one before changed: nothing.
+        if std::fs::read(&path).is_ok_and(|last| last == report) {
+            return Ok(());
+        }
+        refresh(&path, report).map_err(|source| StoreError::Write { path, source })
     }
 
     /// The report of the last run of `profile`, and the file that holds it.

@@ -1,7 +1,7 @@
 //! A child in new namespaces, and its loopback device.
 #![expect(unsafe_code, reason = "clone(2) without a new stack, and ioctl(2) on a network device")]
 
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
@@ -35,6 +35,59 @@ pub fn clone_into(namespaces: CloneFlags) -> Result<Side, Errno> {
         0 => Ok(Side::Child),
         pid => Ok(Side::Parent(Pid::from_raw(i32::try_from(pid).map_err(|_| Errno::EOVERFLOW)?))),
     }
+}
+
+/// A process that does nothing and holds a user namespace of its own, until this is dropped or the caller ends.
+#[derive(Debug)]
+pub struct Holder {
+    pid: i32,
+    /// When its last copy outside of the holder is closed, the holder ends.
+    ours: Option<OwnedFd>,
+    _stack: Vec<u128>,
+}
+
+impl Holder {
+    /// Starts it, as a child that shares the caller's memory: nothing is copied for it. The caller may have no threads.
+    pub fn start() -> Result<Self, Errno> {
+        const STACK: usize = 16 << 10;
+        let (theirs, ours) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
+        let mut stack = vec![0_u128; STACK / 16];
+        let ends = [theirs.as_raw_fd(), ours.as_raw_fd()];
+        let flags = libc::CLONE_VM | libc::CLONE_NEWUSER | libc::SIGCHLD;
+        // SAFETY: the end of a vector of `u128` is within its allocation and aligned for a stack.
+        let top = unsafe { stack.as_mut_ptr().add(STACK / 16) };
+        // The ends are passed in the pointer itself: this frame may be gone when the child looks.
+        let packed = (u64::from(ends[0].cast_unsigned()) << 32) | u64::from(ends[1].cast_unsigned());
+        let packed = usize::try_from(packed).map_err(|_| Errno::EOVERFLOW)?;
+        // SAFETY: the child runs on a stack of its own, which is freed only after it was reaped, and makes system calls with
+        // integers and one byte of that stack, no more: of our memory it touches nothing else.
+        let pid = unsafe { libc::clone(hold, top.cast(), flags, std::ptr::without_provenance_mut(packed)) };
+        Ok(Self { pid: Errno::result(pid)?, ours: Some(ours), _stack: stack })
+    }
+
+    /// Its pid.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        drop(self.ours.take());
+        super::process::reap(self.pid);
+    }
+}
+
+extern "C" fn hold(packed: *mut libc::c_void) -> libc::c_int {
+    let packed = packed.addr() as u64;
+    let (theirs, ours) = ((packed >> 32) as libc::c_int, (packed & 0xffff_ffff) as libc::c_int);
+    let mut byte = 0_u8;
+    // SAFETY: only an integer is passed; the descriptor is this process's own copy (no CLONE_FILES).
+    unsafe { libc::close(ours) };
+    // SAFETY: the byte is on this stack. It ends with 0 when the caller has closed its end, or ended; neither sets errno, which
+    // is the caller's too.
+    unsafe { libc::read(theirs, (&raw mut byte).cast(), 1) };
+    0
 }
 
 /// Gives the loopback device of the caller's network namespace the addresses that stand for others: all of 198.18.0.0/15 is

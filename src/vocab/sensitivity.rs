@@ -155,42 +155,31 @@ pub fn table() -> &'static [Row] {
     &TABLE
 }
 
-/// One group of `src/data/sensitivity.toml`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+/// One group of `src/data/sensitivity.toml`, as the build script writes it.
 struct Group {
     kind: Sensitivity,
-    why: String,
-    #[serde(default)]
-    at: Vec<String>,
-    #[serde(default)]
-    anywhere: Vec<String>,
+    why: &'static str,
+    at: &'static [&'static str],
+    anywhere: &'static [&'static str],
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    places: Vec<Group>,
-}
+const GROUPS: &[Group] = include!(concat!(env!("OUT_DIR"), "/sensitivity.rs"));
 
 static TABLE: LazyLock<Vec<Row>> = LazyLock::new(|| {
     #[expect(
         clippy::expect_used,
-        reason = "the text is part of the program, and with an empty table nothing would be closed"
+        reason = "the table is part of the program, and with an empty one nothing would be closed"
     )]
-    read(include_str!("../data/sensitivity.toml")).expect("src/data/sensitivity.toml is not as it should be")
+    rows(GROUPS).expect("src/data/sensitivity.toml is not as it should be")
 });
 
-/// The rows of a table in TOML. What they name lives as long as the program: it is read once.
-fn read(text: &str) -> Result<Vec<Row>, String> {
-    let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
-    let mut rows = Vec::new();
-    for group in file.places {
-        let why: &'static str = group.why.leak();
-        let at = group.at.iter().map(|text| (text, Place::At as fn(Base, &'static str) -> Place));
-        for (text, place) in at.chain(group.anywhere.iter().map(|text| (text, Place::Anywhere as _))) {
+fn rows(groups: &[Group]) -> Result<Vec<Row>, String> {
+    let mut rows = Vec::with_capacity(groups.iter().map(|group| group.at.len() + group.anywhere.len()).sum());
+    for group in groups {
+        let at = group.at.iter().map(|text| (*text, Place::At as fn(Base, &'static str) -> Place));
+        for (text, place) in at.chain(group.anywhere.iter().map(|text| (*text, Place::Anywhere as _))) {
             let (base, rest) = split(text).ok_or_else(|| format!("`{text}` is no place below a variable"))?;
-            rows.push(Row { place: place(base, rest.to_owned().leak()), sensitivity: group.kind, why });
+            rows.push(Row { place: place(base, rest), sensitivity: group.kind, why: group.why });
         }
     }
     Ok(rows)
@@ -249,15 +238,10 @@ mod tests {
     }
 
     #[test]
-    fn an_odd_table_is_refused() {
-        for (text, why) in [
-            ("[[places]]\nkind = \"vault\"\nwhy = \"\"\nat = [\"ssh\"]", "no place"),
-            ("[[places]]\nkind = \"vault\"\nwhy = \"\"\nat = [\"~/\"]", "no place"),
-            ("[[places]]\nkind = \"secret\"\nwhy = \"\"\nat = [\"~/x\"]", "secret"),
-            ("[[places]]\nkind = \"vault\"\nwhy = \"\"\nname = [\"~/x\"]", "name"),
-        ] {
-            let refused = read(text).unwrap_err();
-            assert!(refused.contains(why), "{refused}");
+    fn a_place_below_no_variable_is_refused() {
+        for at in [&["ssh"], &["~/"]] {
+            let refused = rows(&[Group { kind: Sensitivity::Vault, why: "", at, anywhere: &[] }]).unwrap_err();
+            assert!(refused.contains("no place"), "{refused}");
         }
     }
 

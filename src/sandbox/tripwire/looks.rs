@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ impl Guard {
 /// Where looks are sent to.
 #[derive(Debug)]
 pub(super) struct Looks {
-    to: SyncSender<Look>,
+    to: Sender<Look>,
     /// How many are on their way.
     waiting: Arc<AtomicUsize>,
 }
@@ -67,19 +67,17 @@ pub(super) struct Seen {
 }
 
 pub(super) fn channel() -> (Looks, Receiver<Look>) {
-    let (sender, receiver) = sync_channel(WAITING);
+    // Bounded by our own count: room for all of them at once is half a megabyte that hardly a run needs.
+    let (sender, receiver) = mpsc::channel();
     (Looks { to: sender, waiting: Arc::default() }, receiver)
 }
 
 impl Looks {
     /// Never waits.
     pub(super) fn tell(&self, look: Look) {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        match self.to.try_send(look) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                self.waiting.fetch_sub(1, Ordering::Relaxed);
-            }
+        let waiting = self.waiting.fetch_add(1, Ordering::Relaxed);
+        if waiting >= WAITING || self.to.send(look).is_err() {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
         }
     }
 

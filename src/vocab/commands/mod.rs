@@ -6,9 +6,7 @@
 mod git;
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
 
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::path::AbsPath;
@@ -22,23 +20,19 @@ pub type Commands = BTreeMap<String, String>;
 pub struct Unreadable;
 
 /// One file of the table.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Carrier {
     /// The end of its path, in whole components.
-    pub path: String,
+    pub path: &'static str,
     format: Format,
     /// What the host does with it, for a person.
-    pub why: String,
-    #[serde(default)]
-    commands: Vec<String>,
-    #[serde(default)]
-    harmless: Vec<String>,
-    suspect: Option<String>,
+    pub why: &'static str,
+    commands: &'static [&'static str],
+    harmless: &'static [&'static str],
+    suspect: Option<&'static str>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
     Json,
     Toml,
@@ -46,16 +40,8 @@ enum Format {
     Lines,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Table {
-    file: Vec<Carrier>,
-}
-
-static TABLE: LazyLock<Vec<Carrier>> = LazyLock::new(|| {
-    // The file is part of the program, and a test reads it.
-    toml::from_str::<Table>(include_str!("../../data/commands.toml")).map_or_else(|_| Vec::new(), |table| table.file)
-});
+/// The build script writes it.
+static TABLE: &[Carrier] = include!(concat!(env!("OUT_DIR"), "/commands.rs"));
 
 /// The row for `path`, if a file of that name carries commands.
 pub fn carrier(path: &AbsPath) -> Option<&'static Carrier> {
@@ -64,7 +50,7 @@ pub fn carrier(path: &AbsPath) -> Option<&'static Carrier> {
 
 /// Every row.
 pub fn table() -> &'static [Carrier] {
-    &TABLE
+    TABLE
 }
 
 fn ends_with(path: &[u8], end: &[u8]) -> bool {
@@ -98,7 +84,7 @@ impl Carrier {
 
     fn of_value(&self, value: &Value) -> Commands {
         let mut found = Commands::new();
-        for pattern in &self.commands {
+        for pattern in self.commands {
             let parts: Vec<&str> = pattern.split('.').filter(|part| !part.is_empty()).collect();
             collect(value, &parts, String::new(), &mut found);
         }
@@ -109,7 +95,7 @@ impl Carrier {
         let mut found = Commands::new();
         for entry in entries {
             let harmless = self.harmless.iter().any(|pattern| entry.is(pattern));
-            let suspect = self.suspect.as_ref().is_some_and(|mark| entry.value.contains(mark.as_str()));
+            let suspect = self.suspect.is_some_and(|mark| entry.value.contains(mark));
             if !harmless || suspect {
                 // A key may stand there more than once, and every time counts.
                 let value = found.entry(entry.to_string()).or_default();
