@@ -252,3 +252,39 @@ fn ssh_reads_its_included_configuration_as_an_ordinary_user() {
         assert_eq!(out(&within), "user linked\nport 2222\n", "{}", said(&within));
     }
 }
+
+#[test]
+fn further_projects_keep_their_hooks_and_tasks_as_the_first_does() {
+    need!(UserNamespaces);
+    let script = "cd ../further; for name in .git/hooks/pre-commit sub/.vscode/tasks.json sub/.vscode/launch.json note; do \
+                  { echo planted > $name; } 2>/dev/null; done; cat .git/hooks/pre-commit sub/.vscode/tasks.json note; \
+                  ls sub/.vscode";
+    let line = "\"~/src/further\" = \"write\"\n";
+    let seen = |run_in: &dyn Fn(&Scratch) -> Command| {
+        let scratch = project(script);
+        for name in [".git/hooks/pre-commit", "sub/.vscode/tasks.json", "note"] {
+            scratch.home_file(&format!("src/further/{name}"), "mine\n");
+        }
+        let output = run(run_in(&scratch));
+        (out(&output), said(&output))
+    };
+    let (native, said) = seen(&natively);
+    assert_eq!(native, "planted\nplanted\nplanted\nlaunch.json\ntasks.json\n", "the control failed: {said}");
+    let (scan, said) = seen(&|scratch| enforced_with(scratch, line, "", ""));
+    assert_eq!(scan, "mine\nmine\nplanted\nlaunch.json\ntasks.json\n", "{said}");
+    let strict = |scratch: &Scratch| {
+        let command = enforced_with(scratch, line, "", "");
+        let path = scratch.outside("profile.toml");
+        let profile =
+            std::fs::read_to_string(&path).unwrap().replacen("\n\n[file", "\nprotect = \"strict\"\n\n[file", 1);
+        std::fs::write(&path, &profile).unwrap();
+        let accepted = digest(&parse(&profile).unwrap()).to_string();
+        let mut strict = scratch.command(command.get_program());
+        let words: Vec<_> = command.get_args().collect();
+        let at = words.iter().position(|word| *word == "--accept-digest").unwrap();
+        strict.args(&words[..=at]).arg(accepted).args(&words[at + 2..]);
+        strict
+    };
+    let (strict, said) = seen(&strict);
+    assert_eq!(strict, "mine\nmine\nplanted\ntasks.json\n", "{said}");
+}

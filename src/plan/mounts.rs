@@ -217,7 +217,7 @@ pub fn plan(
     if Syscall::from_name("mq_open").is_some_and(|call| filter.calls.get(&call) == Some(&Action::Allow)) {
         steps.push(MountStep::Queues);
     }
-    let protection = if strict { strictly(host, &steps, &mounted, &grants) } else { Protection::Scan };
+    let protection = if strict { strictly(profile, host, &steps, &mounted, &grants) } else { Protection::Scan };
     if host.identity.uid != 0 {
         steps.extend(as_own(&steps));
     }
@@ -269,7 +269,13 @@ pub fn plan(
 }
 
 /// The rules on names for a run with these steps and grants.
-fn strictly(host: &Host, steps: &[MountStep], guarded: &BTreeSet<AbsPath>, grants: &Grants<'_>) -> Protection {
+fn strictly(
+    profile: &Profile,
+    host: &Host,
+    steps: &[MountStep],
+    guarded: &BTreeSet<AbsPath>,
+    grants: &Grants<'_>,
+) -> Protection {
     let bound = steps.iter().filter_map(|step| match step {
         MountStep::Bind { target, writable: true, .. } => Some(target.clone()),
         _ => None,
@@ -278,7 +284,10 @@ fn strictly(host: &Host, steps: &[MountStep], guarded: &BTreeSet<AbsPath>, grant
     let granted = grants.iter().filter(|(_, (_, grant))| writes(grant)).map(|(path, _)| path.clone()).collect();
     let named: Vec<AbsPath> =
         guarded.iter().filter(|name| !grants.get(name).is_some_and(|(_, grant)| writes(grant))).cloned().collect();
-    Protection::Strict(Rules::new(&host.roots, bound.collect(), &granted, &named))
+    let further = protect::further(profile, &host.roots).into_iter();
+    let projects: Vec<AbsPath> =
+        further.filter(|further| further.kind == protect::Use::Project).map(|further| further.place).collect();
+    Protection::Strict(Rules::new(&host.roots, bound.collect(), &granted, &named, &projects))
 }
 
 /// Lines of peers that the run does not get.

@@ -10,7 +10,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::vocab::location::Roots;
+use crate::profile::Profile;
+use crate::vocab::access::Access;
+use crate::vocab::location::{Base, Location, Roots};
 use crate::vocab::path::AbsPath;
 use crate::vocab::sensitivity::{Place, Row, Sensitivity, table};
 use crate::vocab::syscall::Syscall;
@@ -24,6 +26,44 @@ pub enum Protection {
     Scan,
     /// As well, every call that makes a name is carried out by the supervisor, by these rules.
     Strict(Rules),
+}
+
+/// A directory outside of the project that a profile grants to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Further {
+    /// Where.
+    pub place: AbsPath,
+    /// What is done there.
+    pub kind: Use,
+}
+
+/// What a directory is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    /// Somebody works in it, as in the project: names that count in any project count there.
+    Project,
+    /// Programs keep their own there (caches, settings): it may itself be a repository, and nobody works deep within.
+    State,
+}
+
+/// The directories outside of the project that `profile` grants to be written.
+pub fn further(profile: &Profile, roots: &Roots) -> Vec<Further> {
+    let granted = profile.filesystem.iter().filter(|(_, grant)| grant.approved && grant.access == Access::Write);
+    let places: BTreeSet<AbsPath> = granted.filter_map(|(location, _)| roots.resolve(location)).collect();
+    let private = super::private_tmp(roots);
+    let outside = places.into_iter().filter(|place| {
+        let inside = |top: &AbsPath| place.is_beneath(top);
+        !roots.get(Base::Project).iter().any(inside) && !private.contains(place)
+    });
+    let further = outside.map(|place| {
+        let kind = match roots.locate(&place) {
+            Location::Path { base: Base::Root | Base::Project, .. } => Use::Project,
+            Location::Path { base: Base::Home, rest } if !rest.starts_with(b".") => Use::Project,
+            Location::Path { .. } | Location::Bundle(_) => Use::State,
+        };
+        Further { place, kind }
+    });
+    further.collect()
 }
 
 /// The rules of a run.
@@ -75,9 +115,15 @@ const ELSEWHERE: [&str; 3] = [".git/hooks", ".git/config", ".git/config.worktree
 const HARMLESS: [&str; 2] = [".git/modules", ".gitmodules"];
 
 impl Rules {
-    /// The rules of a run in which `writable` can be written, `granted` names are allowed, and `profile` is what it runs
-    /// under.
-    pub fn new(roots: &Roots, writable: Vec<AbsPath>, granted: &BTreeSet<AbsPath>, named: &[AbsPath]) -> Self {
+    /// The rules of a run in which `writable` can be written, `granted` names are allowed, `named` ones are not, and
+    /// `projects` are directories that somebody works in beside the project.
+    pub fn new(
+        roots: &Roots,
+        writable: Vec<AbsPath>,
+        granted: &BTreeSet<AbsPath>,
+        named: &[AbsPath],
+        projects: &[AbsPath],
+    ) -> Self {
         let mut rules = Self {
             roots: roots.clone(),
             writable,
@@ -86,7 +132,7 @@ impl Rules {
             anywhere: BTreeMap::new(),
         };
         for row in table().iter().filter(|row| row.sensitivity == Sensitivity::HostExecutes) {
-            rules.add(row, roots);
+            rules.add(row, roots, projects);
         }
         for path in named {
             rules.fixed.insert(fold(path.as_bytes()), "the profile that sandboxes are made from");
@@ -94,30 +140,31 @@ impl Rules {
         rules
     }
 
-    fn add(&mut self, row: &'static Row, roots: &Roots) {
+    fn add(&mut self, row: &'static Row, roots: &Roots, projects: &[AbsPath]) {
         match row.place {
             Place::At(base, rest) => {
-                let top =
-                    if base == crate::vocab::location::Base::Root { Some(AbsPath::root()) } else { roots.get(base) };
+                let top = if base == Base::Root { Some(AbsPath::root()) } else { roots.get(base) };
                 if let Some(path) = top.and_then(|top| top.join(rest).ok()) {
                     self.fixed.insert(fold(path.as_bytes()), row.why);
                 }
             }
             Place::Anywhere(_, rest) if ELSEWHERE.contains(&rest) || HARMLESS.contains(&rest) => {}
             Place::Anywhere(base, rest) => {
-                let Some(top) = roots.get(base).map(|top| fold(top.as_bytes())) else { return };
-                let scope = if rest.starts_with(".git/") {
-                    Scope::Everywhere
-                } else if row.why.contains("build server") {
-                    // It looks at the top of a repository alone.
-                    Scope::In(top)
-                } else {
-                    Scope::Below(top)
-                };
-                let parts: Vec<Vec<u8>> =
-                    fold(rest.as_bytes()).split(|byte| *byte == b'/').map(<[u8]>::to_vec).collect();
-                let first = parts.first().cloned().unwrap_or_default();
-                self.anywhere.entry(first).or_default().push(Anywhere { parts, why: row.why, scope });
+                let projects = if base == Base::Project { projects } else { &[] };
+                for top in roots.get(base).iter().chain(projects).map(|top| fold(top.as_bytes())) {
+                    let scope = if rest.starts_with(".git/") {
+                        Scope::Everywhere
+                    } else if row.why.contains("build server") {
+                        // It looks at the top of a repository alone.
+                        Scope::In(top)
+                    } else {
+                        Scope::Below(top)
+                    };
+                    let parts: Vec<Vec<u8>> =
+                        fold(rest.as_bytes()).split(|byte| *byte == b'/').map(<[u8]>::to_vec).collect();
+                    let first = parts.first().cloned().unwrap_or_default();
+                    self.anywhere.entry(first).or_default().push(Anywhere { parts, why: row.why, scope });
+                }
             }
         }
     }
@@ -297,7 +344,6 @@ pub fn is_judged_by_contents(path: &AbsPath) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vocab::location::Base;
 
     fn path(text: &str) -> AbsPath {
         AbsPath::new(text).unwrap()
@@ -310,6 +356,7 @@ mod tests {
             vec![path("/h/p"), path("/h/.config")],
             &[path("/h/p/.envrc")].into(),
             &[path("/h/p/x.toml")],
+            &[path("/srv/further")],
         )
     }
 
@@ -317,6 +364,7 @@ mod tests {
     fn names_are_protected_at_any_depth_and_in_any_disguise() {
         for name in [
             "/h/p/.vscode/tasks.json",
+            "/srv/further/sub/.vscode/tasks.json",
             "/h/p/a/b/c/d/e/f/g/h/.vscode/tasks.json",
             "/h/p/.VSCode/Tasks.JSON",
             "/h/p/.v\u{17f}code/ta\u{17f}\u{212a}s.json",

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::MetadataExt as _;
 
+use crate::plan::protect::{Further, Use};
 use crate::vocab::host::{FileKind, Seen};
 use crate::vocab::location::{Base, Roots};
 use crate::vocab::path::AbsPath;
@@ -52,8 +53,9 @@ pub struct HostExecuted {
 
 impl HostExecuted {
     /// As they are now. Where symlinks are on the way to a name, they are places too, and so is where they lead.
-    pub fn read(roots: &Roots) -> Self {
-        let names = host_executed(roots);
+    /// `further` are directories that are searched as the project is.
+    pub fn read(roots: &Roots, further: &[Further]) -> Self {
+        let names = host_executed(roots, further);
         let mut looks = links::Looks::default();
         let mut places = BTreeSet::new();
         for name in &names {
@@ -72,8 +74,9 @@ impl HostExecuted {
 }
 
 /// Names that exist and that the host executes or obeys: in the home directory, and anywhere in the project down to a depth
-/// at which a search is still quick. A symlink that leads nowhere is no name yet.
-pub fn host_executed(roots: &Roots) -> BTreeSet<AbsPath> {
+/// at which a search is still quick; what counts in any project, in `further` as well. A symlink that leads nowhere is no
+/// name yet.
+pub fn host_executed(roots: &Roots, further: &[Further]) -> BTreeSet<AbsPath> {
     let mut found: BTreeSet<AbsPath> = BTreeSet::new();
     let mut anywhere: BTreeMap<Base, Vec<&'static str>> = BTreeMap::new();
     let mut tops: BTreeMap<Base, Option<(AbsPath, Names)>> = BTreeMap::new();
@@ -91,6 +94,14 @@ pub fn host_executed(roots: &Roots) -> BTreeSet<AbsPath> {
         if let Some(top) = roots.get(base) {
             let mut left = ENTRIES;
             search(&top, &sequences, DEPTH, &mut left, &mut found);
+        }
+        let further = if base == Base::Project { further } else { &[] };
+        for Further { place, kind } in further {
+            let (depth, mut left) = match kind {
+                Use::Project => (DEPTH, ENTRIES),
+                Use::State => (0, LISTED),
+            };
+            search(place, &sequences, depth, &mut left, &mut found);
         }
     }
     found.retain(leads_somewhere);

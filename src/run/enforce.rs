@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::diff::{self, Context, Difference};
 use crate::event::{Denial, ExitStatus, GapKind};
 use crate::plan::mounts::{self, PlanError};
+use crate::plan::protect;
 use crate::plan::walls::Wall;
 use crate::plan::{Desk, Handing, MountStep, Plan, RootStyle};
 use crate::probe::changes::{Before, Changes};
@@ -218,7 +219,8 @@ pub fn prepare(surroundings: &Surroundings, request: &EnforceRequest) -> Result<
     let asked = file.profile.tolerate.contains(&Lack::Namespaces);
     let no_namespaces = if asked { features::why_no_namespaces() } else { None };
     let host = Host { remembered, no_namespaces, ..host };
-    let mut guarded = surroundings.host_executed();
+    let further = protect::further(&file.profile, &surroundings.roots);
+    let mut guarded = surroundings.host_executed(&further);
     guarded.places.extend(AbsPath::try_from(file.path.as_path()).ok());
     let plan = mounts::plan(&file.profile, &host, &guarded.places, program, request.command.clone())?;
     Ok(Prepared { file, plan, guarded, writes: request.writes })
@@ -288,7 +290,8 @@ pub fn enforce(
         Store::open(&state.to_path_buf(), surroundings.identity.uid)?;
     }
     // What was made just now is not the agent's doing.
-    let made = (!prepared.plan.create.is_empty()).then(|| surroundings.host_executed());
+    let again = || surroundings.host_executed(&protect::further(&prepared.file.profile, &surroundings.roots));
+    let made = (!prepared.plan.create.is_empty()).then(again);
     let before = made.as_ref().unwrap_or(&prepared.guarded);
     let (plan, _temporary) = with_temporary(surroundings, &prepared.plan)?;
     let (plan, waiting) = match prepared.writes {

@@ -175,7 +175,7 @@ pub fn learn(
     };
     let mut header = header(surroundings, base, request.opened.clone(), words);
     let (file, trace_path) = store.new_trace(&path, &header.run)?;
-    let before = surroundings.host_executed();
+    let before = surroundings.host_executed(&[]);
     let plan = permissive_plan(surroundings, request, program, &path, before.places.clone());
     header.broker = plan.network == Network::Named;
     observer.starting(&plan, &trace_path);

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use crate::plan::protect::Further;
 use crate::probe::features;
 use crate::probe::places::{self, HostExecuted};
 use crate::vocab::host::{Host, Identity, Remembered};
@@ -211,14 +212,15 @@ impl Surroundings {
         seen.filter_map(|(place, seen)| Some((place, Remembered::of(&seen?)))).collect()
     }
 
-    /// Names that the host executes and that exist now, in the home directory and (to a bounded depth) in the project.
-    pub fn host_executed(&self) -> HostExecuted {
-        HostExecuted::read(&self.roots)
+    /// Names that the host executes and that exist now, in the home directory and (to a bounded depth) in the project and
+    /// in `further` directories.
+    pub fn host_executed(&self, further: &[Further]) -> HostExecuted {
+        HostExecuted::read(&self.roots, further)
     }
 
     /// Those that exist now and were not among `before`.
     pub fn planted_since(&self, before: &HostExecuted) -> Vec<AbsPath> {
-        places::host_executed(&self.roots).difference(&before.names).cloned().collect()
+        places::host_executed(&self.roots, &[]).difference(&before.names).cloned().collect()
     }
 
     /// Where `word` leads as an existing file, from the working directory.
