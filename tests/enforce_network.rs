@@ -63,7 +63,7 @@ fn clients_of_every_kind_reach_what_is_granted_learned_and_enforced() {
 }
 
 /// Ways around; each gets through without a sandbox.
-const ATTACKS: [&str; 22] = [
+const ATTACKS: [&str; 32] = [
     "another_name",
     "another_port",
     "a_literal_address",
@@ -75,6 +75,7 @@ const ATTACKS: [&str; 22] = [
     "a_granted_name_that_leads_to_metadata",
     "metadata",
     "a_second_connection_of_a_socket",
+    "a_second_connection_of_a_socket_that_has_ended",
     "listening_on_a_socket_of_the_host",
     "binding_a_socket_of_the_host",
     "a_socket_that_another_process_passes",
@@ -86,6 +87,15 @@ const ATTACKS: [&str; 22] = [
     "fast_open_by_option",
     "the_hosts_sockets_in_proc",
     "every_port_by_listening_on_all_addresses",
+    "every_port_by_listening_on_all_addresses_of_both_families",
+    "whatever_passes_by_a_packet_socket",
+    "echo_by_a_raw_socket",
+    "echo_by_a_ping_socket",
+    "an_address_of_its_own_by_netlink",
+    "the_hosts_sockets_by_netlink",
+    "names_of_another_server",
+    "names_of_another_server_by_a_connection_of_datagrams",
+    "a_connection_by_many_children",
 ];
 
 #[test]

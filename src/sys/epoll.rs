@@ -2,9 +2,11 @@
 #![expect(unsafe_code, reason = "a descriptor under a number of another process's choice")]
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::path::PathBuf;
 
+use nix::dir::Dir;
 use nix::errno::Errno;
+use nix::fcntl::{OFlag, readlinkat};
+use nix::sys::stat::Mode;
 
 /// One registration with an epoll descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,14 +36,17 @@ const MOST: usize = 4096;
 /// The descriptors of `tid` that mean the socket with this inode. `registered`: look for registrations, too.
 pub fn aliases(tid: i32, inode: u64, registered: bool) -> Aliases {
     let mut aliases = Aliases::default();
-    let Ok(all) = std::fs::read_dir(format!("/proc/{tid}/fd")) else { return aliases };
-    let socket = PathBuf::from(format!("socket:[{inode}]"));
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let Ok(mut all) = Dir::open(format!("/proc/{tid}/fd").as_str(), flags, Mode::empty()) else { return aliases };
+    let numbers = all.iter().flatten().filter_map(|entry| entry.file_name().to_str().ok()?.parse().ok());
+    let numbers: Vec<RawFd> = numbers.take(MOST).collect();
+    let socket = format!("socket:[{inode}]");
     let mut epolls = Vec::new();
-    for entry in all.flatten().take(MOST) {
-        let (Ok(link), Some(number)) = (std::fs::read_link(entry.path()), number_of(&entry)) else { continue };
-        if link == socket {
+    for number in numbers {
+        let Ok(link) = readlinkat(&all, number.to_string().as_str()) else { continue };
+        if link == socket.as_str() {
             aliases.numbers.push(number);
-        } else if registered && link.as_os_str() == "anon_inode:[eventpoll]" {
+        } else if registered && link == "anon_inode:[eventpoll]" {
             epolls.push(number);
         }
     }
@@ -51,10 +56,6 @@ pub fn aliases(tid: i32, inode: u64, registered: bool) -> Aliases {
         aliases.registrations.extend(found.filter(|found| aliases.numbers.contains(&found.number)));
     }
     aliases
-}
-
-fn number_of(entry: &std::fs::DirEntry) -> Option<RawFd> {
-    entry.file_name().to_str()?.parse().ok()
 }
 
 /// A line of /proc/PID/fdinfo/FD (proc_pid_fdinfo(5)): `tfd: 5 events: 19 data: 5 …`, the last two in hexadecimal.

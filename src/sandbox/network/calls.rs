@@ -12,7 +12,7 @@ use crate::vocab::reach::{RESOLVER, Reach, is_stand_in, reach};
 use crate::vocab::syscall::Syscall;
 
 use super::super::desk::{Call, Note};
-use super::dial::{Dial, Socket, Within, within};
+use super::dial::{Dial, Progress, Socket, Within, within};
 use super::legs::Reads;
 use super::outward::Way;
 use super::{Broker, Peer, What, refusals};
@@ -87,7 +87,7 @@ impl Broker {
         }
         match socket.namespace {
             Ok(namespace) if namespace == self.inside => {}
-            Ok(namespace) if namespace == self.outside => return call.refuse(libc::EISCONN),
+            Ok(namespace) if namespace == self.outside => return self.again(call, socket, &passed, tell),
             // Of a network that the command made for itself: there is no way out of it.
             Ok(_) => return self.inside(call, socket, &passed),
             Err(_) => return call.refuse(libc::EPERM),
@@ -107,6 +107,19 @@ impl Broker {
             return self.by_name(call, socket, to, tell);
         }
         self.by_address(call, socket, to, tell);
+    }
+
+    /// A socket of the host, which was handed over before: what a program asks that looks whether its connection is made, or
+    /// that tries another address after one that failed. It is never connected itself.
+    fn again(&mut self, call: Call, socket: Socket, passed: &Passed, tell: &mut dyn FnMut(Note)) {
+        let to = passed.inet().filter(|to| !to.ip().is_loopback() && !to.ip().is_unspecified());
+        match (socket.progress(), to) {
+            (Progress::Connecting, _) => call.refuse(libc::EALREADY),
+            (Progress::Failed(errno), _) => call.refuse(errno as i32),
+            (Progress::Idle, Some(to)) if is_stand_in(to.ip()) => self.by_name(call, socket, to, tell),
+            (Progress::Idle, Some(to)) => self.by_address(call, socket, to, tell),
+            (Progress::Idle | Progress::Connected, _) => call.refuse(libc::EISCONN),
+        }
     }
 
     /// A call within the sandbox's network, made for the caller on the very socket that was looked at.

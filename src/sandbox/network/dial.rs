@@ -56,6 +56,20 @@ impl Socket {
         flags(&self.own).is_some_and(|flags| !flags.contains(OFlag::O_NONBLOCK))
     }
 
+    /// How far a TCP socket is, by `tcpi_state`, the first byte of `TCP_INFO` (tcp(7)).
+    pub(super) fn progress(&self) -> Progress {
+        const SYN_SENT: u8 = 2;
+        const CLOSE: u8 = 7;
+        match inet::bytes(&self.own, libc::IPPROTO_TCP, libc::TCP_INFO).ok().and_then(|info| info.first().copied()) {
+            Some(SYN_SENT) => Progress::Connecting,
+            Some(CLOSE) => match error_of(&self.own) {
+                Ok(()) => Progress::Idle,
+                Err(errno) => Progress::Failed(errno),
+            },
+            _ => Progress::Connected,
+        }
+    }
+
     /// How long the program wants to wait for a connection, where it said so (SO_SNDTIMEO, socket(7)).
     pub(super) fn patience(&self) -> Option<std::time::Duration> {
         let raw = inet::bytes(&self.own, libc::SOL_SOCKET, libc::SO_SNDTIMEO).ok()?;
@@ -65,6 +79,16 @@ impl Socket {
         let patience = seconds + std::time::Duration::from_micros(micros);
         (!patience.is_zero()).then_some(patience)
     }
+}
+
+/// How far a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    Idle,
+    Connecting,
+    Connected,
+    /// And nobody heard of it yet.
+    Failed(Errno),
 }
 
 fn flags(socket: impl AsFd) -> Option<OFlag> {

@@ -153,7 +153,8 @@ impl Broker {
         (peer, reads): (Peer, Reads),
         tell: &mut dyn FnMut(Note),
     ) {
-        if inet::is_connected(&socket.own) {
+        // A socket of the host, after a connection that failed, cannot be connected within the sandbox.
+        if inet::is_connected(&socket.own) || socket.namespace != Ok(self.inside) {
             return call.refuse(libc::EISCONN);
         }
         if self.legs.legs.len() >= MOST_LEGS || self.dials.len() >= MOST_DIALS {
