@@ -4,6 +4,8 @@
 
 mod common;
 
+use std::fs::File;
+use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::Output;
 
@@ -50,6 +52,104 @@ impl Desk {
     fn state(&self) -> PathBuf {
         self.scratch.home().parent().unwrap().join("state/pinfold")
     }
+}
+
+/// What waits, in no order: two that are asked by themselves, of different risk, and one that goes with the whole.
+const WAITING: &str = "schema = 1\nname = \"true\"\ncommand = [\"true\"]\n\n[filesystem]\n\"/usr\" = \"read\"\n\
+    \"~/.netrc\" = { access = \"exist\", sensitive = \"credential\", approved = false }\n\n[network]\n\
+    \"localhost:8080\" = { access = \"connect\", approved = false }\n\n[syscalls]\nbase = 1\nallow = [\n    \"ptrace\",\n]\n";
+
+impl Desk {
+    /// `pinfold approve true` at a terminal: waits for each word and types what stands beside it. What was shown, and the
+    /// exit code.
+    fn conversation(&self, talk: &[(&str, &str)]) -> (String, Option<i32>) {
+        let pty = nix::pty::openpty(None, None).unwrap();
+        let (mut near, far) = (File::from(pty.master), File::from(pty.slave));
+        let mut command = self.scratch.pinfold(&["approve", "true"]);
+        command.stdin(far.try_clone().unwrap()).stdout(far.try_clone().unwrap()).stderr(far);
+        let mut child = command.spawn().unwrap();
+        drop(command);
+        let (mut seen, mut bytes) = (String::new(), [0; 512]);
+        let mut talk = talk.iter().peekable();
+        let mut from = 0;
+        // The last end that closes gives EIO here.
+        while let Ok(count @ 1..) = near.read(&mut bytes) {
+            seen.push_str(&String::from_utf8_lossy(bytes.get(..count).unwrap()));
+            while let Some((word, answer)) = talk.peek() {
+                let Some(found) = seen.get(from..).and_then(|rest| rest.find(word)) else { break };
+                from += found + word.len();
+                near.write_all(answer.as_bytes()).unwrap();
+                talk.next();
+            }
+        }
+        assert_eq!(talk.next(), None, "it was never asked for: {seen}");
+        (seen, child.wait().unwrap().code())
+    }
+}
+
+const WHOLE: &str = "Approve this profile on this machine? [y/N]";
+
+#[test]
+fn at_a_terminal_the_most_dangerous_is_asked_first_and_each_answer_counts_for_itself() {
+    let desk = Desk::new();
+    std::fs::write(&desk.profile, WAITING).unwrap();
+    let talk = [(WHOLE, "y\n"), ("ptrace", ""), ("Grant this too? [y/N]", "n\n"), ("~/.netrc", ""), ("[y/N]", "yes\n")];
+    let (seen, code) = desk.conversation(&talk);
+    assert_eq!(code, Some(0), "{seen}");
+    let before_the_question = seen.split(WHOLE).next().unwrap();
+    assert!(before_the_question.contains("with it: \"localhost:8080\""), "{seen}");
+    let written = std::fs::read_to_string(&desk.profile).unwrap();
+    assert!(written.contains("\"localhost:8080\" = { access = \"connect\", approved = true }"), "{written}");
+    assert!(written.contains("sensitive = \"credential\", approved = true }"), "{written}");
+    assert!(!written.contains("approved = [") && written.contains("\"ptrace\","), "ptrace still waits: {written}");
+    assert!(desk.record().1.contains("\"how\":\"asked\""), "{}", desk.record().1);
+    let plan = said(&desk.dry_run());
+    assert!(
+        plan.contains("[syscalls] allow = [\"ptrace\"]: not approved"),
+        "what got a no is withheld, and said: {plan}"
+    );
+}
+
+#[test]
+fn anything_but_yes_approves_nothing_and_leaves_the_profile_as_it_was() {
+    for answer in ["n\n", "\n", "yess\n", "\u{4}"] {
+        let desk = Desk::new();
+        std::fs::write(&desk.profile, WAITING).unwrap();
+        let (seen, code) = desk.conversation(&[(WHOLE, answer)]);
+        assert_eq!(code, Some(1), "{answer:?}: {seen}");
+        assert!(seen.contains("nothing was approved"), "{seen}");
+        assert_eq!(std::fs::read_to_string(&desk.profile).unwrap(), WAITING);
+        let recorded = std::fs::read_dir(desk.state().join("approvals")).map_or(0, Iterator::count);
+        assert_eq!(recorded, 0, "{answer:?} recorded something");
+        assert_eq!(desk.dry_run().status.code(), Some(125));
+    }
+    // The control: the same question with a yes.
+    let desk = Desk::new();
+    let (seen, code) = desk.conversation(&[(WHOLE, "y\n")]);
+    assert_eq!((code, desk.dry_run().status.code()), (Some(0), Some(0)), "{seen}");
+}
+
+#[test]
+fn a_question_shows_which_programs_asked_and_in_how_many_runs() {
+    need!(UserNamespaces);
+    let desk = Desk::new();
+    desk.scratch.home_file(".netrc", "machine example.com\n");
+    std::fs::remove_file(&desk.profile).unwrap();
+    let path = desk.profile.to_str().unwrap();
+    let learned = desk.pinfold(&["learn", "--profile", path, "--", "sh", "-c", "cat ~/.netrc"]);
+    let text = std::fs::read_to_string(&desk.profile).unwrap_or_default();
+    assert!(
+        text.contains("\"~/.netrc\" = { access = \"read\", sensitive = \"credential\""),
+        "{text}{}",
+        said(&learned)
+    );
+    let (seen, code) = desk.conversation(&[(WHOLE, "y\n"), ("~/.netrc", ""), ("Grant this too? [y/N]", "y\n")]);
+    assert_eq!(code, Some(0), "{seen}");
+    let question = seen.split(WHOLE).nth(1).unwrap();
+    assert!(
+        question.contains("asked for by") && question.contains("cat") && question.contains("in 1 of 1 runs"),
+        "{seen}"
+    );
 }
 
 #[test]

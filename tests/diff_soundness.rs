@@ -10,6 +10,7 @@
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use pinfold::diff::{Context, Direction, compare};
 use pinfold::event::GapKind;
@@ -20,6 +21,7 @@ use pinfold::profile::{
     Syscalls,
 };
 use pinfold::vocab::access::Access;
+use pinfold::vocab::bundle::{Bundle, Layout, Opening, Shape};
 use pinfold::vocab::endpoint::NetTarget;
 use pinfold::vocab::limits::{Bytes, Percent};
 use pinfold::vocab::location::{Base, Location, Roots};
@@ -78,7 +80,50 @@ const PLACES: &[&str] = &[
     "$TMPDIR",
     "$TMPDIR/a",
 ];
-const PEERS: &[&str] = &["@host", "a.x:1", "b.a.x:1", "*.x:1", "*.a.x:1", "a.x:2", "x:1", "@inside:2"];
+const PEERS: &[&str] = &[
+    "@host",
+    "a.x:1",
+    "b.a.x:1",
+    "*.x:1",
+    "*.a.x:1",
+    "a.x:2",
+    "x:1",
+    "a.x:1-2",
+    "a.x:2-4",
+    "*.x:2-3",
+    "*.a.x:1-4",
+    "localhost:1",
+    "localhost:2-3",
+    "localhost:1-4",
+    "10.0.0.1:1",
+    "10.0.0.1:1-3",
+    "[fd00::1]:2",
+    "@inside:2",
+];
+/// Places that some version of a bundle takes for a file.
+const FILES: &[&str] = &["/b", "/a/a", "~/.config/a"];
+/// What a bundle opens, of which two profiles may know different versions: place, whether a file, layouts.
+type Opens = &'static [(&'static str, bool, &'static [Layout])];
+const BUNDLES: &[(&str, &[Opens])] = &[
+    (
+        "p",
+        &[
+            &[("/a", false, &[])],
+            &[("/a/b", false, &[Layout::Debian]), ("/b", true, &[])],
+            &[("/a/b", false, &[Layout::Debian, Layout::Alpine]), ("/b", false, &[])],
+            &[("/a", false, &[Layout::Alpine]), ("/a/b/a", false, &[])],
+        ],
+    ),
+    (
+        "q",
+        &[
+            &[("/a/b", false, &[])],
+            &[("/b", true, &[]), ("$PROJECT/a", false, &[])],
+            &[("/tmp/a", false, &[]), ("~/.config/a", true, &[Layout::Alpine])],
+            &[("~/.ssh", false, &[]), ("/a/a", true, &[Layout::Debian])],
+        ],
+    ),
+];
 const CALLS: &[&str] =
     &["read", "ioctl", "socket", "ptrace", "mount", "bpf", "personality", "io_uring_setup", "chroot"];
 const SOCKETS: &[&str] =
@@ -92,7 +137,8 @@ fn call(name: &str) -> Syscall {
 
 /// One more, one less or another line.
 fn edit(profile: &mut Profile, random: &mut Random) {
-    match random.below(14) {
+    match random.below(16) {
+        14 | 15 => bundle(profile, random),
         0..=5 => {
             let place: Location = random.of(PLACES).parse().unwrap();
             if random.one_in(4) {
@@ -111,7 +157,8 @@ fn edit(profile: &mut Profile, random: &mut Random) {
         6 | 7 => {
             let target: NetTarget = random.of(PEERS).parse().unwrap();
             let access = NetAccess::usual(&target);
-            let access = if access == NetAccess::Connect && random.one_in(3) { NetAccess::Relay } else { access };
+            let is_one = matches!(target, NetTarget::Name(_));
+            let access = if is_one && random.one_in(3) { NetAccess::Relay } else { access };
             let approved = !random.one_in(3);
             if profile.network.remove(&target).is_none() || random.one_in(2) {
                 profile.network.insert(target, NetGrant { access, approved, reason: None });
@@ -149,6 +196,30 @@ fn edit(profile: &mut Profile, random: &mut Random) {
         12 => limits(&mut profile.limits, random),
         _ => whole(profile, random),
     }
+}
+
+fn bundle(profile: &mut Profile, random: &mut Random) {
+    let (name, versions) = random.of(BUNDLES);
+    let location = Location::Bundle(name.to_owned());
+    if random.one_in(4) {
+        profile.filesystem.remove(&location);
+        profile.bundles.remove(name);
+        return;
+    }
+    let opened = opened(random.of(versions));
+    let grant = PathGrant { access: Access::Read, sensitive: None, approved: !random.one_in(4), reason: None };
+    profile.filesystem.insert(location, grant);
+    profile.bundles.insert(name.to_owned(), opened);
+}
+
+fn opened(version: Opens) -> Bundle {
+    let opening = |(place, file, layouts): &(&str, bool, &[Layout])| Opening {
+        place: place.parse().unwrap(),
+        shape: if *file { Shape::File } else { Shape::Directory },
+        layouts: layouts.iter().copied().collect(),
+        why: String::new(),
+    };
+    Bundle { why: String::new(), opens: version.iter().map(opening).collect() }
 }
 
 fn arguments(profile: &mut Profile, random: &mut Random) {
@@ -233,18 +304,36 @@ fn path(text: &str) -> AbsPath {
     AbsPath::new(text).unwrap()
 }
 
+/// A machine, and what of it is asked about.
+struct Machine {
+    roots: Roots,
+    /// Every path that a location of the alphabet or a stranger beside and below it can be.
+    paths: BTreeSet<AbsPath>,
+    /// What some bundle takes for a file.
+    files: BTreeSet<AbsPath>,
+}
+
 /// Machines on which the variables lead to different places.
-fn machines() -> [Roots; 2] {
-    let roots = |config: &str, tmp: &str| {
-        Roots(BTreeMap::from([
+static MACHINES: LazyLock<[Machine; 2]> = LazyLock::new(|| {
+    let machine = |config: &str, tmp: &str| {
+        let roots = Roots(BTreeMap::from([
             (Base::Project, path("/P")),
             (Base::Home, path("/H")),
             (Base::XdgConfig, path(config)),
             (Base::Tmpdir, path(tmp)),
-        ]))
+        ]));
+        let resolve = |place: &&str| roots.resolve(&place.parse().unwrap()).unwrap();
+        let mut paths = BTreeSet::new();
+        for path in PLACES.iter().map(resolve) {
+            paths.extend(path.ancestors());
+            paths.insert(path.join("z").unwrap());
+            paths.insert(path);
+        }
+        let files = FILES.iter().map(resolve).collect();
+        Machine { roots, paths, files }
     };
-    [roots("/C", "/T"), roots("/H/.config", "/tmp")]
-}
+    [machine("/C", "/T"), machine("/H/.config", "/tmp")]
+});
 
 /// Something that a process may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -257,29 +346,81 @@ enum Want {
     Replace,
 }
 
-struct Files<'a> {
-    grants: BTreeMap<AbsPath, &'a PathGrant>,
-    roots: &'a Roots,
+/// A system: where variables lead, where its files lie, and whether what some bundle takes for a file is a directory there.
+#[derive(Clone, Copy)]
+struct System<'a> {
+    machine: &'a Machine,
+    layout: Option<Layout>,
+    directories: bool,
 }
 
+impl System<'_> {
+    /// Whether there can be something at `path`.
+    fn has(&self, path: &AbsPath) -> bool {
+        self.directories || !path.ancestors().any(|above| self.is_perhaps_file(&above))
+    }
+
+    fn is_perhaps_file(&self, path: &AbsPath) -> bool {
+        self.machine.files.contains(path)
+    }
+}
+
+struct Files<'a> {
+    grants: BTreeMap<AbsPath, &'a PathGrant>,
+    system: System<'a>,
+}
+
+/// What a bundle gives.
+static OPENED: PathGrant = PathGrant { access: Access::Read, sensitive: None, approved: true, reason: None };
+
 impl<'a> Files<'a> {
-    fn of(profile: &'a Profile, roots: &'a Roots) -> Self {
-        let mut grants: BTreeMap<AbsPath, &PathGrant> = BTreeMap::new();
-        for (location, grant) in &profile.filesystem {
-            let path = roots.resolve(location).unwrap();
-            if is_own(&path) {
+    /// `other`: where that has a line for what a bundle takes for a file, it is for that file, and not for a directory.
+    fn of(profile: &'a Profile, other: &Profile, system: System<'a>) -> Self {
+        let mut grants = Self::lines(profile, &system.machine.roots);
+        let theirs = Self::lines(other, &system.machine.roots);
+        let mut opened: BTreeMap<AbsPath, Shape> = BTreeMap::new();
+        for (name, bundle) in &profile.bundles {
+            if !profile.filesystem.get(&Location::Bundle(name.clone())).is_some_and(|grant| grant.approved) {
                 continue;
             }
+            for opening in &bundle.opens {
+                let is_here = opening.layouts.is_empty() || system.layout.is_some_and(|l| opening.layouts.contains(&l));
+                let path = system.machine.roots.resolve(&opening.place).unwrap();
+                let is_file = system.is_perhaps_file(&path) && !system.directories;
+                let fits = is_file == (opening.shape == Shape::File)
+                    || (opening.shape == Shape::File && theirs.contains_key(&path));
+                if is_here && fits && !is_own(&path) && !path.as_bytes().ends_with(b"/.ssh") {
+                    let shape = opened.entry(path).or_insert(opening.shape);
+                    *shape = if opening.shape == Shape::Directory { Shape::Directory } else { *shape };
+                }
+            }
+        }
+        let shown = grants.iter().filter(|(_, grant)| grant.approved && grant.access >= Access::Read);
+        let directories = opened.iter().filter(|(_, shape)| **shape == Shape::Directory).map(|(path, _)| path.clone());
+        let held: BTreeSet<AbsPath> = shown.map(|(path, _)| path.clone()).chain(directories).collect();
+        for path in opened.into_keys().filter(|path| !path.ancestors().any(|above| held.contains(&above))) {
+            grants.entry(path).or_insert(&OPENED);
+        }
+        Self { grants, system }
+    }
+
+    fn lines<'p>(profile: &'p Profile, roots: &Roots) -> BTreeMap<AbsPath, &'p PathGrant> {
+        let mut grants: BTreeMap<AbsPath, &PathGrant> = BTreeMap::new();
+        for (location, grant) in &profile.filesystem {
+            let Some(path) = roots.resolve(location).filter(|path| !is_own(path)) else { continue };
             // What both lines of one place give: the approved one, then the wider.
             match grants.get(&path) {
                 Some(other) if (other.approved, other.access) >= (grant.approved, grant.access) => {}
                 _ => drop(grants.insert(path, grant)),
             }
         }
-        Self { grants, roots }
+        grants
     }
 
     fn allows(&self, path: &AbsPath, want: Want) -> bool {
+        if !self.system.has(path) {
+            return false;
+        }
         if want == Want::See && self.is_visible(path) {
             return true;
         }
@@ -302,7 +443,7 @@ impl<'a> Files<'a> {
     }
 
     fn is_visible(&self, path: &AbsPath) -> bool {
-        let made = [Base::Home, Base::Project].map(|base| self.roots.get(base).unwrap());
+        let made = [Base::Home, Base::Project].map(|base| self.system.machine.roots.get(base).unwrap());
         let own = is_own(path) || made.iter().any(|made| made.is_beneath(path));
         let named = self.grants.iter().any(|(place, grant)| grant.approved && place.is_beneath(path));
         let covered = self.grants.get(path).is_some_and(|grant| !grant.approved && self.is_shown_above(path));
@@ -333,26 +474,29 @@ fn is_own(path: &AbsPath) -> bool {
     ["/proc", "/dev", "/tmp"].iter().any(|own| path.as_bytes() == own.as_bytes())
 }
 
-/// Every path that a location of the alphabet or a stranger beside and below it can be.
-fn paths(roots: &Roots) -> BTreeSet<AbsPath> {
-    let mut paths = BTreeSet::new();
-    for place in PLACES {
-        let path = roots.resolve(&place.parse().unwrap()).unwrap();
-        paths.extend(path.ancestors());
-        paths.insert(path.join("z").unwrap());
-        paths.insert(path);
-    }
-    paths
-}
-
 fn files_allow_more(old: &Profile, new: &Profile) -> bool {
-    old.filesystem != new.filesystem && machines().iter().any(|roots| more_on(roots, old, new))
+    (old.filesystem != new.filesystem || old.bundles != new.bundles)
+        && MACHINES.iter().any(|machine| more_on(machine, old, new))
 }
 
-fn more_on(roots: &Roots, old: &Profile, new: &Profile) -> bool {
-    let (old, new) = (Files::of(old, roots), Files::of(new, roots));
-    let hooks = roots.resolve(&"$PROJECT/.git/hooks".parse().unwrap()).unwrap();
-    paths(roots).iter().any(|path| {
+fn more_on(machine: &Machine, old: &Profile, new: &Profile) -> bool {
+    let layouts = [None, Some(Layout::Debian), Some(Layout::Alpine)];
+    let systems = [false, true].into_iter();
+    let systems = systems.flat_map(|directories| layouts.map(|layout| System { machine, layout, directories }));
+    // What differs from one system to the next is what bundles open.
+    let mut openings = old.bundles.values().chain(new.bundles.values()).flat_map(|bundle| &bundle.opens).peekable();
+    let count = match openings.peek() {
+        None => 1,
+        Some(_) if openings.any(|opening| opening.shape == Shape::File) => 6,
+        Some(_) => 3,
+    };
+    systems.take(count).any(|system| more_there(system, old, new))
+}
+
+fn more_there(system: System<'_>, old: &Profile, new: &Profile) -> bool {
+    let (old, new) = (Files::of(old, new, system), Files::of(new, old, system));
+    let hooks = system.machine.roots.resolve(&"$PROJECT/.git/hooks".parse().unwrap()).unwrap();
+    system.machine.paths.iter().any(|path| {
         let guarded = path.is_beneath(&hooks);
         let wants = [Want::See, Want::Read, Want::Write, Want::WriteGuarded, Want::Replace];
         let mut wants = wants.into_iter().filter(|want| *want != Want::WriteGuarded || guarded);
@@ -408,21 +552,23 @@ fn network_allows(profile: &Profile, host: &str, port: u16) -> u8 {
         let matches = match target {
             NetTarget::Host => true,
             NetTarget::Inside(number) => host == "@inside" && port == *number,
-            NetTarget::Name(peer) => {
-                let zone = peer.host.strip_prefix('*');
-                let named = zone.map_or(peer.host == host, |zone| host.ends_with(zone) && host != zone);
-                peer.port == port && named
-            }
+            NetTarget::Name(peer) => peer.port == port && is_host(&peer.host, host),
+            NetTarget::Ports(ports) => ports.first <= port && port <= ports.last && is_host(&ports.host, host),
         };
         if matches { 1 + u8::from(grant.access != NetAccess::Relay) } else { 0 }
     };
     profile.network.iter().filter(|(_, grant)| grant.approved).map(of_line).max().unwrap_or(0)
 }
 
+fn is_host(line: &str, host: &str) -> bool {
+    line.strip_prefix('*').map_or(line == host, |zone| host.ends_with(zone) && host != zone)
+}
+
 fn network_allows_more(old: &Profile, new: &Profile) -> bool {
     // The last stands for abstract sockets and all else that is the host's own.
-    let peers = ["a.x", "b.a.x", "c.b.a.x", "c.x", "x", "y", "@inside", "\0abstract"];
-    peers.iter().any(|host| (1..=3).any(|port| network_allows(new, host, port) > network_allows(old, host, port)))
+    let own = ["localhost", "10.0.0.1", "10.0.0.2", "[fd00::1]", "@inside"];
+    let mut peers = ["a.x", "b.a.x", "c.b.a.x", "c.x", "x", "y", "\0abstract"].into_iter().chain(own);
+    peers.any(|host| (1..=5).any(|port| network_allows(new, host, port) > network_allows(old, host, port)))
 }
 
 /// What is in a variable: from where, and for how many to see.
@@ -493,8 +639,8 @@ fn complaint(old: &Profile, new: &Profile) -> Option<String> {
         return Some(format!("it allows no more, and yet: {}", told.join("; ")));
     }
     // Less on a machine where variables meet is not told: only what widens there matters.
-    let [apart, _] = machines();
-    let is_told = || more_on(&apart, new, old) == files_allow_more(new, old);
+    let [apart, _] = &*MACHINES;
+    let is_told = || more_on(apart, new, old) == files_allow_more(new, old);
     if less && difference.changes.is_empty() && is_told() {
         return Some("it allows less, and nothing is said".into());
     }
@@ -520,8 +666,12 @@ fn shrink(mut old: Profile, mut new: Profile) -> (Profile, Profile) {
                 all.push((a, b));
             }
         }
-        let parts: [fn(&mut Profile); 6] = [
+        let parts: [fn(&mut Profile); 7] = [
             |p| p.network.clear(),
+            |p| {
+                p.filesystem.retain(|place, _| !matches!(place, Location::Bundle(_)));
+                p.bundles.clear();
+            },
             |p| p.secrets.clear(),
             |p| p.environment.clear(),
             |p| p.limits = Limits::default(),
@@ -573,6 +723,46 @@ fn a_profile_against_itself_says_nothing_and_any_two_are_told_apart() {
         let there = compare(&old, &new, &Context::default());
         let back = compare(&new, &old, &Context::default());
         assert_eq!(there.changes.is_empty(), back.changes.is_empty());
+    }
+}
+
+/// Pairs that the comparison once got wrong, old and new, and whether the new one widens.
+#[test]
+fn what_random_pairs_once_found_stays_found() {
+    let with = |lines: &[(&str, Access, bool)], bundles: &[(&str, usize)]| {
+        let mut profile = empty();
+        for (place, access, approved) in lines {
+            let grant = PathGrant { access: *access, sensitive: None, approved: *approved, reason: None };
+            profile.filesystem.insert(place.parse().unwrap(), grant);
+        }
+        for (name, version) in bundles {
+            let (_, versions) = BUNDLES.iter().find(|(known, _)| known == name).unwrap();
+            profile.filesystem.entry(Location::Bundle((*name).to_owned())).or_insert(OPENED.clone());
+            profile.bundles.insert((*name).to_owned(), opened(versions[*version]));
+        }
+        profile
+    };
+    let exist = ("~/.config/a", Access::Exist, true);
+    let replace = ("/", Access::Replace, true);
+    let cover = ("/a/b", Access::Read, false);
+    let inner = ("/a/b/a", Access::Read, true);
+    for (name, old, new, widens) in [
+        // A bundle that nobody approved hid what the root gave.
+        ("waits", with(&[replace, ("@q", Access::Read, false)], &[]), with(&[replace], &[("q", 0)]), false),
+        // A line that only shows a place outranks the bundle that opens it on one system.
+        ("outranked", with(&[exist], &[("q", 2)]), with(&[], &[("q", 2)]), true),
+        // What a bundle opens beneath what it opens anyway stays hidden by a line between.
+        ("held", with(&[cover], &[("p", 3)]), with(&[cover, inner], &[("p", 3)]), true),
+        // An upgrade that opens the same on one more system, or a directory where there was a file.
+        ("layout", with(&[], &[("p", 1)]), with(&[], &[("p", 2)]), true),
+        ("narrower", with(&[], &[("p", 2)]), with(&[], &[("p", 1)]), false),
+        // What is sensitive no bundle opens: the line is new.
+        ("sensitive", with(&[], &[("q", 3)]), with(&[("~/.ssh", Access::Read, true)], &[("q", 3)]), true),
+        // A line for what a bundle opens gives no more than the bundle did, and fewer ports in two lines no more than one.
+        ("member", with(&[], &[("q", 0)]), with(&[("/a/b", Access::Read, true)], &[]), false),
+    ] {
+        assert_eq!(compare(&old, &new, &Context::default()).widens(), widens, "{name}");
+        assert_eq!(complaint(&old, &new), None, "{name}");
     }
 }
 

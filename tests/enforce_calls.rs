@@ -43,7 +43,7 @@ fn each_dangerous_call_that_was_refused_is_named_with_the_line_that_would_allow_
         let line = if call == "unshare" {
             "nested_sandbox = true, above the first section".to_owned()
         } else {
-            format!("[syscalls] allow += \"{call}\"; approved += \"{call}\"")
+            format!("[syscalls] allow = [\"{call}\"]; [syscalls] approved = [\"{call}\"]")
         };
         assert_eq!(denial["remedy"], line.as_str(), "{denial}");
         assert!(said(&output).contains(&line), "not on the screen: {}", said(&output));

@@ -309,8 +309,8 @@ fn what_is_not_granted_is_explained_by_what_the_runs_show_and_the_line_that_woul
     assert_eq!(not("/", "never granted as a whole", None), Verdict::NameOnly);
     assert_eq!(not("/usr", "its name is there", Some("[filesystem] \"/usr\" = \"read\"")), Verdict::NameOnly);
     not("keyctl", "", answer("keyctl").remedy.as_deref());
-    not("personality", "none of 2 runs made it", Some("[syscalls] allow += \"personality\""));
-    not("EDITOR", "set in none of 2 runs", Some("[environment] pass += \"EDITOR\""));
+    not("personality", "none of 2 runs made it", Some("[syscalls] allow = [\"personality\"]"));
+    not("EDITOR", "set in none of 2 runs", Some("[environment] pass = [\"EDITOR\"]"));
     assert_eq!(answer("203.0.113.7:443").verdict, Verdict::Withheld);
 }
 

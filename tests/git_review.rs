@@ -228,3 +228,160 @@ fn the_script_for_merge_requests_comments_and_fails_on_widening() {
     repository.commit("nonsense");
     assert_eq!(run(&[]).status.code(), Some(2));
 }
+
+/// Both sides add a line at the same place: git alone cannot join them, what `git-setup` installed can.
+#[test]
+fn branches_that_both_changed_a_profile_are_joined_after_setup_and_conflict_without() {
+    need!(Program("git"));
+    let repository = Repository::new();
+    repository.set_up(&[]);
+    repository.commit("set up");
+    repository.git(&["checkout", "-q", "-b", "theirs"]);
+    repository.write(&wider("\"/opt/their\" = \"read\"\n"));
+    repository.commit("theirs");
+    repository.git(&["checkout", "-q", "main"]);
+    repository.write(&wider("\"/opt/our\" = \"read\"\n"));
+    repository.commit("ours");
+    repository.git(&["merge", "-q", "--no-edit", "theirs"]);
+    let joined = std::fs::read_to_string(&repository.profile).unwrap();
+    assert_eq!(joined, wider("\"/opt/our\" = \"read\"\n\"/opt/their\" = \"read\"\n"));
+
+    repository.git(&["reset", "-q", "--hard", "HEAD~1"]);
+    let output = repository.pinfold(&["git-setup", "--yes", "--remove"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    repository.commit("without");
+    let merge = repository.command(&["merge", "-q", "--no-edit", "theirs"]).output().unwrap();
+    assert!(!merge.status.success(), "the control: git alone joins them, too");
+    assert!(std::fs::read_to_string(&repository.profile).unwrap().contains("<<<<<<<"));
+}
+
+/// The text of the steps of a file of `docs/ci`: `marks` gives how each begins. Indented lines belong to the step, folded
+/// (`>`) or literal (`|`).
+fn steps(file: &str, begins: &[&str]) -> Vec<String> {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ci").join(file)).unwrap();
+    let mut steps = Vec::new();
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        let words = line.trim_start();
+        let Some(rest) = begins.iter().find_map(|begin| words.strip_prefix(begin)) else { continue };
+        let depth = line.len() - words.len();
+        if !matches!(rest, "|" | ">") {
+            steps.push(rest.to_owned());
+            continue;
+        }
+        let mut block = Vec::new();
+        while let Some(inner) = lines.next_if(|inner| inner.len() - inner.trim_start().len() > depth) {
+            block.push(inner.trim_start());
+        }
+        steps.push(block.join(if rest == ">" { " " } else { "\n" }));
+    }
+    steps
+}
+
+/// A program of the test's own, first in `PATH`, that writes down what it is called with and what it is given.
+fn stand_in(repository: &Repository, name: &str, script: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = repository.scratch.outside("bin").join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// A clone as a code host's runner has it, on a branch that opens `lines`, with the built program in `PATH`.
+fn runner(lines: &str) -> Repository {
+    let repository = Repository::new();
+    repository.git(&["checkout", "-q", "-b", "branch"]);
+    repository.write(&wider(lines));
+    repository.scratch.file("ci/pinfold-review.sh", include_str!("../docs/ci/review.sh"));
+    repository.commit("change");
+    let origin = repository.scratch.outside("origin.git");
+    repository.git(&["clone", "-q", "--bare", ".", origin.to_str().unwrap()]);
+    repository.git(&["remote", "add", "origin", origin.to_str().unwrap()]);
+    repository.git(&["fetch", "-q", "origin"]);
+    stand_in(&repository, "pinfold", &format!("exec '{}' \"$@\"", env!("CARGO_BIN_EXE_pinfold")));
+    repository
+}
+
+fn step(repository: &Repository, shell: &[&str], script: &str, environment: &[(&str, &str)]) -> Output {
+    let path = std::env::var("PATH").unwrap();
+    let bin = repository.scratch.outside("bin");
+    let [program, arguments @ ..] = shell else { unreachable!("a shell has a name") };
+    let mut command = repository.scratch.command(program);
+    command.args(arguments).arg(script).env("PATH", format!("{}:{path}", bin.display()));
+    command.env("GIT_CONFIG_NOSYSTEM", "1").envs(environment.iter().copied()).output().unwrap()
+}
+
+/// All steps of the composite action in the order of the file, with the environment that GitHub's runner gives them and a
+/// stand-in for `gh`: what a runner does, as far as that is possible without one.
+#[test]
+fn the_steps_of_the_github_action_comment_and_fail_or_pass() {
+    need!(Program("git"), Program("bash"));
+    for (lines, code) in [(SSH, 1), ("", 0)] {
+        let repository = runner(lines);
+        stand_in(&repository, "gh", "printf '%s\\n' \"$@\" >>gh.log; cat comment.md >>gh.log");
+        let (output, summary) = (repository.scratch.file("output", ""), repository.scratch.file("summary", ""));
+        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ci");
+        let mut status = String::new();
+        let all = steps("action.yml", &["run: "]);
+        assert_eq!(all.len(), 4, "{all:?}");
+        let mut codes = Vec::new();
+        for script in &all {
+            let given = [
+                ("BASE", "origin/main"),
+                ("FAIL_ON", "unapproved"),
+                ("ACCEPT_DIGEST", ""),
+                ("COMMENT", "comment.md"),
+                ("NUMBER", "7"),
+                ("STATUS", status.as_str()),
+                ("GITHUB_ACTIONS", "true"),
+                ("GITHUB_ACTION_PATH", docs.to_str().unwrap()),
+                ("GITHUB_OUTPUT", output.to_str().unwrap()),
+                ("GITHUB_STEP_SUMMARY", summary.to_str().unwrap()),
+            ];
+            let done = step(&repository, &["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c"], script, &given);
+            codes.push(done.status.code().unwrap());
+            let written = std::fs::read_to_string(&output).unwrap();
+            status = written.lines().find_map(|line| line.strip_prefix("status=")).unwrap_or_default().to_owned();
+        }
+        assert_eq!(codes, [0, 0, 0, code]);
+        let called = std::fs::read_to_string(repository.scratch.project().join("gh.log")).unwrap();
+        assert!(called.starts_with("pr\ncomment\n7\n--edit-last\n"), "{called}");
+        let told = std::fs::read_to_string(summary).unwrap();
+        for text in [called, told] {
+            assert_eq!(text.contains("your SSH keys"), code == 1, "{text}");
+        }
+    }
+    // A control of the list above: each variable of a step that reads one of the runner's is among them.
+    let text = include_str!("../docs/ci/action.yml");
+    let set: Vec<&str> = text.lines().filter(|line| line.contains(": ${{") || line.contains(": origin/${{")).collect();
+    assert_eq!(set.len(), 8, "{set:?}");
+}
+
+/// The job for GitLab as its runner runs it: both lists of commands, one script each, and a stand-in for `curl`.
+#[test]
+fn the_commands_of_the_gitlab_job_comment_and_fail_or_pass() {
+    need!(Program("git"), Program("bash"));
+    for (lines, token, code) in [(SSH, "t0ken", 1), (SSH, "", 1), ("", "t0ken", 0)] {
+        let repository = runner(lines);
+        stand_in(&repository, "curl", "printf '%s\\n' \"$@\" >curl.log");
+        let script = steps("gitlab.yml", &["- "]);
+        let script = script.get(1..).unwrap().join("\n");
+        assert!(script.starts_with("command -v pinfold") && script.ends_with("exit \"$status\""), "{script}");
+        let given = [
+            ("BASE", "origin/main"),
+            ("FAIL_ON", "unapproved"),
+            ("COMMENT", "pinfold.md"),
+            ("CI_MERGE_REQUEST_TARGET_BRANCH_NAME", "main"),
+            ("PINFOLD_COMMENT_TOKEN", token),
+            ("CI_API_V4_URL", "https://gitlab.example/api/v4"),
+            ("CI_PROJECT_ID", "3"),
+            ("CI_MERGE_REQUEST_IID", "5"),
+        ];
+        let done = step(&repository, &["bash", "-eo", "pipefail", "-c"], &script, &given);
+        assert_eq!(done.status.code(), Some(code), "{}", said(&done));
+        assert_eq!(said(&done).contains("your SSH keys"), code == 1, "{}", said(&done));
+        let called = std::fs::read_to_string(repository.scratch.project().join("curl.log")).unwrap_or_default();
+        assert_eq!(called.contains("/projects/3/merge_requests/5/notes\n"), !token.is_empty(), "{called}");
+        assert_eq!(called.contains("body@pinfold.md\n"), !token.is_empty(), "{called}");
+    }
+}

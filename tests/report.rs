@@ -18,6 +18,7 @@ use common::scratch::{Scratch, said};
 use pinfold::event::{Event, Fact, Image, ImageId, Intent, Outcome, PathFact};
 use pinfold::export::page::{Approval, Comparison, Difference, Page, Refused, page};
 use pinfold::profile::Profile;
+use pinfold::profile::asked::Asked;
 use pinfold::profile::parse::parse;
 use pinfold::trace::reader::read;
 use pinfold::trace::{FORMAT, Header, Trace, VERSION};
@@ -47,6 +48,7 @@ fn about(profile: &Profile, traces: &[Trace], refused: &[Refused], comparison: O
         traces,
         refused,
         confidence: vec!["Learned from one run.".to_owned()],
+        evidence: None,
         comparison,
     })
 }
@@ -84,6 +86,7 @@ fn hostile() -> String {
         sentence: difference(),
         before: difference(),
         after: difference(),
+        asked: [None, Some(Asked { programs: vec![difference()], runs: 1, of: 1 })],
     };
     let comparison = Comparison { with: BAD.to_owned(), verdict: BAD.to_owned(), changes: vec![change] };
     about(&profile, &[run(roots, facts)], &[refusal], Some(comparison))
@@ -203,6 +206,38 @@ fn what_is_different_from_another_profile_stands_side_by_side_with_what_it_means
         String::from_utf8_lossy(&output.stderr)
     );
     assert!(html.contains(" widens<td>") && html.contains("narrows<td>"));
+}
+
+#[test]
+fn who_asked_stands_beside_each_line_and_on_both_sides_of_a_difference() {
+    need!(UserNamespaces);
+    let scratch = Scratch::new("report");
+    let notes = scratch.home_file("notes", "x\n");
+    scratch.learn(&["sh", "-c", "cat ~/notes"]);
+    let before = scratch.profile();
+    let report = |more: &[&str]| {
+        let output = scratch.pinfold(&["report"]).arg(&before).args(more).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let row = |html: &str, word: &str| {
+        let row = html.split("<tr>").find(|row| row.starts_with("<td") && row.contains(word));
+        row.unwrap_or_else(|| panic!("{word}: {html}")).to_owned()
+    };
+    let html = report(&[]);
+    for (word, program) in [("~/notes", "cat"), ("@loader", "sh"), ("<code>HOME", "sh")] {
+        let row = row(&html, word);
+        assert!(row.contains(program) && row.contains("in 1 of 1 runs"), "{row}");
+    }
+    // A profile without that line, and without evidence.
+    let text = std::fs::read_to_string(&before).unwrap();
+    let without: String =
+        text.lines().filter(|line| !line.contains("~/notes")).map(|line| format!("{line}\n")).collect();
+    let other = scratch.file("other.toml", &without);
+    let html = report(&["--against", other.to_str().unwrap()]);
+    let row = row(html.split("id=\"comparison\"").nth(1).unwrap(), "~/notes");
+    assert!(row.contains("widens") && row.contains("asked for by") && row.contains("cat"), "{row}");
+    std::fs::remove_file(notes).unwrap();
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::profile::Profile;
+use crate::profile::asked::Index;
 use crate::profile::emit::{emit, quote};
 use crate::profile::evidence::Evidence;
 use crate::vocab::access::Access;
@@ -159,6 +160,7 @@ pub fn check(text: &str, profile: &Profile, known: &Known<'_>) -> Vec<Finding> {
 }
 
 fn places(profile: &Profile, known: &Known<'_>, page: &mut Page<'_>) {
+    let index = known.evidence.map(Index::of);
     for (location, grant) in &profile.filesystem {
         let key = location.to_string();
         match grant.sensitive {
@@ -175,7 +177,7 @@ fn places(profile: &Profile, known: &Known<'_>, page: &mut Page<'_>) {
             page.add(Code::Redundant, &key, format!("\"{above}\" grants the same"));
         }
         let runs = known.evidence.map_or(0, |evidence| evidence.runs.len());
-        if known.evidence.is_some_and(|evidence| evidence.of(location).is_none()) {
+        if index.as_ref().is_some_and(|index| index.place(location).is_none()) {
             page.add(Code::Unused, &key, format!("used in none of {runs} runs"));
         }
         if known.absent.is_some_and(|absent| absent.contains(location)) {

@@ -159,7 +159,7 @@ fn compared(arguments: &DiffArguments) -> Result<(Difference, ProfileFile), Exit
         return Err(Exit::Trouble);
     }
     if let [second] = rest {
-        let (old, new) = (show::open(first)?, show::open(second)?);
+        let [old, new] = show::open_both(first, second)?;
         let evidence = kept(&new);
         let context = Context { evidence: evidence.as_ref(), ..Context::default() };
         return Ok((diff::compare(&old.profile, &new.profile, &context), new));

@@ -38,6 +38,9 @@ pub(super) fn text(plan: &Plan, limits: &[Held], reasons: Option<&dyn Fn(&MountS
             let verb = if policy.relayed.contains(peer) { "relay" } else { "connect" };
             let _ = writeln!(out, "{verb:<12} {peer}");
         }
+        for range in &policy.ranges {
+            let _ = writeln!(out, "connect      {range}");
+        }
         for port in &policy.published {
             let _ = writeln!(out, "publish      127.0.0.1:{port} of the host, to port {port} inside");
         }

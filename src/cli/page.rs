@@ -1,5 +1,7 @@
 //! `pinfold report`: one page about a profile, for a browser.
 
+use crate::profile::evidence::Evidence;
+use crate::run::profile_file::ProfileFile;
 use crate::run::surroundings::Surroundings;
 use crate::run::{evidence, page};
 use crate::store::{Store, replace};
@@ -10,24 +12,31 @@ use super::exit::Exit;
 use super::{confidence, screen, show};
 
 pub(super) fn run(arguments: &ReportArguments) -> Exit {
-    let (file, other) = match (show::open(&arguments.profile), arguments.against.as_deref().map(show::open)) {
-        (Ok(file), None) => (file, None),
-        (Ok(file), Some(Ok(other))) => (file, Some(other)),
-        (Err(exit), _) | (_, Some(Err(exit))) => return exit,
+    let opened = match &arguments.against {
+        None => show::open(&arguments.profile).map(|file| (file, None)),
+        Some(other) => show::open_both(&arguments.profile, other).map(|[file, other]| (file, Some(other))),
+    };
+    let (file, other) = match opened {
+        Ok(opened) => opened,
+        Err(exit) => return exit,
     };
     let surroundings = Surroundings::read(None).ok();
     let store = surroundings
         .as_ref()
         .and_then(|surroundings| Store::open(&surroundings.state_dir.to_path_buf(), surroundings.identity.uid).ok());
-    let confidence = match surroundings.as_ref().map(|surroundings| evidence::load(surroundings, &file.path)) {
-        Some(Ok(Some(evidence))) => confidence::learned(&evidence).lines().map(str::to_owned).collect(),
+    let kept = |file: &ProfileFile| match surroundings.as_ref().map(|here| evidence::load(here, &file.path)) {
+        Some(Ok(evidence)) => evidence,
         Some(Err(error)) => {
-            screen::warn(format!("how much its runs are worth is not told: {}", screen::chain(&error)));
-            Vec::new()
+            screen::warn(format!("who asked for its lines is not told: {}", screen::chain(&error)));
+            None
         }
-        Some(Ok(None)) | None => Vec::new(),
+        None => None,
     };
-    let report = match page::report(&file, other.as_ref(), &arguments.trace, store.as_ref(), confidence) {
+    let of = |file: ProfileFile| page::Subject { evidence: kept(&file), file };
+    let (subject, other) = (of(file), other.map(of));
+    let told = |evidence: &Evidence| confidence::learned(evidence).lines().map(str::to_owned).collect();
+    let confidence = subject.evidence.as_ref().map(told).unwrap_or_default();
+    let report = match page::report(&subject, other.as_ref(), &arguments.trace, store.as_ref(), confidence) {
         Ok(report) => report,
         Err(error) => {
             screen::error(&error, None);

@@ -8,7 +8,7 @@ use crate::plan::mounts;
 use crate::profile::evidence::Evidence;
 use crate::profile::{Delivery, NetAccess, Profile, Protect, SecretSource};
 use crate::run::evidence;
-use crate::run::profile_file::{self, ProfileFile};
+use crate::run::profile_file::{self, ProfileFile, ProfileFileError};
 use crate::run::surroundings::Surroundings;
 use crate::store::Store;
 use crate::vocab::access::Access;
@@ -121,8 +121,21 @@ pub(super) fn find(given: &Path) -> PathBuf {
 
 /// A profile by file, or by name in `generated-profiles/`; an error is already said.
 pub(super) fn open(given: &Path) -> Result<ProfileFile, Exit> {
-    let path = find(given);
-    match profile_file::load(&path) {
+    opened(given, profile_file::load(&find(given)))
+}
+
+/// Two profiles, read at the same time: that is most of what comparing them takes.
+pub(super) fn open_both(first: &Path, second: &Path) -> Result<[ProfileFile; 2], Exit> {
+    let (one, other) = std::thread::scope(|scope| {
+        let other = scope.spawn(|| profile_file::load(&find(second)));
+        (profile_file::load(&find(first)), other.join())
+    });
+    let other = other.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    Ok([opened(first, one)?, opened(second, other)?])
+}
+
+fn opened(given: &Path, loaded: Result<Option<ProfileFile>, ProfileFileError>) -> Result<ProfileFile, Exit> {
+    match loaded {
         Ok(Some(file)) => Ok(file),
         Ok(None) => {
             screen::say(format!(

@@ -27,6 +27,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::profile::asked::Asked;
+use crate::profile::asked::Index;
 use crate::profile::digest::meaning;
 use crate::profile::evidence::Evidence;
 use crate::profile::{Incomplete, Limits, Profile, Protect, Syscalls};
@@ -92,17 +94,6 @@ pub enum Subject {
     Variable(String),
     /// Anything else.
     Other,
-}
-
-/// Who asked for something, as a sidecar tells it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Asked {
-    /// Chains of programs, by name, from the command down.
-    pub programs: Vec<String>,
-    /// In how many runs.
-    pub runs: u32,
-    /// Of how many.
-    pub of: u32,
 }
 
 /// What else is known. Nothing of it is needed.
@@ -250,7 +241,8 @@ pub fn compare(old: &Profile, new: &Profile, context: &Context<'_>) -> Differenc
         changes = found.0;
     }
     if let Some(evidence) = context.evidence {
-        changes.iter_mut().for_each(|change| change.asked = asked(evidence, &change.subject));
+        let index = Index::of(evidence);
+        changes.iter_mut().for_each(|change| change.asked = asked(&index, &change.subject));
     }
     changes.sort_by_cached_key(|change| {
         let section = section(change.code);
@@ -259,20 +251,17 @@ pub fn compare(old: &Profile, new: &Profile, context: &Context<'_>) -> Differenc
     Difference { changes }
 }
 
-fn asked(evidence: &Evidence, subject: &Subject) -> Option<Asked> {
+/// Who asked for it, as `evidence` knows.
+pub fn asked(index: &Index<'_>, subject: &Subject) -> Option<Asked> {
+    let evidence = index.evidence;
     let account = match subject {
-        Subject::Place(place) => evidence.of(place),
+        Subject::Place(place) => index.place(place),
         Subject::Peer(target) => evidence.of_target(target),
         Subject::Call(call) => evidence.of_call(*call),
         Subject::Variable(name) => evidence.of_variable(name),
         Subject::Other => None,
     }?;
-    let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-    Some(Asked {
-        programs: account.chains.iter().cloned().collect(),
-        runs: count(account.count),
-        of: count(account.of),
-    })
+    Some(account.into())
 }
 
 /// What merging `new` into `target` would allow that `target` does not, where `base` is what both were made from: not what

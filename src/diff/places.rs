@@ -3,14 +3,15 @@
 //! As in a plan: the nearest line that decides, decides, for the place and all beneath it. `exist` shows the place alone, and
 //! nothing where more is allowed already. A line that is not approved hides what a line above it shows; one for a name that
 //! the host executes does nothing, since such names stay read-only in what may be written, unless a line names exactly them
-//! and a person approved it. `/proc`, `/dev` and `/tmp` are every run's own, whatever is said of them.
+//! and a person approved it. `/proc`, `/dev` and `/tmp` are every run's own, whatever is said of them. A bundle opens what
+//! no line names and no wider one holds; where that depends on the layout of the system, each is looked at by itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::profile::Profile;
 use crate::profile::emit::quote;
 use crate::vocab::access::Access;
-use crate::vocab::bundle::Opening;
+use crate::vocab::bundle::{Bundle, Layout, Shape};
 use crate::vocab::location::{Base, Location, Roots};
 use crate::vocab::sensitivity::{Row, Sensitivity};
 
@@ -68,7 +69,7 @@ type Key = Vec<u8>;
 
 /// Where variables are taken to lead.
 #[derive(Clone, Copy)]
-enum Layout<'a> {
+enum Variables<'a> {
     /// Each to a tree of its own below the root.
     Apart,
     /// Where they lead by default; home and project are trees of their own.
@@ -77,7 +78,7 @@ enum Layout<'a> {
     Here(&'a Roots),
 }
 
-impl Layout<'_> {
+impl Variables<'_> {
     fn key(self, location: &Location) -> Key {
         let (base, rest) = match location {
             // What it holds is not known: a place of its own, that no path can be.
@@ -119,8 +120,12 @@ struct Line<'a> {
     access: Access,
     sensitive: Option<Sensitivity>,
     approved: bool,
-    /// The bundle that it comes from: then it adds to what the lines give, and takes nothing away.
+    /// The bundle that it comes from.
     via: Option<&'a Location>,
+    /// Whether it opens a file alone: nothing lies beneath one.
+    file: bool,
+    /// Whether a bundle opens the same place.
+    bundled: bool,
 }
 
 impl Line<'_> {
@@ -130,38 +135,64 @@ impl Line<'_> {
     }
 }
 
-/// The lines of a profile by their place; of two for one place the wider, and a line before what a bundle opens. What a
-/// bundle opens on some systems alone counts as granted before only where the other profile has it by the same bundle.
-fn lines<'a>(profile: &'a Profile, other: &Profile, layout: Layout<'_>, side: usize) -> Vec<(Key, Line<'a>)> {
+/// The lines of a profile by their place; of two for one place the wider, and a line before what a bundle opens, as in a
+/// plan for a system of that layout.
+fn lines<'a>(profile: &'a Profile, variables: Variables<'_>, layout: Option<Layout>) -> Vec<(Key, Line<'a>)> {
     let mut lines = Vec::with_capacity(profile.filesystem.len());
     for (location, grant) in &profile.filesystem {
-        let line =
-            Line { location, access: grant.access, sensitive: grant.sensitive, approved: grant.approved, via: None };
+        let (access, sensitive, approved) = (grant.access, grant.sensitive, grant.approved);
+        let line = Line { location, access, sensitive, approved, via: None, file: false, bundled: false };
         let bundle = match location {
-            Location::Bundle(name) if grant.approved => profile.bundles.get(name).map(|bundle| (name, bundle)),
-            Location::Bundle(_) | Location::Path { .. } => None,
+            // It opens nothing and hides nothing.
+            Location::Bundle(_) if !approved => continue,
+            Location::Bundle(name) => profile.bundles.get(name),
+            Location::Path { .. } => None,
         };
-        let Some((name, bundle)) = bundle else {
-            lines.push((layout.key(location), line));
+        let Some(bundle) = bundle else {
+            lines.push((variables.key(location), line));
             continue;
         };
-        let is_theirs = other.filesystem.get(location).is_some_and(|grant| grant.approved);
-        let theirs = other.bundles.get(name).filter(|_| is_theirs);
-        let counts = |opening: &&Opening| {
-            let is_shared = || theirs.is_some_and(|theirs| theirs.opens.iter().any(|own| own.place == opening.place));
-            side == 1 || opening.layouts.is_empty() || is_shared()
-        };
-        for opening in bundle.opens.iter().filter(counts) {
-            let member = Line { location: &opening.place, access: Access::Read, via: Some(location), ..line };
-            lines.push((layout.key(&opening.place), member));
+        // What is sensitive to read a line of its own opens, and no bundle.
+        let is_closed = |place: &Location| known::rows(place).into_iter().any(|row| counts(row, Level::Read));
+        for opening in bundle.on(layout).filter(|opening| !is_closed(&opening.place)) {
+            let file = opening.shape == Shape::File;
+            let member = Line { location: &opening.place, via: Some(location), file, bundled: !file, ..line };
+            lines.push((variables.key(&opening.place), Line { access: Access::Read, ..member }));
         }
     }
     lines.sort_by(|(a, one), (b, other)| {
-        let rank = |line: &Line<'_>| (line.via.is_none(), line.approved, line.access);
+        let rank = |line: &Line<'_>| (line.via.is_none(), line.approved, line.access, !line.file);
         a.cmp(b).then_with(|| rank(other).cmp(&rank(one)))
     });
-    lines.dedup_by(|(later, _), (kept, _)| later == kept);
+    lines.dedup_by(|(later, line), (kept, other)| {
+        let is_same = later == kept;
+        other.bundled |= is_same && line.bundled;
+        is_same
+    });
     lines
+}
+
+/// The layouts on which two profiles are compared: where their bundles are the same and no line hides a part of one, what
+/// one system lacks both lack, and one of which nothing is known tells all.
+fn layouts(old: &Profile, new: &Profile) -> Vec<Option<Layout>> {
+    let approved = |profile: &Profile, name: &String| {
+        profile.filesystem.get(&Location::Bundle(name.clone())).is_some_and(|grant| grant.approved)
+    };
+    let bundles = |profile: &'_ Profile| -> BTreeMap<String, Bundle> {
+        let mut bundles = profile.bundles.clone();
+        bundles.retain(|name, _| approved(profile, name));
+        bundles
+    };
+    let (before, after) = (bundles(old), bundles(new));
+    let mut layouts = vec![None];
+    let hides =
+        |profile: &Profile| profile.filesystem.values().any(|grant| !grant.approved || grant.access == Access::Exist);
+    if before != after || hides(old) || hides(new) {
+        let openings = before.values().chain(after.values()).flat_map(|bundle| &bundle.opens);
+        let named: BTreeSet<Layout> = openings.flat_map(|opening| opening.layouts.iter().copied()).collect();
+        layouts.extend(named.into_iter().map(Some));
+    }
+    layouts
 }
 
 /// A place that one of the profiles names.
@@ -169,6 +200,8 @@ struct Node<'a> {
     key: Key,
     lines: [Option<Line<'a>>; 2],
     levels: [Level; 2],
+    /// What each allows of what lies beneath and no line names.
+    below: [Level; 2],
 }
 
 impl<'a> Node<'a> {
@@ -193,6 +226,17 @@ impl<'a> Node<'a> {
 
     fn direction(&self) -> Option<Direction> {
         let [before, after] = self.levels;
+        let of_bundle = |side: usize| self.line(side).filter(|line| line.via.is_some());
+        // A line for a file of a bundle is no more than the bundle is; a bundle that opens a directory instead is.
+        match (of_bundle(0).map(|line| line.file), of_bundle(1).map(|line| line.file)) {
+            (Some(true), Some(false)) if before == after && self.below[0] < self.below[1] => {
+                return Some(Direction::Widens);
+            }
+            (Some(false), Some(true)) if before == after && self.below[0] > self.below[1] => {
+                return Some(Direction::Narrows);
+            }
+            _ => {}
+        }
         match (after.cmp(&before), self.unguarded()) {
             (std::cmp::Ordering::Greater, _) | (std::cmp::Ordering::Equal, [false, true]) => Some(Direction::Widens),
             // The guard goes with the line that lets it be written: less of the one cannot be more of the other.
@@ -211,13 +255,13 @@ struct Frame {
 
 struct Tree<'a> {
     nodes: Vec<Node<'a>>,
-    layout: Layout<'a>,
+    variables: Variables<'a>,
 }
 
 impl<'a> Tree<'a> {
-    fn new(old: Vec<(Key, Line<'a>)>, new: Vec<(Key, Line<'a>)>, layout: Layout<'a>) -> Self {
+    fn new(old: Vec<(Key, Line<'a>)>, new: Vec<(Key, Line<'a>)>, variables: Variables<'a>) -> Self {
         let mut nodes: Vec<Node<'a>> = Vec::with_capacity(old.len().max(new.len()));
-        let node = |key, lines| Node { key, lines, levels: [Level::None; 2] };
+        let node = |key, lines| Node { key, lines, levels: [Level::None; 2], below: [Level::None; 2] };
         let (mut old, mut new) = (old.into_iter().peekable(), new.into_iter().peekable());
         loop {
             let order = match (old.peek(), new.peek()) {
@@ -235,15 +279,16 @@ impl<'a> Tree<'a> {
                 (None, None) => break,
             }
         }
-        let mut tree = Self { nodes, layout };
+        let mut tree = Self { nodes, variables };
         tree.settle();
         tree
     }
 
     /// What each profile allows at each node.
     fn settle(&mut self) {
-        let own = Own::of(self.layout);
-        let mut stack: Vec<(usize, [Level; 2], [bool; 2])> = Vec::new();
+        let own = Own::of(self.variables);
+        // What holds beneath a node: what is allowed, whether a line shows it, and whether a bundle has no say there.
+        let mut stack: Vec<(usize, [Level; 2], [bool; 2], [bool; 2])> = Vec::new();
         let mut above = vec![None; self.nodes.len()];
         for index in 0..self.nodes.len() {
             let Some(node) = self.nodes.get(index) else { break };
@@ -253,20 +298,31 @@ impl<'a> Tree<'a> {
             {
                 stack.pop();
             }
-            let (up, inherited, mut shows) =
-                stack.last().map_or((None, [Level::None; 2], [false; 2]), |(up, b, s)| (Some(*up), *b, *s));
-            let mut levels = inherited;
+            let (up, inherited, mut shows, mut held) = stack
+                .last()
+                .map_or((None, [Level::None; 2], [false; 2], [false; 2]), |(up, b, s, h)| (Some(*up), *b, *s, *h));
+            let (mut levels, mut is_file) = (inherited, [false; 2]);
             for side in 0..2 {
-                let (Some(line), Some(level), Some(shows)) =
-                    (node.line(side), levels.get_mut(side), shows.get_mut(side))
-                else {
+                let (Some(line), Some(level), Some(shows), Some(held), Some(is_file)) = (
+                    node.line(side),
+                    levels.get_mut(side),
+                    shows.get_mut(side),
+                    held.get_mut(side),
+                    is_file.get_mut(side),
+                ) else {
                     continue;
                 };
                 if own.is_own(&node.key) {
                     continue;
                 }
+                let (is_held, is_member) = (*held, line.via.is_some());
+                *held |= line.bundled || (!is_member && line.approved && line.access >= Access::Read);
+                // What lies beneath a directory that is opened anyway is there, or hidden by a line.
+                if is_member && is_held {
+                    continue;
+                }
+                *is_file = is_member && line.file;
                 *level = match (line.approved, line.access) {
-                    (true, access) if line.via.is_some() => (*level).max(access.into()),
                     (true, Access::Exist) => Level::See.max(*level),
                     (true, access) => access.into(),
                     (false, _) if line.sensitive == Some(Sensitivity::HostExecutes) => *level,
@@ -278,9 +334,11 @@ impl<'a> Tree<'a> {
             if let Some(slot) = above.get_mut(index) {
                 *slot = up;
             }
-            stack.push((index, levels.map(Level::beneath), shows));
+            let [old, new] = levels.map(Level::beneath);
+            let below = [if is_file[0] { Level::None } else { old }, if is_file[1] { Level::None } else { new }];
+            stack.push((index, below, shows, held));
             if let Some(node) = self.nodes.get_mut(index) {
-                node.levels = levels;
+                (node.levels, node.below) = (levels, below);
             }
         }
         self.see_what_is_above(&above, &own);
@@ -320,7 +378,7 @@ impl<'a> Tree<'a> {
             if let Ok(at) = self.nodes.binary_search_by(|node| node.key.as_slice().cmp(here))
                 && let Some(node) = self.nodes.get(at)
             {
-                return if end == key.len() { node.levels } else { node.levels.map(Level::beneath) };
+                return if end == key.len() { node.levels } else { node.below };
             }
             match here.iter().rposition(|&b| b == 0) {
                 Some(cut) => end = cut,
@@ -339,8 +397,8 @@ struct Own {
 }
 
 impl Own {
-    fn of(layout: Layout<'_>) -> Self {
-        let variable = |base| layout.key(&Location::Path { base, rest: Vec::new() });
+    fn of(variables: Variables<'_>) -> Self {
+        let variable = |base| variables.key(&Location::Path { base, rest: Vec::new() });
         Self {
             private: [b"\0proc".to_vec(), b"\0dev".to_vec(), b"\0tmp".to_vec()],
             made: [variable(Base::Home), variable(Base::Project)],
@@ -358,19 +416,47 @@ impl Own {
 }
 
 pub(super) fn compare(old: &Profile, new: &Profile, context: &Context<'_>, found: &mut Found) {
-    let tree = |layout| {
-        let (before, after) = (lines(old, new, layout, 0), lines(new, old, layout, 1));
-        Tree::new(before, after, layout)
-    };
-    tree(Layout::Apart).tell(found, false);
     let mut places = old.filesystem.keys().chain(new.filesystem.keys());
     let named_by_default = places.any(|place| matches!(place, Location::Path { base, .. } if is_of_default(*base)));
-    if named_by_default {
-        tree(Layout::Usual).tell(found, true);
+    let elsewhere = named_by_default.then_some(Variables::Usual).into_iter().chain(context.here.map(Variables::Here));
+    let all: Vec<Variables<'_>> = std::iter::once(Variables::Apart).chain(elsewhere).collect();
+    bundles_that_wait(old, new, found);
+    for (number, layout) in layouts(old, new).into_iter().enumerate() {
+        for variables in &all {
+            let tell = match (variables, number) {
+                (Variables::Apart, 0) => Tell::All,
+                (Variables::Apart, _) => Tell::News,
+                _ => Tell::Wider,
+            };
+            let (before, after) = (lines(old, *variables, layout), lines(new, *variables, layout));
+            Tree::new(before, after, *variables).tell(found, tell);
+        }
     }
-    if let Some(roots) = context.here {
-        tree(Layout::Here(roots)).tell(found, true);
+}
+
+fn bundles_that_wait(old: &Profile, new: &Profile, found: &mut Found) {
+    for (location, _) in new.filesystem.iter().filter(|(_, grant)| !grant.approved) {
+        if !matches!(location, Location::Bundle(_)) || old.filesystem.contains_key(location) {
+            continue;
+        }
+        let name = location.to_string();
+        let new = vec![Piece::Words(Level::Read.words().to_owned())];
+        let fill = Fill { name: &name, verb: Level::Read.verb(), new, ..Fill::default() };
+        let (subject, line) = (Some(Subject::Place(location.clone())), quote(&name));
+        let risk = Some(known::risk(location, Level::Read));
+        found.add(Code::PlaceWaits, Said { fill, risk, subject, line, ..Said::default() });
     }
+}
+
+/// How much of a tree is told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tell {
+    /// Everything: the first.
+    All,
+    /// What was not told of another one.
+    News,
+    /// Of that what widens: variables lead there perhaps.
+    Wider,
 }
 
 fn is_of_default(base: Base) -> bool {
@@ -378,10 +464,13 @@ fn is_of_default(base: Base) -> bool {
 }
 
 impl Tree<'_> {
-    /// Tells where the two part. `again`: only what widens and was not told of another layout.
-    fn tell(&self, found: &mut Found, again: bool) {
-        let widens = |change: &&super::Change| again && change.direction() == Direction::Widens;
-        let known: BTreeSet<String> = found.0.iter().filter(widens).map(|change| change.name.clone()).collect();
+    /// Tells where the two part.
+    fn tell(&self, found: &mut Found, tell: Tell) {
+        let told = found.0.iter().filter(|_| tell != Tell::All);
+        let known: BTreeSet<(Direction, String)> =
+            told.map(|change| (change.direction(), change.name.clone())).collect();
+        let is_news =
+            |direction, location: &Location| known.is_empty() || !known.contains(&(direction, location.to_string()));
         let mut stack: Vec<Frame> = Vec::new();
         for (index, node) in self.nodes.iter().enumerate() {
             while stack
@@ -390,24 +479,26 @@ impl Tree<'_> {
             {
                 stack.pop();
             }
-            let (Some(location), [before, after]) = (node.location(), node.levels) else { continue };
+            let (Some(location), [_, after]) = (node.location(), node.levels) else { continue };
             if let Some(direction) = node.direction() {
                 let above = stack.last().filter(|frame| frame.told == Some((direction, after)));
                 let is_told = above.is_some_and(|frame| !self.stands_out(node, direction, frame.node));
                 match direction {
-                    Direction::Widens if !is_told && !known.contains(&location.to_string()) => {
+                    Direction::Widens if !is_told && is_news(direction, location) => {
                         self.widened(node, location, found);
                     }
-                    Direction::Narrows if !is_told && !again => narrowed(node, location, found),
+                    Direction::Narrows if !is_told && tell != Tell::Wider && is_news(direction, location) => {
+                        narrowed(node, location, found);
+                    }
                     _ => {}
                 }
             }
-            if !again {
+            if tell == Tell::All {
                 self.waiting(node, location, found);
             }
-            let told = match after.beneath().cmp(&before.beneath()) {
+            let told = match node.below[1].cmp(&node.below[0]) {
                 std::cmp::Ordering::Greater => Some((Direction::Widens, after)),
-                std::cmp::Ordering::Less => Some((Direction::Narrows, after.beneath())),
+                std::cmp::Ordering::Less => Some((Direction::Narrows, node.below[1])),
                 std::cmp::Ordering::Equal => None,
             };
             stack.push(Frame { node: index, told });

@@ -301,7 +301,7 @@ fn call_of(profile: &Profile, evidence: &Evidence, call: Syscall) -> Answer {
         answer.line = Some(format!("[syscalls] allow = [{name}]"));
         answer.why = format!("a line of its own; its risk is {} of 4", row.risk);
         if !approved {
-            answer.remedy = Some(format!("`pinfold approve` asks about it; or [syscalls] approved += {name}"));
+            answer.remedy = Some(format!("`pinfold approve` asks about it; or [syscalls] approved = [{name}]"));
         }
     } else {
         let seen = answer.seen.as_ref().map_or(0, |seen| seen.runs);
@@ -319,8 +319,8 @@ fn call_of(profile: &Profile, evidence: &Evidence, call: Syscall) -> Answer {
                 "nested_sandbox = true, above the first section, for a command with a sandbox of its own".to_owned(),
             ),
             Class::Floor | Class::Absent => None,
-            _ if row.risk >= 4 => Some(format!("[syscalls] allow += {name}; [syscalls] approved += {name}")),
-            _ => Some(format!("[syscalls] allow += {name}")),
+            _ if row.risk >= 4 => Some(format!("[syscalls] allow = [{name}]; [syscalls] approved = [{name}]")),
+            _ => Some(format!("[syscalls] allow = [{name}]")),
         };
     }
     if let Some(words) = syscalls.arguments.get(&call).filter(|words| !words.is_empty()) {
@@ -343,13 +343,21 @@ fn peer(profile: &Profile, evidence: &Evidence, text: &str) -> Answer {
         remedy: None,
         seen,
     };
-    let line = profile.network.iter().find(|(target, _)| is_it(&target.to_string()));
+    let lines = || profile.network.iter();
+    let wanted: Option<NetTarget> = text.parse().ok();
+    let holds = |target: &NetTarget| wanted.as_ref().is_some_and(|wanted| target.covers(wanted));
+    let line = lines().find(|(target, _)| is_it(&target.to_string()));
+    let line = line.or_else(|| lines().find(|(target, grant)| grant.approved && holds(target)));
+    let line = line.or_else(|| lines().find(|(target, _)| holds(target)));
     if let Some((target, grant)) = line.or_else(|| profile.network.get_key_value(&NetTarget::Host)) {
         answer.verdict = if grant.approved { Verdict::Granted } else { Verdict::Withheld };
         answer.line = Some(format!("[network] {} = {}", quote(&target.to_string()), net_grant(target, grant)));
         answer.why = match (target, grant.approved) {
             (NetTarget::Host, true) => "the whole network of the host is granted".to_owned(),
-            (NetTarget::Name(_) | NetTarget::Inside(_), true) => "a line of its own grants it".to_owned(),
+            (target, true) if !is_it(&target.to_string()) => "a line that holds more grants it".to_owned(),
+            (NetTarget::Name(_) | NetTarget::Ports(_) | NetTarget::Inside(_), true) => {
+                "a line of its own grants it".to_owned()
+            }
             (_, false) => "the line for it waits for a person".to_owned(),
         };
         if *target == NetTarget::Host {
@@ -407,7 +415,7 @@ fn variable(profile: &Profile, evidence: &Evidence, name: &str) -> Answer {
             }
             None => format!("it is not passed on: it was set in none of {}", runs(evidence.runs.len())),
         };
-        answer.remedy = Some(format!("[environment] pass += {}", quote(name)));
+        answer.remedy = Some(format!("[environment] pass = [{}]", quote(name)));
     }
     answer
 }

@@ -23,7 +23,7 @@ use crate::vocab::syscall::Syscall;
 use super::protect::{self, Protection, Rules};
 use super::walls::Wall;
 use super::without_namespaces::{Unkept, weaken};
-use super::{Action, Handing, Mode, MountStep, Nesting, Network, Plan, RootStyle, Withheld};
+use super::{Action, FilterSpec, Handing, Mode, MountStep, Nesting, Network, Plan, RootStyle, Withheld};
 
 /// Why a profile cannot be carried out on this machine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -204,6 +204,7 @@ pub fn plan(
         Network::Named => super::filter::filter(&super::network::with_name_service(profile))?,
         Network::None | Network::Host => super::filter::filter(profile)?,
     };
+    withheld_calls(profile, &filter, &mut withheld);
     if network == Network::Named {
         if host.landlock.is_none_or(|abi| abi < super::landlock::TCP_SINCE) {
             return Err(PlanError::NoLandlockNet);
@@ -296,9 +297,20 @@ fn withheld_peers(profile: &Profile, withheld: &mut Vec<Withheld>) {
         let access = grant.access.as_str();
         let why = match target {
             NetTarget::Host => "not approved; of the network the run has what the other lines say",
-            NetTarget::Name(_) | NetTarget::Inside(_) => "not approved",
+            NetTarget::Name(_) | NetTarget::Ports(_) | NetTarget::Inside(_) => "not approved",
         };
         withheld.push(Withheld { line: format!("\"{target}\" = \"{access}\""), why: why.to_owned() });
+    }
+}
+
+/// Dangerous calls that are listed and that nobody approved.
+fn withheld_calls(profile: &Profile, filter: &FilterSpec, withheld: &mut Vec<Withheld>) {
+    let unapproved = profile.syscalls.allow.difference(&profile.syscalls.approved);
+    for call in unapproved.filter(|call| filter.calls.get(call) != Some(&Action::Allow)) {
+        if crate::vocab::syscall_table::row(*call).risk >= 4 {
+            let line = format!("[syscalls] allow = [\"{call}\"]");
+            withheld.push(Withheld { line, why: "not approved".to_owned() });
+        }
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use crate::profile::{NetAccess, NetGrant, Profile};
-use crate::vocab::endpoint::{HostPort, LOCALHOST, NetTarget};
+use crate::vocab::endpoint::{HostPort, HostPorts, LOCALHOST, NetTarget};
 use crate::vocab::host::{FileKind, Host};
 use crate::vocab::path::AbsPath;
 use crate::vocab::proxy::{Proxies, Proxy, ProxyError, is_proxy_variable};
@@ -23,7 +23,9 @@ pub struct Policy {
     pub permissive: bool,
     /// Peers: exact names, patterns, address literals, `localhost`.
     pub peers: BTreeSet<HostPort>,
-    /// Those of them to whom the program's first words are read.
+    /// The same with several ports.
+    pub ranges: BTreeSet<HostPorts>,
+    /// Those of the peers to whom the program's first words are read.
     pub relayed: BTreeSet<HostPort>,
     /// Ports inside that the host reaches by its loopback.
     pub published: BTreeSet<u16>,
@@ -36,6 +38,7 @@ impl Default for Policy {
         Self {
             permissive: false,
             peers: BTreeSet::new(),
+            ranges: BTreeSet::new(),
             relayed: BTreeSet::new(),
             published: BTreeSet::new(),
             proxies: Ok(Proxies::default()),
@@ -44,10 +47,17 @@ impl Default for Policy {
 }
 
 impl Policy {
+    /// Each host and its ports, the first and the last.
+    fn lines(&self) -> impl Iterator<Item = (&str, [u16; 2])> {
+        let peers = self.peers.iter().map(|peer| (peer.host.as_str(), [peer.port; 2]));
+        peers.chain(self.ranges.iter().map(|range| (range.host.as_str(), [range.first, range.last])))
+    }
+
     /// Whether what is said to `name` at `port` must be for that name: no line allows it without.
     pub fn relays(&self, name: &str, port: u16) -> bool {
-        let mut lines = self.peers.iter().filter(|peer| peer.port == port && names(peer, name));
-        !self.permissive && lines.all(|peer| self.relayed.contains(peer))
+        let mut peers = self.peers.iter().filter(|peer| peer.port == port && names(&peer.host, name));
+        let in_range = |range: &HostPorts| is_among(port, [range.first, range.last]) && names(&range.host, name);
+        !self.permissive && peers.all(|peer| self.relayed.contains(peer)) && !self.ranges.iter().any(in_range)
     }
 
     /// The proxy by which `host` is reached.
@@ -57,17 +67,18 @@ impl Policy {
 
     /// Whether `name` may be looked up.
     pub fn knows(&self, name: &str) -> bool {
-        self.permissive || self.peers.iter().any(|peer| names(peer, name))
+        self.permissive || self.lines().any(|(host, _)| names(host, name))
     }
 
     /// Whether `name` may be connected to at `port`.
     pub fn allows(&self, name: &str, port: u16) -> bool {
-        self.permissive || self.peers.iter().any(|peer| peer.port == port && names(peer, name))
+        self.permissive || self.lines().any(|(host, ports)| is_among(port, ports) && names(host, name))
     }
 
-    /// Whether exactly this line is there: for an address, or for the machine itself.
+    /// Whether a line for exactly this host and port is there: for an address, or for the machine itself.
     pub fn lists(&self, peer: &HostPort) -> bool {
-        self.peers.contains(peer)
+        let in_range = |range: &HostPorts| range.host == peer.host && is_among(peer.port, [range.first, range.last]);
+        self.peers.contains(peer) || self.ranges.iter().any(in_range)
     }
 
     /// Whether the machine's own `port` may be connected to.
@@ -77,10 +88,10 @@ impl Policy {
 
     /// Where `name` is allowed by patterns alone, what of it the narrowest one leaves to the program's choice.
     pub fn beneath_pattern<'a>(&self, name: &'a str) -> Option<&'a str> {
-        if self.permissive || self.peers.iter().any(|peer| peer.host == name) {
+        if self.permissive || self.lines().any(|(host, _)| host == name) {
             return None;
         }
-        let patterns = self.peers.iter().filter_map(HostPort::pattern);
+        let patterns = self.lines().filter_map(|(host, _)| host.strip_prefix('*'));
         patterns.filter_map(|end| name.strip_suffix(end)).min_by_key(|beneath| beneath.len())
     }
 }
@@ -92,6 +103,7 @@ pub fn of<'a>(lines: impl Iterator<Item = (&'a NetTarget, &'a NetGrant)>, host: 
         match target {
             NetTarget::Host => return (Network::Host, None),
             NetTarget::Inside(port) => drop(policy.published.insert(*port)),
+            NetTarget::Ports(range) => drop(policy.ranges.insert(range.clone())),
             NetTarget::Name(peer) => {
                 policy.peers.insert(peer.clone());
                 if grant.access == NetAccess::Relay {
@@ -100,7 +112,7 @@ pub fn of<'a>(lines: impl Iterator<Item = (&'a NetTarget, &'a NetGrant)>, host: 
             }
         }
     }
-    if policy.peers.is_empty() && policy.published.is_empty() {
+    if policy.lines().next().is_none() && policy.published.is_empty() {
         (Network::None, None)
     } else {
         (Network::Named, Some(policy))
@@ -114,10 +126,14 @@ pub fn environment(names: &BTreeSet<String>, network: Network) -> BTreeSet<Strin
     kept.cloned().collect()
 }
 
-fn names(peer: &HostPort, name: &str) -> bool {
-    match peer.pattern() {
+fn is_among(port: u16, [first, last]: [u16; 2]) -> bool {
+    (first..=last).contains(&port)
+}
+
+fn names(host: &str, name: &str) -> bool {
+    match host.strip_prefix('*') {
         Some(end) => name.len() > end.len() && name.ends_with(end),
-        None => peer.host == name,
+        None => host == name,
     }
 }
 
@@ -308,6 +324,16 @@ mod tests {
         let names = ["https_proxy", "HTTP_PROXY", "no_proxy", "HOME"].map(str::to_owned).into();
         assert_eq!(environment(&names, Network::Named), BTreeSet::from(["HOME".to_owned()]));
         assert_eq!(environment(&names, Network::Host), names);
+    }
+
+    #[test]
+    fn a_range_is_for_each_of_its_ports_and_for_no_other() {
+        let policy = policy(&["localhost:3000-3002", "10.0.0.1:5-6", "*.example.com:80-81"]);
+        let localhost: Vec<u16> = (2990..3010).filter(|port| policy.allows_localhost(*port)).collect();
+        assert_eq!(localhost, [3000, 3001, 3002]);
+        assert!(policy.lists(&"10.0.0.1:6".parse().unwrap()) && !policy.lists(&"10.0.0.1:7".parse().unwrap()));
+        assert!(policy.allows("a.example.com", 81) && !policy.allows("a.example.com", 82));
+        assert!(policy.knows("a.example.com") && policy.beneath_pattern("a.example.com") == Some("a"));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! line says, wherever the canonical order puts it, and goes when the line goes; above the header of a section that is no
 //! longer there it stays, above what follows. Invariant: a text that was woven once is woven into itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use toml_edit::{Document, Item, Key, Table, Value};
@@ -52,28 +52,46 @@ struct Attached {
 const ORDER: &[&str] = &["filesystem", "network", "syscalls", "syscalls.arguments", "environment", "secrets", "limits"];
 
 impl Comments {
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Those of `text`; none if it is no TOML.
     pub(super) fn of(text: &str) -> Self {
+        if !text.contains('#') {
+            return Self::default();
+        }
         let Ok(document) = Document::parse(text) else { return Self::default() };
         let mut scan = Scan::default();
         scan.table("", document.as_table());
         scan.anchor(text.len()..text.len(), "", Part::End);
         scan.anchors.sort_by_key(|(span, _)| span.start);
         scan.opaque.sort_by_key(|span| span.start);
+        let mut furthest = 0;
+        let ends = scan.anchors.iter().map(|(span, _)| {
+            furthest = span.end.max(furthest);
+            furthest
+        });
+        let ends: Vec<usize> = ends.collect();
         let mut comments = Self::default();
         for comment in scan.comments(text) {
-            comments.attach(text, &scan.anchors, &comment);
+            comments.attach(text, &scan.anchors, &ends, &comment);
         }
         comments
     }
 
-    fn attach(&mut self, text: &str, anchors: &[(Range<usize>, Anchor)], comment: &Range<usize>) {
+    /// `ends`: of each anchor, how far it and those before it reach. A text may have as many comments as lines.
+    fn attach(&mut self, text: &str, anchors: &[(Range<usize>, Anchor)], ends: &[usize], comment: &Range<usize>) {
         let words = text.get(comment.clone()).unwrap_or_default().trim_end().to_owned();
         if words.contains(is_deceptive) {
             return;
         }
         let line = line_start(text, comment.start);
-        let before = anchors.iter().rev().find(|(span, _)| span.start < comment.start && span.end > line);
+        let first_behind = anchors.partition_point(|(span, _)| span.start < comment.start);
+        let earlier = anchors.iter().zip(ends).take(first_behind).rev();
+        let before =
+            earlier.take_while(|(_, end)| **end > line).map(|(found, _)| found).find(|(span, _)| span.end > line);
         if let Some((span, anchor)) = before {
             let attached = self.0.entry(anchor.clone()).or_default();
             // Inside a table of several lines, or behind a second thing on the line: above it, then.
@@ -82,7 +100,7 @@ impl Comments {
             } else {
                 attached.above.push(words);
             }
-        } else if let Some((_, anchor)) = anchors.iter().find(|(span, _)| span.start >= comment.start) {
+        } else if let Some((_, anchor)) = anchors.get(first_behind) {
             let attached = self.0.entry(anchor.clone()).or_default();
             let gap = text.get(..line).unwrap_or_default().lines().next_back().is_some_and(|l| l.trim().is_empty());
             if gap && !attached.above.is_empty() {
@@ -136,7 +154,8 @@ impl Comments {
 
     /// Finds another place for comments whose own is not in `lines`, where there is one.
     fn resettle(&mut self, lines: &[Line]) {
-        let there = |anchor: &Anchor| lines.iter().any(|line| line.anchor == *anchor);
+        let known: BTreeSet<&Anchor> = lines.iter().map(|line| &line.anchor).collect();
+        let there = |anchor: &Anchor| known.contains(anchor);
         let lost: Vec<Anchor> = self.0.keys().filter(|anchor| !there(anchor)).cloned().collect();
         for anchor in lost.into_iter().rev().filter(|anchor| anchor.part != Part::End) {
             let Some(section) = section_of_refuge(&anchor) else { continue };

@@ -17,13 +17,22 @@ pub fn emit(profile: &Profile, previous_text: Option<&str>) -> String {
     write(profile, Comments::of(previous_text.unwrap_or_default()))
 }
 
+/// The text of what is not said for people alone: without the name and the reasons. It is no file.
+pub(super) fn meaning(profile: &Profile) -> String {
+    page(profile, Page { bare: true, ..Page::default() }).plain
+}
+
 fn write(profile: &Profile, comments: Comments) -> String {
-    let mut page = Page::default();
+    let page = page(profile, Page { woven: !comments.is_empty(), ..Page::default() });
+    if page.woven { comments.weave(page.lines) } else { page.plain }
+}
+
+fn page(profile: &Profile, mut page: Page) -> Page {
     head(&mut page, profile);
     grants(&mut page, profile);
     syscalls(&mut page, profile);
     environment_and_limits(&mut page, profile);
-    comments.weave(page.lines)
+    page
 }
 
 /// The text of `profile`, with the comments of two texts that come from `base`: those that one side wrote, and of those that
@@ -43,22 +52,37 @@ pub(super) struct Line {
 
 #[derive(Default)]
 struct Page {
+    /// Whether there are comments to weave in. Without them the lines are text at once: the digest of each profile that is
+    /// read is over such a text.
+    woven: bool,
+    /// Whether what is said for people alone is left out.
+    bare: bool,
     lines: Vec<Line>,
+    plain: String,
     section: &'static str,
 }
 
 impl Page {
-    fn line(&mut self, part: Part, indent: &'static str, text: String) {
-        self.lines.push(Line { anchor: Anchor { section: self.section.to_owned(), part }, indent, text });
+    fn line(&mut self, part: impl FnOnce() -> Part, indent: &'static str, words: [&str; 3]) {
+        if self.woven {
+            let anchor = Anchor { section: self.section.to_owned(), part: part() };
+            self.lines.push(Line { anchor, indent, text: words.concat() });
+        } else {
+            self.plain.extend([indent].into_iter().chain(words));
+            self.plain.push('\n');
+        }
     }
 
     fn section(&mut self, name: &'static str) {
         self.section = name;
-        self.line(Part::Header, "", format!("[{name}]"));
+        if !self.woven {
+            self.plain.push('\n');
+        }
+        self.line(|| Part::Header, "", ["[", name, "]"]);
     }
 
     fn entry(&mut self, key: &str, value: &str) {
-        self.line(Part::Key(key.to_owned()), "", format!("{} = {value}", self::key(key)));
+        self.line(|| Part::Key(key.to_owned()), "", [&self::key(key), " = ", value]);
     }
 
     /// One element a line; nothing for an empty list, which says the same.
@@ -67,18 +91,18 @@ impl Page {
         if elements.peek().is_none() {
             return;
         }
-        self.line(Part::Key(key.to_owned()), "", format!("{} = [", self::key(key)));
+        self.line(|| Part::Key(key.to_owned()), "", [&self::key(key), " = ", "["]);
         for element in elements {
-            let part = Part::Element(key.to_owned(), element.to_owned());
-            self.line(part, "    ", format!("{},", quote(element)));
+            let part = || Part::Element(key.to_owned(), element.to_owned());
+            self.line(part, "    ", [&quote(element), ",", ""]);
         }
-        self.line(Part::Close(key.to_owned()), "", "]".to_owned());
+        self.line(|| Part::Close(key.to_owned()), "", ["]", "", ""]);
     }
 }
 
 fn head(page: &mut Page, profile: &Profile) {
     page.entry("schema", &SCHEMA.to_string());
-    page.entry("name", &quote(&profile.name));
+    page.entry("name", &quote(if page.bare { "" } else { &profile.name }));
     page.entry("command", &command(&profile.command));
     if let Some(lack) = &profile.incomplete {
         page.entry("incomplete", &incomplete(lack));
@@ -96,13 +120,21 @@ fn grants(page: &mut Page, profile: &Profile) {
     if !profile.filesystem.is_empty() {
         page.section("filesystem");
         for (location, grant) in &profile.filesystem {
-            page.entry(&location.to_string(), &path_grant(grant));
+            let value = match &grant.reason {
+                Some(_) if page.bare => path_grant(&PathGrant { reason: None, ..grant.clone() }),
+                _ => path_grant(grant),
+            };
+            page.entry(&location.to_string(), &value);
         }
     }
     if !profile.network.is_empty() {
         page.section("network");
         for (target, grant) in &profile.network {
-            page.entry(&target.to_string(), &net_grant(target, grant));
+            let value = match &grant.reason {
+                Some(_) if page.bare => net_grant(target, &NetGrant { reason: None, ..grant.clone() }),
+                _ => net_grant(target, grant),
+            };
+            page.entry(&target.to_string(), &value);
         }
     }
 }
@@ -211,6 +243,11 @@ fn key(text: &str) -> String {
 pub fn quote(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')) {
+        out.push_str(text);
+        out.push('"');
+        return out;
+    }
     for c in text.chars() {
         let mut buffer = [0; 4];
         let bytes = c.encode_utf8(&mut buffer);

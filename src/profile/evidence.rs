@@ -243,11 +243,12 @@ impl Evidence {
         self.of_subject(&Subject::Argument(call, value.to_owned()))
     }
 
-    /// What is known of a line of `[network]`: for the whole network, of every peer.
+    /// What is known of a line of `[network]`: of every peer that it holds.
     pub fn of_target(&self, target: &NetTarget) -> Option<Account<'_>> {
-        let wanted = target.to_string();
         let counts = |subject: &Subject| match subject {
-            Subject::Peer(peer) => *target == NetTarget::Host || *peer == wanted,
+            Subject::Peer(peer) => {
+                *target == NetTarget::Host || peer.parse().is_ok_and(|peer: NetTarget| target.covers(&peer))
+            }
             _ => false,
         };
         self.account(self.facts.iter().filter(|(subject, _)| counts(subject)).map(|(_, witness)| witness))
@@ -278,7 +279,7 @@ impl Evidence {
         self.programs.get(usize::try_from(number).ok()?)
     }
 
-    fn account<'a, 'b>(&'a self, witnesses: impl Iterator<Item = &'b Witness>) -> Option<Account<'a>> {
+    pub(super) fn account<'a, 'b>(&'a self, witnesses: impl Iterator<Item = &'b Witness>) -> Option<Account<'a>> {
         let (mut runs, mut programs, mut because) = (BTreeSet::new(), BTreeSet::new(), Some(None));
         let (mut outcome, mut access, mut observed) = (Outcome::Probed, None, 0);
         for witness in witnesses {

@@ -3,6 +3,7 @@
 //! Turns canonical TOML into a [`Profile`] and back; keeps comments that a person wrote; knows the digest over meaning. It
 //! does not know how profiles are made or used. The format is specified in `docs/profile.md`.
 
+pub mod asked;
 mod comments;
 pub mod digest;
 pub mod emit;
@@ -179,7 +180,7 @@ impl NetAccess {
     pub fn usual(target: &NetTarget) -> Self {
         match target {
             NetTarget::Host => Self::Unconfined,
-            NetTarget::Name(_) => Self::Connect,
+            NetTarget::Name(_) | NetTarget::Ports(_) => Self::Connect,
             NetTarget::Inside(_) => Self::Publish,
         }
     }

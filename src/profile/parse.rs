@@ -5,6 +5,7 @@
 //! spelling. It does not judge whether grants are wise, and does not look at the machine.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{Display, Write as _};
 use std::ops::Range;
 
 use toml_edit::{Document, Item, Key, TableLike};
@@ -474,9 +475,22 @@ fn target(text: &str) -> Result<NetTarget, Problem> {
 }
 
 /// Two spellings of one key would be two lines for one grant.
-fn one_form<T: ToString>(key: T, text: &str) -> Result<T, Problem> {
-    let form = key.to_string();
-    if form == text { Ok(key) } else { Err(Problem::Spelling(escape::terminal(form.as_bytes()))) }
+fn one_form<T: Display>(key: T, text: &str) -> Result<T, Problem> {
+    let mut rest = Rest(text);
+    if write!(rest, "{key}").is_ok() && rest.0.is_empty() {
+        return Ok(key);
+    }
+    Err(Problem::Spelling(escape::terminal(key.to_string().as_bytes())))
+}
+
+/// What is still to be written of an expected text; another text is an error.
+struct Rest<'a>(&'a str);
+
+impl std::fmt::Write for Rest<'_> {
+    fn write_str(&mut self, part: &str) -> std::fmt::Result {
+        self.0 = self.0.strip_prefix(part).ok_or(std::fmt::Error)?;
+        Ok(())
+    }
 }
 
 fn variable(text: &str) -> Result<String, Problem> {

@@ -15,7 +15,7 @@ use crate::store::approvals::{self, Approval};
 use crate::store::{Store, StoreError};
 use crate::vocab::access::Access;
 use crate::vocab::bundle::{Opening, Shape};
-use crate::vocab::endpoint::{LOCALHOST, NetTarget};
+use crate::vocab::endpoint::{HostPorts, LOCALHOST, NetTarget};
 use crate::vocab::escape;
 use crate::vocab::location::{Base, Location};
 use crate::vocab::sensitivity::Sensitivity;
@@ -161,11 +161,11 @@ impl Pending {
     pub fn line(&self) -> String {
         match self {
             Self::Path(location, grant) => format!("\"{location}\" = \"{}\"", grant.access),
-            Self::Network(target, _) => format!("\"{target}\""),
+            Self::Network(target, grant) => format!("\"{target}\" = {}", emit::net_grant(target, grant)),
             Self::Secret(name, secret) => {
                 escape::terminal(format!("{} = {}", quote(name), emit::secret(secret)).as_bytes())
             }
-            Self::Call(call) => format!("allow = \"{call}\""),
+            Self::Call(call) => format!("[syscalls] allow = [\"{call}\"]"),
             Self::Incomplete(_) => "incomplete".to_owned(),
         }
     }
@@ -185,6 +185,13 @@ impl Pending {
             }
             Self::Network(NetTarget::Host, _) => {
                 "the agent has your whole network, unconfined: any host, local services, abstract sockets".to_owned()
+            }
+            Self::Network(NetTarget::Ports(range), _) if range.host == LOCALHOST => {
+                let HostPorts { first, last, .. } = range;
+                format!("the agent may connect to what listens on your machine at the ports {first} to {last}")
+            }
+            Self::Network(NetTarget::Ports(range), _) => {
+                format!("the agent may connect there at each of {} ports", u32::from(range.last - range.first) + 1)
             }
             Self::Network(NetTarget::Name(peer), _) if peer.host == LOCALHOST => {
                 format!("the agent may connect to what listens on your machine at port {}", peer.port)

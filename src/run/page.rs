@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use crate::diff;
 use crate::export::page::{Approval, Comparison, Difference, Page, Refused, page};
+use crate::profile::asked::Index;
+use crate::profile::evidence::Evidence;
 use crate::store::{Store, StoreError};
 use crate::trace::Trace;
 use crate::trace::reader::{ReadError, read};
@@ -25,15 +27,25 @@ pub struct Report {
     pub unread: Vec<(PathBuf, ReadError)>,
 }
 
-/// The page about `file`, compared with `other` where one is given. Without a store nothing of its runs is known.
+/// A profile and what is kept of the runs behind it.
+#[derive(Debug)]
+pub struct Subject {
+    /// The profile.
+    pub file: ProfileFile,
+    /// Who asked for each of its lines, where that is kept.
+    pub evidence: Option<Evidence>,
+}
+
+/// The page about `subject`, compared with `other` where one is given. Without a store nothing of its runs is known.
 /// `confidence`: sentences on how much they are worth.
 pub fn report(
-    file: &ProfileFile,
-    other: Option<&ProfileFile>,
+    subject: &Subject,
+    other: Option<&Subject>,
     traces: &[PathBuf],
     store: Option<&Store>,
     confidence: Vec<String>,
 ) -> Result<Report, StoreError> {
+    let file = &subject.file;
     let mut paths = traces.to_vec();
     let mut approval = Approval::Unknown;
     if let Some(store) = store {
@@ -50,6 +62,7 @@ pub fn report(
             Err(error) => unread.push((path, error)),
         }
     }
+    let known = subject.evidence.as_ref().map(Index::of);
     let html = page(&Page {
         profile: &file.profile,
         digest: &file.digest,
@@ -57,7 +70,8 @@ pub fn report(
         traces: &runs,
         refused: &refused,
         confidence,
-        comparison: other.map(|other| comparison(other, file)),
+        evidence: known.as_ref(),
+        comparison: other.map(|other| comparison(other, subject)),
     });
     Ok(Report { html, unread })
 }
@@ -76,14 +90,15 @@ fn open(path: &Path) -> Result<Trace, ReadError> {
     read(BufReader::with_capacity(1 << 20, File::open(path)?))
 }
 
-fn comparison(old: &ProfileFile, new: &ProfileFile) -> Comparison {
-    let difference = diff::compare(&old.profile, &new.profile, &diff::Context::default());
+fn comparison(old: &Subject, new: &Subject) -> Comparison {
+    let difference = diff::compare(&old.file.profile, &new.file.profile, &diff::Context::default());
     let verdict = match difference.verdict() {
         "widens" => "This profile allows something that the other one refuses.",
         "narrows" => "This profile allows less than the other one, and nothing more.",
         "same" => "They say the same.",
         _ => "They are written differently and allow the same.",
     };
+    let known = [old, new].map(|side| side.evidence.as_ref().map(Index::of));
     let changes = difference.changes.iter().map(|change| {
         let mut sentence = change.text();
         for opened in &change.opens {
@@ -95,7 +110,8 @@ fn comparison(old: &ProfileFile, new: &ProfileFile) -> Comparison {
             sentence,
             before: change.old.clone(),
             after: change.new.clone(),
+            asked: known.each_ref().map(|known| known.as_ref().and_then(|known| diff::asked(known, &change.subject))),
         }
     });
-    Comparison { with: old.path.display().to_string(), verdict: verdict.to_owned(), changes: changes.collect() }
+    Comparison { with: old.file.path.display().to_string(), verdict: verdict.to_owned(), changes: changes.collect() }
 }

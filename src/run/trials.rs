@@ -75,9 +75,9 @@ mod tests {
             ..Denial::default()
         };
         let of = |denial| refused(&profile, &[denial]);
-        assert_eq!(of(denial("ptrace", Some("[syscalls] approved += \"ptrace\""))), [].into());
+        assert_eq!(of(denial("ptrace", Some("[syscalls] approved = [\"ptrace\"]"))), [].into());
         assert_eq!(of(denial("mount", None)), [].into());
-        assert_eq!(of(denial("kcmp", Some("[syscalls] allow += \"kcmp\""))), [Novelty::Syscall].into());
+        assert_eq!(of(denial("kcmp", Some("[syscalls] allow = [\"kcmp\"]"))), [Novelty::Syscall].into());
         assert_eq!(of(denial("openat", Some("[filesystem] \"~/x\" = \"read\""))), [Novelty::Hard].into());
         assert_eq!(of(denial("openat", Some("[filesystem] \"~/.k\" = { access = \"read\" }"))), [].into());
         assert_eq!(of(denial("openat", Some("[filesystem] \"~/x\" = \"write\""))), [Novelty::Write].into());

@@ -118,9 +118,9 @@ fn describe(call: &Notification) -> (String, String, Option<String>) {
     };
     let (text, thing) = (name.name().to_owned(), asked_for(name.name(), &call.arguments));
     let line = match name.name() {
-        "ioctl" => thing.strip_prefix("command ").map(|name| format!("[syscalls.arguments] ioctl += \"{name}\"")),
+        "ioctl" => thing.strip_prefix("command ").map(|name| format!("[syscalls.arguments] ioctl = [\"{name}\"]")),
         "socket" | "socketpair" => {
-            let mut line = format!("[syscalls] allow += \"{text}\"; [syscalls.arguments] {text} += \"{thing}\"");
+            let mut line = format!("[syscalls] allow = [\"{text}\"]; [syscalls.arguments] {text} = [\"{thing}\"]");
             if thing.starts_with("inet") {
                 line.push_str(
                     "; to reach anybody with it [network] \"@host\" = { access = \"unconfined\", approved = true }",
@@ -133,9 +133,9 @@ fn describe(call: &Notification) -> (String, String, Option<String>) {
         "sendto" | "sendmsg" | "sendmmsg" => None,
         "chmod" | "fchmod" | "fchmodat" | "fchmodat2" | "creat" | "open" | "openat" | "mknod" | "mknodat" => None,
         _ => {
-            let mut line = format!("[syscalls] allow += \"{text}\"");
+            let mut line = format!("[syscalls] allow = [\"{text}\"]");
             if row(name).risk >= 4 {
-                line.push_str(&format!("; approved += \"{text}\""));
+                line.push_str(&format!("; [syscalls] approved = [\"{text}\"]"));
             }
             Some(line)
         }

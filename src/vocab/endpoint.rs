@@ -32,20 +32,84 @@ pub enum NetTarget {
     Name(HostPort),
     /// `"@inside:3000"`: a port at which the run listens.
     Inside(u16),
+    /// `"localhost:3000-3999"`: one host and some ports in a row.
+    Ports(HostPorts),
 }
 
 const INSIDE: &str = "@inside:";
 
 impl NetTarget {
+    /// The host and its ports, the first and the last; `None` for all there is, and for what is inside.
+    pub fn host_and_ports(&self) -> Option<(&str, [u16; 2])> {
+        match self {
+            Self::Host | Self::Inside(_) => None,
+            Self::Name(peer) => Some((&peer.host, [peer.port; 2])),
+            Self::Ports(ports) => Some((&ports.host, [ports.first, ports.last])),
+        }
+    }
+
+    /// Whether it is, or holds, everything that `other` allows.
+    pub fn covers(&self, other: &Self) -> bool {
+        if *self == Self::Host || self == other {
+            return true;
+        }
+        let Some((host, [first, last])) = self.host_and_ports() else { return false };
+        other.host_and_ports().is_some_and(|(name, [from, to])| first <= from && to <= last && covers_host(host, name))
+    }
+
     /// Whether it counts as approved only where a person's yes stands beside it.
     pub fn needs_approval(&self) -> bool {
         match self {
-            Self::Host | Self::Inside(_) => true,
+            Self::Host | Self::Inside(_) | Self::Ports(_) => true,
             Self::Name(peer) => {
                 let inward = peer.address().is_some_and(|address| reach(address) != Reach::Public);
                 peer.host == LOCALHOST || peer.pattern().is_some() || inward
             }
         }
+    }
+}
+
+/// Whether the host of a line holds all names that the host of another does: `*.example.com` every name below that zone, and
+/// every narrower pattern; not the zone itself.
+fn covers_host(wide: &str, narrow: &str) -> bool {
+    wide == narrow || hosts_over(narrow).any(|pattern| pattern == *wide)
+}
+
+/// The patterns that hold a host and are not it, the narrowest first.
+pub fn hosts_over(host: &str) -> impl Iterator<Item = String> {
+    let below = host.strip_prefix('*').unwrap_or(host);
+    let from = usize::from(below.len() < host.len());
+    let dots = below.char_indices().filter(move |(at, c)| *c == '.' && *at >= from);
+    dots.filter_map(move |(at, _)| Some(format!("*{}", below.get(at..)?)))
+}
+
+/// `host:first-last`: ports in a row; the host as of a [`HostPort`].
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostPorts {
+    /// Name, pattern or address literal.
+    pub host: String,
+    /// The first, never 0.
+    pub first: u16,
+    /// The last, greater than the first.
+    pub last: u16,
+}
+
+impl std::fmt::Display for HostPorts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}-{}", self.host, self.first, self.last)
+    }
+}
+
+impl std::str::FromStr for HostPorts {
+    type Err = TargetError;
+    fn from_str(text: &str) -> Result<Self, TargetError> {
+        let wrong = || TargetError(text.to_owned());
+        let (before, last) = text.rsplit_once('-').ok_or_else(wrong)?;
+        let HostPort { host, port: first } = before.parse()?;
+        let last = last.parse().ok().filter(|last| *last > first).ok_or_else(wrong)?;
+        let ports = Self { host, first, last };
+        // One spelling: no leading zeros or signs.
+        if ports.to_string() == text { Ok(ports) } else { Err(wrong()) }
     }
 }
 
@@ -122,7 +186,7 @@ pub fn is_host_name(text: &str) -> bool {
 
 /// Why a string is no network target.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is neither `@host` nor `name:port` nor `@inside:port`")]
+#[error("`{0}` is neither `@host`, `name:port`, `name:first-last` nor `@inside:port`")]
 pub struct TargetError(String);
 
 impl std::str::FromStr for NetTarget {
@@ -131,10 +195,17 @@ impl std::str::FromStr for NetTarget {
         if text == "@host" {
             return Ok(Self::Host);
         }
-        let Some(port) = text.strip_prefix(INSIDE) else { return text.parse().map(Self::Name) };
-        // One spelling for one port.
-        let number: Option<u16> = port.parse().ok().filter(|number: &u16| *number != 0 && number.to_string() == port);
-        number.map(Self::Inside).ok_or_else(|| TargetError(text.to_owned()))
+        // A host may have a hyphen, a port has none.
+        let is_range = text.rsplit_once(':').is_some_and(|(_, ports)| ports.contains('-'));
+        match text.strip_prefix(INSIDE) {
+            None if is_range => text.parse().map(Self::Ports),
+            None => text.parse().map(Self::Name),
+            Some(port) => {
+                // One spelling for one port.
+                let number = port.parse().ok().filter(|number: &u16| *number != 0 && number.to_string() == port);
+                number.map(Self::Inside).ok_or_else(|| TargetError(text.to_owned()))
+            }
+        }
     }
 }
 
@@ -144,6 +215,7 @@ impl std::fmt::Display for NetTarget {
             Self::Host => f.write_str("@host"),
             Self::Name(peer) => peer.fmt(f),
             Self::Inside(port) => write!(f, "{INSIDE}{port}"),
+            Self::Ports(ports) => ports.fmt(f),
         }
     }
 }
@@ -174,6 +246,9 @@ mod tests {
             "10.0.0.1:22",
             "a_b.x:1",
             "@inside:3000",
+            "localhost:3000-3999",
+            "a-b.example:1-65535",
+            "[2001:db8::1]:1-2",
         ] {
             assert_eq!(text.parse::<NetTarget>().unwrap().to_string(), text);
         }
@@ -200,6 +275,14 @@ mod tests {
             "@inside:0",
             "@inside:080",
             "@inside:",
+            "localhost:2-1",
+            "localhost:2-2",
+            "localhost:0-2",
+            "localhost:1-65536",
+            "localhost:01-2",
+            "localhost:1-+2",
+            "localhost:1-2-3",
+            "localhost:-2",
         ] {
             assert!(text.parse::<NetTarget>().is_err(), "{text}");
         }
@@ -208,11 +291,38 @@ mod tests {
     }
 
     #[test]
+    fn a_wider_host_and_more_ports_hold_what_is_narrower_and_nothing_else() {
+        let covers =
+            |wide: &str, narrow: &str| wide.parse::<NetTarget>().unwrap().covers(&narrow.parse::<NetTarget>().unwrap());
+        for (wide, narrow) in [
+            ("@host", "a.x:1-9"),
+            ("a.x:1-9", "a.x:9"),
+            ("a.x:1-9", "a.x:1-9"),
+            ("*.x:1-9", "b.a.x:2-3"),
+            ("*.x:1", "*.a.x:1"),
+            ("*.a.x:1", "*.a.x:1"),
+        ] {
+            assert!(covers(wide, narrow), "{wide} {narrow}");
+            assert_eq!(covers(narrow, wide), narrow == wide, "{narrow} {wide}");
+        }
+        for (wide, narrow) in [("a.x:1-9", "a.x:8-10"), ("*.x:1", "x:1"), ("*.a.x:1", "*.x:1"), ("a.x:1-9", "b.x:2")] {
+            assert!(!covers(wide, narrow), "{wide} {narrow}");
+        }
+    }
+
+    #[test]
     fn what_leads_inward_or_wide_needs_a_persons_yes() {
         let needs = |text: &str| text.parse::<NetTarget>().unwrap().needs_approval();
-        for text in
-            ["@host", "localhost:1", "10.0.0.1:22", "[fd00::1]:22", "127.0.0.1:80", "*.example.com:443", "@inside:1"]
-        {
+        for text in [
+            "@host",
+            "localhost:1",
+            "api.example.com:1-2",
+            "10.0.0.1:22",
+            "[fd00::1]:22",
+            "127.0.0.1:80",
+            "*.example.com:443",
+            "@inside:1",
+        ] {
             assert!(needs(text), "{text}");
         }
         for text in ["api.example.com:443", "93.184.216.34:443"] {

@@ -15,6 +15,9 @@ pub struct UnescapeError {
 
 /// Characters that change how the text around them is shown, or that are not shown at all.
 fn is_deceptive(c: char) -> bool {
+    if c.is_ascii() {
+        return c.is_ascii_control();
+    }
     c.is_control()
         || matches!(c,
             '\u{00AD}' | '\u{061C}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}'
@@ -85,8 +88,26 @@ pub fn file_with(bytes: &[u8], also: impl Fn(char) -> bool) -> String {
     )
 }
 
+/// As [`file_with`], into `out`.
+pub fn write_file_with(out: &mut impl std::fmt::Write, bytes: &[u8], also: impl Fn(char) -> bool) -> std::fmt::Result {
+    match plain(bytes, |c| c == '%' || also(c)) {
+        Some(text) => out.write_str(text),
+        None => out.write_str(&file_with(bytes, also)),
+    }
+}
+
+/// The bytes as text, where all of it is shown as itself and none is `special`: nearly all names, of which a profile may
+/// have a hundred thousand.
+fn plain(bytes: &[u8], special: impl Fn(char) -> bool) -> Option<&str> {
+    let is_plain = |&byte: &u8| matches!(byte, b' '..=b'~') && !special(char::from(byte));
+    bytes.iter().all(is_plain).then(|| std::str::from_utf8(bytes).ok())?
+}
+
 /// The bytes that [`file()`] turned into `text`.
 pub fn unfile(text: &str) -> Result<Vec<u8>, UnescapeError> {
+    if !text.contains('%') {
+        return Ok(text.as_bytes().to_vec());
+    }
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {
@@ -109,6 +130,9 @@ pub fn unfile(text: &str) -> Result<Vec<u8>, UnescapeError> {
 }
 
 fn walk(bytes: &[u8], special: impl Fn(char) -> bool, emit: impl Fn(&mut String, u8)) -> String {
+    if let Some(text) = plain(bytes, &special) {
+        return text.to_owned();
+    }
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {

@@ -212,7 +212,7 @@ impl std::fmt::Display for Location {
                 if !rest.is_empty() && *base != Base::Root {
                     f.write_str("/")?;
                 }
-                f.write_str(&escape::file_with(rest, |c| c == '*'))
+                escape::write_file_with(f, rest, |c| c == '*')
             }
         }
     }

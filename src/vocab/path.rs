@@ -40,6 +40,9 @@ impl AbsPath {
     /// Cleans `bytes`: doubled and trailing slashes and `.` components go, `..` is an error.
     pub fn new(bytes: impl AsRef<[u8]>) -> Result<Self, PathError> {
         let bytes = bytes.as_ref();
+        if is_clean(bytes) {
+            return Ok(Self(bytes.to_vec()));
+        }
         let shown = || escape::terminal(bytes);
         if bytes.first() != Some(&b'/') {
             return Err(PathError::Relative(shown()));
@@ -135,6 +138,18 @@ impl AbsPath {
     }
 }
 
+/// Whether the bytes are a path as they stand; `false` where that takes a closer look.
+fn is_clean(bytes: &[u8]) -> bool {
+    let mut before = b'x';
+    let ends_or_dotted = |&byte: &u8| {
+        // A component that begins with a dot may be `.` or `..`.
+        let is_odd = byte == 0 || (before == b'/' && matches!(byte, b'/' | b'.'));
+        before = byte;
+        is_odd
+    };
+    bytes.first() == Some(&b'/') && !bytes.iter().any(ends_or_dotted) && before != b'/'
+}
+
 impl TryFrom<&std::path::Path> for AbsPath {
     type Error = PathError;
     fn try_from(path: &std::path::Path) -> Result<Self, PathError> {
@@ -177,9 +192,21 @@ impl Serialize for AbsPath {
 
 impl<'de> Deserialize<'de> for AbsPath {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        let bytes = escape::unfile(&text).map_err(de::Error::custom)?;
-        Self::new(bytes).map_err(de::Error::custom)
+        struct Text;
+        impl de::Visitor<'_> for Text {
+            type Value = AbsPath;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a path")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<AbsPath, E> {
+                if is_clean(text.as_bytes()) && !text.contains('%') {
+                    return Ok(AbsPath(text.as_bytes().to_vec()));
+                }
+                let bytes = escape::unfile(text).map_err(E::custom)?;
+                AbsPath::new(bytes).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_str(Text)
     }
 }
 
@@ -200,6 +227,22 @@ mod tests {
         let mut paths: Vec<_> = ["/a.b", "/a/z", "/a"].map(|p| AbsPath::new(p).unwrap()).to_vec();
         paths.sort();
         assert_eq!(paths.iter().map(ToString::to_string).collect::<Vec<_>>(), ["/a", "/a/z", "/a.b"]);
+    }
+
+    #[test]
+    fn every_spelling_of_a_path_is_cleaned_as_by_its_components() {
+        let parts = ["", "/", "a", ".", "..", ".a", "a.", "\0", "//", "%2F"];
+        let all = parts.iter().flat_map(|a| parts.iter().map(move |b| [*a, *b]));
+        let all = all.flat_map(|[a, b]| parts.iter().map(move |c| format!("/{a}{b}{c}")));
+        for text in all {
+            let mut clean: Vec<&str> = text.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+            clean.insert(0, "");
+            let wanted = if clean.len() == 1 { "/".to_owned() } else { clean.join("/") };
+            match AbsPath::new(&text) {
+                Ok(path) => assert_eq!(path.as_bytes(), wanted.as_bytes(), "{text:?}"),
+                Err(_) => assert!(text.contains('\0') || clean.contains(&".."), "{text:?}"),
+            }
+        }
     }
 
     #[test]

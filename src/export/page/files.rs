@@ -4,6 +4,7 @@
 //! Places are named as in profiles, so runs of other users and projects fall together. A place below two variables belongs
 //! to the deeper one; a grant on `~` does not show below `$PROJECT`.
 
+use std::cmp::{Ordering, Reverse};
 use std::collections::BTreeMap;
 
 use crate::event::{Fact, Outcome};
@@ -46,21 +47,44 @@ impl State {
     }
 }
 
-/// A tree of places.
+/// A tree of places: each stands behind its directory and before all that lies beside that, so what lies beneath a place is
+/// a range. Made by sorting: of a million paths that is done before a search for each would be.
 #[derive(Debug)]
-pub(super) struct Files {
-    nodes: Vec<Node>,
+pub(super) struct Files<'a> {
+    /// The first is the root of all, with the variables beneath it.
+    nodes: Vec<Node<'a>>,
+    /// The numbers of the variables.
+    tops: BTreeMap<&'static str, usize>,
 }
 
 #[derive(Debug, Default)]
-struct Node {
-    children: BTreeMap<Vec<u8>, usize>,
+struct Node<'a> {
+    /// Below its variable, as bytes without a leading slash.
+    path: &'a [u8],
+    /// Where its last component begins.
+    name: usize,
+    parent: usize,
+    /// The first that does not lie beneath it.
+    end: usize,
+    children: usize,
     granted: bool,
     used: bool,
     refused: bool,
     /// Entries of the directory, as counted while learning; not every directory is.
     entries: Option<u32>,
 }
+
+/// What is said of a place.
+#[derive(Debug, Clone, Copy)]
+enum Mark {
+    Granted,
+    Used,
+    Refused,
+    Entries(u32),
+}
+
+/// Something said of a place below a variable: its beginning as a number, which mostly decides the order.
+type Said<'a> = (u64, &'a [u8], Mark);
 
 /// What a grant was good for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -71,117 +95,132 @@ pub(super) struct Usage {
     pub(super) unused: Option<usize>,
 }
 
-impl Files {
-    pub(super) fn of(profile: &Profile, traces: &[Trace], refused: &[Refused]) -> Self {
-        let mut files = Self { nodes: vec![Node::default()] };
+/// The places that refusals name.
+pub(super) fn places(refused: &[Refused]) -> Vec<AbsPath> {
+    let words = refused.iter().flat_map(|refusal| refusal.what.split(' ')).filter(|word| word.starts_with('/'));
+    words.filter_map(|word| AbsPath::new(escape::unfile(word).ok()?).ok()).collect()
+}
+
+impl<'a> Files<'a> {
+    pub(super) fn of(profile: &'a Profile, traces: &'a [Trace], refused: &'a [AbsPath]) -> Self {
+        let mut said = Sayings::default();
         for (location, grant) in &profile.filesystem {
             if let (Location::Path { base, rest }, true) = (location, grant.approved) {
-                files.at(*base, rest).granted = true;
+                said.add(*base, rest, Mark::Granted);
             }
         }
         for trace in traces {
             let names = Names::of(&trace.header.roots);
             for event in &trace.events {
-                files.note(&names, &event.fact);
+                said.note(&names, &event.fact);
             }
         }
-        for refusal in refused {
-            let words = refusal.what.split(' ').filter(|word| word.starts_with('/'));
-            let paths = words.filter_map(|word| AbsPath::new(escape::unfile(word).ok()?).ok());
-            let names = traces.last().map(|trace| Names::of(&trace.header.roots)).unwrap_or_default();
-            for path in paths {
-                let (base, rest) = names.split(&path);
-                files.at(base, rest).refused = true;
+        let names = traces.last().map(|trace| Names::of(&trace.header.roots)).unwrap_or_default();
+        for path in refused {
+            said.add_path(&names, path, Mark::Refused);
+        }
+        Self::tree(said)
+    }
+
+    fn tree(said: Sayings<'a>) -> Self {
+        let mut files = Self { nodes: vec![Node::default()], tops: BTreeMap::new() };
+        for (base, mut said) in said.0 {
+            said.sort_unstable_by(|(a, one, _), (b, other, _)| a.cmp(b).then_with(|| order(one, other)));
+            let top = files.push(Node::default());
+            files.tops.insert(base, top);
+            // The directories that are open, and how long their paths are.
+            let mut open = vec![(top, 0)];
+            for (_, path, mark) in said {
+                let is_beneath = |files: &Self, (at, length): (usize, usize)| {
+                    let own = files.nodes.get(at).map_or(&[][..], |node| node.path);
+                    length == 0 || (path.get(..length) == Some(own) && matches!(path.get(length), None | Some(b'/')))
+                };
+                while open.last().is_some_and(|last| !is_beneath(&files, *last)) {
+                    files.close(open.pop());
+                }
+                while let Some(&(parent, length)) = open.last().filter(|(_, length)| *length < path.len()) {
+                    let name = if length == 0 { 0 } else { length + 1 };
+                    let rest = path.get(name..).unwrap_or_default();
+                    let end = rest.iter().position(|&byte| byte == b'/').map_or(path.len(), |slash| name + slash);
+                    let at =
+                        files.push(Node { path: path.get(..end).unwrap_or_default(), name, parent, ..Node::default() });
+                    open.push((at, end));
+                }
+                if let Some(node) = open.last().and_then(|(at, _)| files.nodes.get_mut(*at)) {
+                    node.mark(mark);
+                }
+            }
+            while let Some(last) = open.pop() {
+                files.close(Some(last));
             }
         }
+        files.close(Some((0, 0)));
         files
     }
 
-    fn note(&mut self, names: &Names, fact: &Fact) {
-        match fact {
-            Fact::Path(path) if path.result == Outcome::Ok => {
-                let (base, rest) = names.split(&path.path);
-                self.at(base, rest).used = true;
-            }
-            Fact::Pair(pair) if pair.result == Outcome::Ok => {
-                for end in [&pair.from, &pair.to] {
-                    let (base, rest) = names.split(end);
-                    self.at(base, rest).used = true;
-                }
-            }
-            Fact::Census(census) => {
-                let (base, rest) = names.split(&census.dir);
-                let node = self.at(base, rest);
-                node.entries = node.entries.max(Some(census.entries));
-            }
-            _ => {}
+    fn push(&mut self, node: Node<'a>) -> usize {
+        if let Some(parent) = self.nodes.get_mut(node.parent) {
+            parent.children += 1;
         }
+        self.nodes.push(node);
+        self.nodes.len() - 1
     }
 
-    fn at(&mut self, base: Base, rest: &[u8]) -> &mut Node {
-        let first = std::iter::once(base.as_str().as_bytes());
-        let mut here = 0;
-        for part in first.chain(rest.split(|byte| *byte == b'/').filter(|part| !part.is_empty())) {
-            let known = self.nodes.get(here).and_then(|node| node.children.get(part)).copied();
-            here = known.unwrap_or_else(|| {
-                let new = self.nodes.len();
-                self.nodes.push(Node::default());
-                if let Some(node) = self.nodes.get_mut(here) {
-                    node.children.insert(part.to_vec(), new);
-                }
-                new
-            });
+    /// All that lies beneath it is there.
+    fn close(&mut self, node: Option<(usize, usize)>) {
+        let end = self.nodes.len();
+        if let Some(node) = node.and_then(|(at, _)| self.nodes.get_mut(at)) {
+            node.end = end;
         }
-        // The tree always has its root, and `here` is a node of it.
-        #[expect(clippy::indexing_slicing, reason = "`here` was just found or made")]
-        &mut self.nodes[here]
     }
 
     /// What the grant on `location` was good for.
     pub(super) fn usage(&self, location: &Location) -> Usage {
         let Location::Path { base, rest } = location else { return Usage::default() };
-        let mut here = Some(0);
-        let first = std::iter::once(base.as_str().as_bytes());
-        for part in first.chain(rest.split(|byte| *byte == b'/').filter(|part| !part.is_empty())) {
-            here = here.and_then(|at| self.nodes.get(at)?.children.get(part).copied());
-        }
         let mut usage = Usage::default();
-        let mut waiting: Vec<usize> = here.into_iter().collect();
-        while let Some(node) = waiting.pop().and_then(|at| self.nodes.get(at)) {
+        for node in self.find(*base, rest).map_or(&[][..], |at| self.with_all_beneath(at)) {
             usage.used += usize::from(node.used);
             if node.entries.is_some() {
                 usage.unused = Some(usage.unused.unwrap_or(0) + node.unused());
             }
-            waiting.extend(node.children.values());
         }
         usage
+    }
+
+    fn find(&self, base: Base, rest: &[u8]) -> Option<usize> {
+        let top = *self.tops.get(base.as_str())?;
+        let at = self.with_all_beneath(top).binary_search_by(|node| order(node.path, rest)).ok()?;
+        Some(top + at)
+    }
+
+    fn with_all_beneath(&self, at: usize) -> &[Node<'a>] {
+        self.nodes.get(at).and_then(|node| self.nodes.get(at..node.end)).unwrap_or_default()
     }
 
     /// The tree as `[name, state, weight, children]`, the heaviest places only.
     pub(super) fn data(&self) -> serde_json::Value {
         let weights = self.weights();
-        let mut order: Vec<usize> = (0..self.nodes.len()).collect();
-        order.sort_by_key(|at| (std::cmp::Reverse(weights.get(*at).copied().unwrap_or(0)), *at));
-        let mut kept = vec![false; self.nodes.len()];
-        order.iter().take(SHOWN).for_each(|at| {
-            if let Some(kept) = kept.get_mut(*at) {
-                *kept = true;
+        let mut kept = vec![true; self.nodes.len()];
+        if self.nodes.len() > SHOWN {
+            let mut order: Vec<usize> = (0..self.nodes.len()).collect();
+            order.select_nth_unstable_by_key(SHOWN, |at| (Reverse(weights.get(*at).copied().unwrap_or(0)), *at));
+            for at in order.into_iter().skip(SHOWN) {
+                if let Some(kept) = kept.get_mut(at) {
+                    *kept = false;
+                }
             }
-        });
+        }
         self.value(0, "all", false, &weights, &kept, 0)
     }
 
-    /// Weight of each node: what it stands for and all beneath. Children come after their parents in the arena.
+    /// Weight of each node: what it stands for and all beneath. Children come after their parents.
     fn weights(&self) -> Vec<usize> {
-        let mut weights: Vec<usize> = self
-            .nodes
-            .iter()
-            .map(|node| usize::from(node.used || node.granted || node.refused) + node.unused().min(10_000))
-            .collect();
-        for (at, node) in self.nodes.iter().enumerate().rev() {
-            let beneath: usize = node.children.values().filter_map(|child| weights.get(*child)).sum();
-            if let Some(weight) = weights.get_mut(at) {
-                *weight += beneath;
+        let own = |node: &Node<'_>| usize::from(node.used || node.granted || node.refused) + node.unused().min(10_000);
+        let mut weights: Vec<usize> = self.nodes.iter().map(own).collect();
+        for (at, node) in self.nodes.iter().enumerate().skip(1).rev() {
+            let weight = weights.get(at).copied().unwrap_or(0);
+            if let Some(parent) = weights.get_mut(node.parent) {
+                *parent += weight;
             }
         }
         weights
@@ -208,13 +247,16 @@ impl Files {
         };
         let mut children = Vec::new();
         let mut left_out = 0;
-        for (part, child) in &node.children {
+        let mut next = at + 1;
+        while let Some((child, below)) = self.nodes.get(next).filter(|_| next < node.end).map(|below| (next, below)) {
+            next = below.end.max(child + 1);
             // A trace may claim paths of two thousand components; a person looks no deeper than this.
-            if depth < 40 && kept.get(*child).copied().unwrap_or(false) {
-                let name = escape::terminal(part);
-                children.push(self.value(*child, &name, granted, weights, kept, depth + 1));
+            if depth < 40 && kept.get(child).copied().unwrap_or(false) {
+                let variable = self.tops.iter().find(|(_, top)| at == 0 && **top == child).map(|(name, _)| *name);
+                let name = variable.map_or_else(|| escape::terminal(below.name()), str::to_owned);
+                children.push(self.value(child, &name, granted, weights, kept, depth + 1));
             } else {
-                left_out += weights.get(*child).copied().unwrap_or(0);
+                left_out += weights.get(child).copied().unwrap_or(0);
             }
         }
         if left_out > 0 {
@@ -228,11 +270,63 @@ impl Files {
     }
 }
 
-impl Node {
+impl Node<'_> {
+    fn name(&self) -> &[u8] {
+        self.path.get(self.name..).unwrap_or_default()
+    }
+
+    fn mark(&mut self, mark: Mark) {
+        match mark {
+            Mark::Granted => self.granted = true,
+            Mark::Used => self.used = true,
+            Mark::Refused => self.refused = true,
+            Mark::Entries(entries) => self.entries = self.entries.max(Some(entries)),
+        }
+    }
+
     fn unused(&self) -> usize {
         let entries = self.entries.and_then(|entries| usize::try_from(entries).ok()).unwrap_or(0);
-        entries.saturating_sub(self.children.len())
+        entries.saturating_sub(self.children)
     }
+}
+
+/// All that is said, by variable.
+#[derive(Default)]
+struct Sayings<'a>(BTreeMap<&'static str, Vec<Said<'a>>>);
+
+impl<'a> Sayings<'a> {
+    fn note(&mut self, names: &Names, fact: &'a Fact) {
+        match fact {
+            Fact::Path(path) if path.result == Outcome::Ok => self.add_path(names, &path.path, Mark::Used),
+            Fact::Pair(pair) if pair.result == Outcome::Ok => {
+                self.add_path(names, &pair.from, Mark::Used);
+                self.add_path(names, &pair.to, Mark::Used);
+            }
+            Fact::Census(census) => self.add_path(names, &census.dir, Mark::Entries(census.entries)),
+            _ => {}
+        }
+    }
+
+    fn add_path(&mut self, names: &Names, path: &'a AbsPath, mark: Mark) {
+        let (base, rest) = names.split(path);
+        self.add(base, rest, mark);
+    }
+
+    fn add(&mut self, base: Base, rest: &'a [u8], mark: Mark) {
+        let rest = rest.strip_prefix(b"/").unwrap_or(rest);
+        let mut bytes = rest.iter().copied().map(ordinal);
+        let head = u64::from_be_bytes(std::array::from_fn(|_| bytes.next().unwrap_or(0)));
+        self.0.entry(base.as_str()).or_default().push((head, rest, mark));
+    }
+}
+
+/// A slash comes before all that a name may have, so that bytes compare as components do.
+fn ordinal(byte: u8) -> u8 {
+    if byte == b'/' { 0 } else { byte }
+}
+
+fn order(one: &[u8], other: &[u8]) -> Ordering {
+    one.iter().copied().map(ordinal).cmp(other.iter().copied().map(ordinal))
 }
 
 /// The variables of one run by where they lead, the deepest first.
@@ -247,7 +341,7 @@ impl Names {
             matches!(roots.locate(&top), Location::Path { base: named, .. } if named == *base).then_some((*base, top))
         };
         let mut names: Vec<_> = Base::ALL.iter().filter_map(named).collect();
-        names.sort_by_key(|(base, top)| (std::cmp::Reverse(top.components().count()), *base));
+        names.sort_by_key(|(base, top)| (Reverse(top.components().count()), *base));
         Self(names)
     }
 

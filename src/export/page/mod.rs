@@ -12,6 +12,7 @@ mod sections;
 use sha2::{Digest as _, Sha256};
 
 use crate::profile::Profile;
+use crate::profile::asked::{Asked, Index};
 use crate::trace::Trace;
 use crate::vocab::escape;
 
@@ -37,6 +38,8 @@ pub struct Page<'a> {
     pub refused: &'a [Refused],
     /// How much the evidence is worth, in sentences.
     pub confidence: Vec<String>,
+    /// Who asked for each line, where that is kept.
+    pub evidence: Option<&'a Index<'a>>,
     /// Another profile that it is compared with.
     pub comparison: Option<Comparison>,
 }
@@ -99,11 +102,14 @@ pub struct Difference {
     pub before: String,
     /// The line of this one; empty where it has none.
     pub after: String,
+    /// Who asked for it, by the evidence of the other profile and by that of this one.
+    pub asked: [Option<Asked>; 2],
 }
 
 /// The page.
 pub fn page(of: &Page<'_>) -> String {
-    let files = Files::of(of.profile, of.traces, of.refused);
+    let refused = files::places(of.refused);
+    let files = Files::of(of.profile, of.traces, &refused);
     let programs = Programs::of(of.traces);
     let command = escape::terminal(of.profile.command.join(" ").as_bytes());
     let mut page = Markup::default();
@@ -127,7 +133,7 @@ pub fn page(of: &Page<'_>) -> String {
     if let Some(comparison) = &of.comparison {
         sections::comparison(comparison, &mut page);
     }
-    sections::grants(of.profile, &files, &mut page);
+    sections::grants(of, &files, &mut page);
     map(&files, &mut page);
     page.raw("<section id=\"programs\">\n<h2>Programs, and what each needed</h2>\n");
     if of.traces.is_empty() {
@@ -137,7 +143,7 @@ pub fn page(of: &Page<'_>) -> String {
     }
     page.raw("</section>\n");
     sections::hosts(of.profile, &programs, &mut page);
-    sections::calls(of.profile, &programs, &mut page);
+    sections::calls(of, &programs, &mut page);
     sections::refused(of.refused, &mut page);
     page.raw("</main>\n<script>").raw(SCRIPT).raw("</script>\n</body>\n</html>\n");
     page.into_string()
@@ -156,7 +162,7 @@ fn head(page: &mut Markup, command: &str) {
     page.raw(" may do</title>\n<style>").raw(STYLE).raw("</style>\n</head>\n");
 }
 
-fn map(files: &Files, page: &mut Markup) {
+fn map(files: &Files<'_>, page: &mut Markup) {
     page.raw("<section id=\"map\">\n<h2>File tree</h2>\n");
     page.raw("<p>The size of a place is the number of names in it that a run used, or could have seen. ");
     page.raw("Beside each name: <b>g</b> granted and used, <b>x</b> granted and not used, ");

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::profile::asked::{Asked, Index};
+use crate::profile::evidence::Account;
 use crate::profile::{PathGrant, Profile};
 use crate::vocab::access::Access;
 use crate::vocab::syscall_table::row;
@@ -13,6 +15,13 @@ use super::{Comparison, Page, Refused};
 
 /// Lines of one kind that are shown.
 const LINES: usize = 2000;
+
+impl Page<'_> {
+    /// Who asked for it, where that is known.
+    fn asked<'e>(&'e self, look: impl FnOnce(&'e Index<'e>) -> Option<Account<'e>>) -> Option<Asked> {
+        self.evidence.and_then(look).map(Asked::from)
+    }
+}
 
 /// What is behind the heading: which profile, on what evidence.
 pub(super) fn summary(of: &Page<'_>, page: &mut Markup) {
@@ -37,7 +46,8 @@ pub(super) fn summary(of: &Page<'_>, page: &mut Markup) {
 }
 
 /// Files, network, secrets, variables, limits: a table each.
-pub(super) fn grants(profile: &Profile, files: &Files, page: &mut Markup) {
+pub(super) fn grants(of: &Page<'_>, files: &Files<'_>, page: &mut Markup) {
+    let profile = of.profile;
     page.raw("<section id=\"grants\">\n<h2>In plain words</h2>\n<h3>Files</h3>\n");
     let words = [
         (Access::Write, "change, create and remove below"),
@@ -48,33 +58,38 @@ pub(super) fn grants(profile: &Profile, files: &Files, page: &mut Markup) {
     if profile.filesystem.is_empty() {
         page.raw("<p>It may use no file.</p>\n");
     } else {
-        page.raw("<table class=\"files\"><thead><tr><th>Place<th>Used<th>Open, not used<th>Remark</thead>\n");
+        page.raw(
+            "<table class=\"files\"><thead><tr><th>Place<th>Used<th>Open, not used<th>Asked for by<th>Remark</thead>\n",
+        );
         for (access, words) in words {
             let grants: Vec<_> = profile.filesystem.iter().filter(|(_, grant)| grant.access == access).collect();
             if !grants.is_empty() {
-                page.raw("<tbody><tr class=\"group\"><th colspan=\"4\" scope=\"rowgroup\">It may ")
+                page.raw("<tbody><tr class=\"group\"><th colspan=\"5\" scope=\"rowgroup\">It may ")
                     .raw(words)
                     .raw("\n");
             }
             for (location, grant) in grants.iter().take(LINES) {
-                file(&location.to_string(), grant, files.usage(location), page);
+                let asked = of.asked(|index| index.place(location));
+                file(&location.to_string(), grant, files.usage(location), asked.as_ref(), page);
             }
             if grants.len() > LINES {
-                page.raw("<tr><td colspan=\"4\">and ").number(grants.len() - LINES).raw(" more\n");
+                page.raw("<tr><td colspan=\"5\">and ").number(grants.len() - LINES).raw(" more\n");
             }
         }
         page.raw("</table>\n");
     }
-    others(profile, page);
+    others(of, page);
     page.raw("</section>\n");
 }
 
-fn file(place: &str, grant: &PathGrant, usage: Usage, page: &mut Markup) {
+fn file(place: &str, grant: &PathGrant, usage: Usage, asked: Option<&Asked>, page: &mut Markup) {
     page.raw("<tr><td><code>").shown(place).raw("</code><td class=\"n\">").number(usage.used).raw("<td class=\"n\">");
     match usage.unused {
         Some(unused) => page.number(unused),
         None => page.raw("<small>not counted</small>"),
     };
+    page.raw("<td>");
+    by_whom(asked, page);
     page.raw("<td>");
     if let Some(kind) = grant.sensitive {
         page.raw("<b class=\"risk4\">").text(kind.as_str()).raw("</b> ");
@@ -83,17 +98,36 @@ fn file(place: &str, grant: &PathGrant, usage: Usage, page: &mut Markup) {
     page.text(grant.reason.as_deref().unwrap_or_default()).raw("\n");
 }
 
-fn others(profile: &Profile, page: &mut Markup) {
+/// Which programs, and in how many runs.
+fn by_whom(asked: Option<&Asked>, page: &mut Markup) {
+    const SHOWN: usize = 3;
+    let Some(asked) = asked else {
+        page.raw("<small>not known</small>");
+        return;
+    };
+    for (number, program) in asked.programs.iter().take(SHOWN).enumerate() {
+        page.raw(if number == 0 { "" } else { ", " }).text(program);
+    }
+    if asked.programs.len() > SHOWN {
+        page.raw(" and ").number(asked.programs.len() - SHOWN).raw(" more");
+    }
+    page.raw(" <small>in ").text(&asked.runs.to_string()).raw(" of ").text(&asked.of.to_string()).raw(" runs</small>");
+}
+
+fn others(of: &Page<'_>, page: &mut Markup) {
+    let profile = of.profile;
     page.raw("<h3>Network</h3>\n");
     if profile.network.is_empty() {
         page.raw("<p>It has no network.</p>\n");
     } else {
-        page.raw("<table><thead><tr><th>It may reach<th>How<th>Remark</thead><tbody>\n");
+        page.raw("<table><thead><tr><th>It may reach<th>How<th>Asked for by<th>Remark</thead><tbody>\n");
         for (target, grant) in &profile.network {
             page.raw("<tr><td><code>")
                 .text(&target.to_string())
                 .raw("</code><td>")
                 .text(&format!("{:?}", grant.access));
+            page.raw("<td>");
+            by_whom(of.asked(|index| index.evidence.of_target(target)).as_ref(), page);
             page.raw("<td>").raw(if grant.approved { "" } else { "<b>withheld until approved</b> " });
             page.text(grant.reason.as_deref().unwrap_or_default()).raw("\n");
         }
@@ -103,22 +137,33 @@ fn others(profile: &Profile, page: &mut Markup) {
     if profile.secrets.is_empty() {
         page.raw("<p>It is given no secret.</p>\n");
     } else {
-        page.raw("<table><thead><tr><th>Secret<th>From<th>As<th>Remark</thead><tbody>\n");
+        page.raw("<table><thead><tr><th>Secret<th>From<th>As<th>Asked for by<th>Remark</thead><tbody>\n");
         for (name, secret) in &profile.secrets {
             page.raw("<tr><td><code>").text(name).raw("</code><td>").text(secret.from.as_str()).raw("<td>");
             page.text(secret.to.as_str()).raw("<td>");
+            by_whom(of.asked(|index| index.evidence.of_variable(name)).as_ref(), page);
+            page.raw("<td>");
             page.raw(if secret.approved { "\n" } else { "<b>withheld until approved</b>\n" });
         }
         page.raw("</tbody></table>\n");
     }
-    page.raw("<h3>Variables</h3>\n<p>");
+    page.raw("<h3>Variables</h3>\n");
     if profile.environment.is_empty() {
-        page.raw("It sees none of your variables.");
+        page.raw("<p>It sees none of your variables.</p>\n");
+    } else {
+        page.raw("<table><thead><tr><th>It may see<th>Asked for by</thead><tbody>\n");
+        for name in &profile.environment {
+            page.raw("<tr><td><code>").text(name).raw("</code><td>");
+            by_whom(of.asked(|index| index.evidence.of_variable(name)).as_ref(), page);
+            page.raw("\n");
+        }
+        page.raw("</tbody></table>\n");
     }
-    for name in &profile.environment {
-        page.raw("<code>").text(name).raw("</code> ");
-    }
-    page.raw("</p>\n<h3>Limits</h3>\n<p>");
+    page.raw("<h3>Limits</h3>\n<p>");
+    limits(profile, page);
+}
+
+fn limits(profile: &Profile, page: &mut Markup) {
     let limits = profile.limits.set();
     if limits.is_empty() {
         page.raw("None is set.");
@@ -164,7 +209,8 @@ fn names(names: Option<&BTreeSet<&str>>, page: &mut Markup) {
 }
 
 /// System calls by risk, the most powerful first.
-pub(super) fn calls(profile: &Profile, programs: &Programs, page: &mut Markup) {
+pub(super) fn calls(of: &Page<'_>, programs: &Programs, page: &mut Markup) {
+    let profile = of.profile;
     page.raw("<section id=\"calls\">\n<h2>System calls</h2>\n<p>Base set ");
     page.text(&profile.syscalls.base.to_string()).raw(", which every program needs");
     if profile.syscalls.allow.is_empty() {
@@ -187,7 +233,10 @@ pub(super) fn calls(profile: &Profile, programs: &Programs, page: &mut Markup) {
                 page.raw("<code>").text(word).raw("</code> ");
             }
             page.raw("<td>");
-            names(callers.get(&call), page);
+            match of.asked(|index| index.evidence.of_call(call)) {
+                Some(asked) => by_whom(Some(&asked), page),
+                None => names(callers.get(&call), page),
+            }
             let withheld = risk >= 4 && !profile.syscalls.approved.contains(&call);
             page.raw(if withheld { "<td><b>withheld until approved</b>\n" } else { "<td>\n" });
         }
@@ -239,7 +288,17 @@ pub(super) fn comparison(comparison: &Comparison, page: &mut Markup) {
     for change in &comparison.changes {
         page.raw("<tr><td class=\"risk").number(usize::from(change.risk.min(4))).raw("\">");
         page.number(usize::from(change.risk)).raw(" ").text(&change.direction).raw("<td>").text(&change.sentence);
-        page.raw("<td><code>").text(&change.before).raw("</code><td><code>").text(&change.after).raw("</code>\n");
+        for (value, asked) in [&change.before, &change.after].into_iter().zip(&change.asked) {
+            page.raw("<td>");
+            if !value.is_empty() {
+                page.raw("<code>").text(value).raw("</code>");
+            }
+            if let Some(asked) = asked {
+                page.raw("<br>asked for by ");
+                by_whom(Some(asked), page);
+            }
+        }
+        page.raw("\n");
     }
     if !comparison.changes.is_empty() {
         page.raw("</tbody></table>\n");
