@@ -122,10 +122,8 @@ struct Line<'a> {
     approved: bool,
     /// The bundle that it comes from.
     via: Option<&'a Location>,
-    /// Whether it opens a file alone: nothing lies beneath one.
-    file: bool,
-    /// Whether a bundle opens the same place.
-    bundled: bool,
+    /// What bundles open there: a file, a directory.
+    kinds: [bool; 2],
 }
 
 impl Line<'_> {
@@ -141,7 +139,7 @@ fn lines<'a>(profile: &'a Profile, variables: Variables<'_>, layout: Option<Layo
     let mut lines = Vec::with_capacity(profile.filesystem.len());
     for (location, grant) in &profile.filesystem {
         let (access, sensitive, approved) = (grant.access, grant.sensitive, grant.approved);
-        let line = Line { location, access, sensitive, approved, via: None, file: false, bundled: false };
+        let line = Line { location, access, sensitive, approved, via: None, kinds: [false; 2] };
         let bundle = match location {
             // It opens nothing and hides nothing.
             Location::Bundle(_) if !approved => continue,
@@ -155,18 +153,20 @@ fn lines<'a>(profile: &'a Profile, variables: Variables<'_>, layout: Option<Layo
         // What is sensitive to read a line of its own opens, and no bundle.
         let is_closed = |place: &Location| known::rows(place).into_iter().any(|row| counts(row, Level::Read));
         for opening in bundle.on(layout).filter(|opening| !is_closed(&opening.place)) {
-            let file = opening.shape == Shape::File;
-            let member = Line { location: &opening.place, via: Some(location), file, bundled: !file, ..line };
+            let kinds = [opening.shape == Shape::File, opening.shape == Shape::Directory];
+            let member = Line { location: &opening.place, via: Some(location), kinds, ..line };
             lines.push((variables.key(&opening.place), Line { access: Access::Read, ..member }));
         }
     }
     lines.sort_by(|(a, one), (b, other)| {
-        let rank = |line: &Line<'_>| (line.via.is_none(), line.approved, line.access, !line.file);
+        let rank = |line: &Line<'_>| (line.via.is_none(), line.approved, line.access);
         a.cmp(b).then_with(|| rank(other).cmp(&rank(one)))
     });
     lines.dedup_by(|(later, line), (kept, other)| {
         let is_same = later == kept;
-        other.bundled |= is_same && line.bundled;
+        if is_same {
+            other.kinds = [other.kinds[0] || line.kinds[0], other.kinds[1] || line.kinds[1]];
+        }
         is_same
     });
     lines
@@ -202,6 +202,8 @@ struct Node<'a> {
     levels: [Level; 2],
     /// What each allows of what lies beneath and no line names.
     below: [Level; 2],
+    /// Where a bundle decides, whether it opens a file and whether a directory.
+    kinds: [Option<[bool; 2]>; 2],
 }
 
 impl<'a> Node<'a> {
@@ -226,16 +228,16 @@ impl<'a> Node<'a> {
 
     fn direction(&self) -> Option<Direction> {
         let [before, after] = self.levels;
-        let of_bundle = |side: usize| self.line(side).filter(|line| line.via.is_some());
-        // A line for a file of a bundle is no more than the bundle is; a bundle that opens a directory instead is.
-        match (of_bundle(0).map(|line| line.file), of_bundle(1).map(|line| line.file)) {
-            (Some(true), Some(false)) if before == after && self.below[0] < self.below[1] => {
+        // A line for what a bundle opens is no more than that is. A bundle that opens a directory where it opened a file is.
+        if let (Some([was_file, was_directory]), Some([file, directory])) = (self.kinds[0], self.kinds[1])
+            && before == after
+        {
+            if file > was_file || directory > was_directory {
                 return Some(Direction::Widens);
             }
-            (Some(false), Some(true)) if before == after && self.below[0] > self.below[1] => {
+            if file < was_file || directory < was_directory {
                 return Some(Direction::Narrows);
             }
-            _ => {}
         }
         match (after.cmp(&before), self.unguarded()) {
             (std::cmp::Ordering::Greater, _) | (std::cmp::Ordering::Equal, [false, true]) => Some(Direction::Widens),
@@ -261,7 +263,8 @@ struct Tree<'a> {
 impl<'a> Tree<'a> {
     fn new(old: Vec<(Key, Line<'a>)>, new: Vec<(Key, Line<'a>)>, variables: Variables<'a>) -> Self {
         let mut nodes: Vec<Node<'a>> = Vec::with_capacity(old.len().max(new.len()));
-        let node = |key, lines| Node { key, lines, levels: [Level::None; 2], below: [Level::None; 2] };
+        let node =
+            |key, lines| Node { key, lines, levels: [Level::None; 2], below: [Level::None; 2], kinds: [None; 2] };
         let (mut old, mut new) = (old.into_iter().peekable(), new.into_iter().peekable());
         loop {
             let order = match (old.peek(), new.peek()) {
@@ -301,14 +304,14 @@ impl<'a> Tree<'a> {
             let (up, inherited, mut shows, mut held) = stack
                 .last()
                 .map_or((None, [Level::None; 2], [false; 2], [false; 2]), |(up, b, s, h)| (Some(*up), *b, *s, *h));
-            let (mut levels, mut is_file) = (inherited, [false; 2]);
+            let (mut levels, mut kinds) = (inherited, [None; 2]);
             for side in 0..2 {
-                let (Some(line), Some(level), Some(shows), Some(held), Some(is_file)) = (
+                let (Some(line), Some(level), Some(shows), Some(held), Some(kinds)) = (
                     node.line(side),
                     levels.get_mut(side),
                     shows.get_mut(side),
                     held.get_mut(side),
-                    is_file.get_mut(side),
+                    kinds.get_mut(side),
                 ) else {
                     continue;
                 };
@@ -316,12 +319,12 @@ impl<'a> Tree<'a> {
                     continue;
                 }
                 let (is_held, is_member) = (*held, line.via.is_some());
-                *held |= line.bundled || (!is_member && line.approved && line.access >= Access::Read);
+                *held |= line.kinds[1] || (!is_member && line.approved && line.access >= Access::Read);
                 // What lies beneath a directory that is opened anyway is there, or hidden by a line.
                 if is_member && is_held {
                     continue;
                 }
-                *is_file = is_member && line.file;
+                *kinds = is_member.then_some(line.kinds);
                 *level = match (line.approved, line.access) {
                     (true, Access::Exist) => Level::See.max(*level),
                     (true, access) => access.into(),
@@ -335,10 +338,11 @@ impl<'a> Tree<'a> {
                 *slot = up;
             }
             let [old, new] = levels.map(Level::beneath);
-            let below = [if is_file[0] { Level::None } else { old }, if is_file[1] { Level::None } else { new }];
+            let beneath = |level, kinds| if kinds == Some([true, false]) { Level::None } else { level };
+            let below = [beneath(old, kinds[0]), beneath(new, kinds[1])];
             stack.push((index, below, shows, held));
             if let Some(node) = self.nodes.get_mut(index) {
-                (node.levels, node.below) = (levels, below);
+                (node.levels, node.below, node.kinds) = (levels, below, kinds);
             }
         }
         self.see_what_is_above(&above, &own);

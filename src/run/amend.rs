@@ -91,10 +91,12 @@ fn addition(profile: &Profile, line: &str) -> Option<Profile> {
                     }
                     None => part,
                 };
-                // Words for people follow the lines.
-                let Some((key, value)) = part.split_once(" += ") else { break };
+                // Words for people follow the lines. What was kept before is written as an addition.
+                let list = part.split_once(" = ").filter(|(_, value)| value.starts_with('[') && value.ends_with(']'));
+                let added = part.split_once(" += ").map(|(key, value)| (key, format!("[{value}]")));
+                let Some((key, value)) = list.map(|(key, value)| (key, value.to_owned())).or(added) else { break };
                 let lines = if within == "syscalls.arguments" { &mut arguments } else { &mut calls };
-                writeln!(lines, "{key} = [{value}]").ok()?;
+                writeln!(lines, "{key} = {value}").ok()?;
             }
             format!("{head}\n[syscalls]\nbase = {base}\n{calls}\n[syscalls.arguments]\n{arguments}")
         }
@@ -138,10 +140,11 @@ mod tests {
             "[filesystem] \"~/a; b%0A\" = \"read\"",
             "[filesystem] \"~/.ssh/id\" = { access = \"read\", sensitive = \"vault\", approved = true }",
             "[network] \"api.example.com:443\" = \"connect\"",
-            "[syscalls] allow += \"ptrace\"; approved += \"ptrace\"",
-            "[syscalls] allow += \"socket\"; [syscalls.arguments] socket += \"inet stream\"; to reach anybody with it \
+            "[syscalls] allow = [\"ptrace\"]; [syscalls] approved = [\"ptrace\"]",
+            "[syscalls] allow = [\"socket\"]; [syscalls.arguments] socket = [\"inet stream\"]; to reach anybody with it \
              [network] \"@host\" = { access = \"unconfined\", approved = true }",
-            "[syscalls.arguments] ioctl += \"TIOCGWINSZ\"",
+            "[syscalls] allow += \"kcmp\"",
+            "[syscalls.arguments] ioctl = [\"TIOCGWINSZ\"]",
         ];
         let all = proposals(&profile(), &[run(&lines)]);
         assert_eq!(all.len(), lines.len(), "{all:#?}");
