@@ -375,7 +375,7 @@ struct Files<'a> {
 static OPENED: PathGrant = PathGrant { access: Access::Read, sensitive: None, approved: true, reason: None };
 
 impl<'a> Files<'a> {
-    /// `other`: where that has a line for what a bundle takes for a file, it is for that file, and not for a directory.
+    /// `other`: where that has a line for what a bundle opens, it is for what the bundle takes it for.
     fn of(profile: &'a Profile, other: &Profile, system: System<'a>) -> Self {
         let mut grants = Self::lines(profile, &system.machine.roots);
         let theirs = Self::lines(other, &system.machine.roots);
@@ -388,8 +388,7 @@ impl<'a> Files<'a> {
                 let is_here = opening.layouts.is_empty() || system.layout.is_some_and(|l| opening.layouts.contains(&l));
                 let path = system.machine.roots.resolve(&opening.place).unwrap();
                 let is_file = system.is_perhaps_file(&path) && !system.directories;
-                let fits = is_file == (opening.shape == Shape::File)
-                    || (opening.shape == Shape::File && theirs.contains_key(&path));
+                let fits = is_file == (opening.shape == Shape::File) || theirs.contains_key(&path);
                 if is_here && fits && !is_own(&path) && !path.as_bytes().ends_with(b"/.ssh") {
                     let shape = opened.entry(path).or_insert(opening.shape);
                     *shape = if opening.shape == Shape::Directory { Shape::Directory } else { *shape };

@@ -19,8 +19,9 @@ use super::codes::{Code, Fill};
 use super::{Context, Direction, Found, Opened, Piece, Said, Subject, known};
 
 /// What may be done with a place. Beneath it the same may be done, of what is only seen nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) enum Level {
+    #[default]
     None,
     See,
     Read,
@@ -232,10 +233,10 @@ impl<'a> Node<'a> {
         if let (Some([was_file, was_directory]), Some([file, directory])) = (self.kinds[0], self.kinds[1])
             && before == after
         {
-            if file > was_file || directory > was_directory {
+            if (file && !was_file) || (directory && !was_directory) {
                 return Some(Direction::Widens);
             }
-            if file < was_file || directory < was_directory {
+            if (was_file && !file) || (was_directory && !directory) {
                 return Some(Direction::Narrows);
             }
         }
@@ -248,7 +249,17 @@ impl<'a> Node<'a> {
     }
 }
 
-/// What holds beneath a node while the tree is walked.
+/// What holds beneath a node, for either profile.
+#[derive(Clone, Copy, Default)]
+struct Beneath {
+    levels: [Level; 2],
+    /// Whether a line shows it.
+    shows: [bool; 2],
+    /// Whether it is there anyway or hidden by a line: then a bundle has no say.
+    held: [bool; 2],
+}
+
+/// What was told of a node while the tree is walked.
 struct Frame {
     node: usize,
     /// How it was told that all beneath it changes: which way, and to what.
@@ -290,20 +301,19 @@ impl<'a> Tree<'a> {
     /// What each profile allows at each node.
     fn settle(&mut self) {
         let own = Own::of(self.variables);
-        // What holds beneath a node: what is allowed, whether a line shows it, and whether a bundle has no say there.
-        let mut stack: Vec<(usize, [Level; 2], [bool; 2], [bool; 2])> = Vec::new();
+        let mut stack: Vec<(usize, Beneath)> = Vec::new();
         let mut above = vec![None; self.nodes.len()];
         for index in 0..self.nodes.len() {
             let Some(node) = self.nodes.get(index) else { break };
             while stack
                 .last()
-                .is_some_and(|(top, ..)| self.nodes.get(*top).is_none_or(|top| !is_beneath(&node.key, &top.key)))
+                .is_some_and(|(top, _)| self.nodes.get(*top).is_none_or(|top| !is_beneath(&node.key, &top.key)))
             {
                 stack.pop();
             }
-            let (up, inherited, mut shows, mut held) = stack
-                .last()
-                .map_or((None, [Level::None; 2], [false; 2], [false; 2]), |(up, b, s, h)| (Some(*up), *b, *s, *h));
+            let up = stack.last().map(|(up, _)| *up);
+            let Beneath { levels: inherited, mut shows, mut held } =
+                stack.last().map(|(_, beneath)| *beneath).unwrap_or_default();
             let (mut levels, mut kinds) = (inherited, [None; 2]);
             for side in 0..2 {
                 let (Some(line), Some(level), Some(shows), Some(held), Some(kinds)) = (
@@ -340,7 +350,7 @@ impl<'a> Tree<'a> {
             let [old, new] = levels.map(Level::beneath);
             let beneath = |level, kinds| if kinds == Some([true, false]) { Level::None } else { level };
             let below = [beneath(old, kinds[0]), beneath(new, kinds[1])];
-            stack.push((index, below, shows, held));
+            stack.push((index, Beneath { levels: below, shows, held }));
             if let Some(node) = self.nodes.get_mut(index) {
                 (node.levels, node.below, node.kinds) = (levels, below, kinds);
             }
