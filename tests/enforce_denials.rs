@@ -11,7 +11,7 @@
 
 mod common;
 
-use common::enforced::{enforced, enforced_with, out, project, run};
+use common::enforced::{enforced, enforced_under, enforced_with, out, project, run};
 use common::scratch::{Scratch, said};
 use serde_json::Value;
 
@@ -227,4 +227,38 @@ fn what_was_refused_is_kept_for_later_and_logged_where_that_is_asked_for() {
         .file("generated-profiles/none.toml", "schema = 1\nname = \"n\"\ncommand = [\"n\"]\n[syscalls]\nbase = 1\n");
     let none = scratch.pinfold(&["denials", none.to_str().unwrap()]).output().unwrap();
     assert!(out(&none).contains("no run of this profile"), "{}", said(&none));
+}
+
+#[test]
+fn a_refusal_stands_in_the_log_while_the_run_goes_on() {
+    need!(UserNamespaces, Fuse);
+    for top in ["", "protect = \"strict\""] {
+        let scratch =
+            project("cat ~/notes; ./tracee errno 101; while ! [ -e seen ]; do sleep 0.05; done; cat ~/notes; echo end");
+        scratch.home_file("notes", "noted");
+        let log = scratch.outside("log.jsonl");
+        let inner = enforced_under(&scratch, top, "", "", "");
+        let mut command = scratch.command(inner.get_program());
+        let mut words: Vec<_> = inner.get_args().map(std::ffi::OsStr::to_owned).collect();
+        words.splice(1..1, ["--log".into(), log.clone().into_os_string()]);
+        let child =
+            command.args(words).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn();
+        let child = child.unwrap();
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        let text = || std::fs::read_to_string(&log).unwrap_or_default();
+        while !(text().contains("read ~/notes") && text().contains("ptrace")) {
+            assert!(std::time::Instant::now() < end, "{top}: it is not told while the run goes on: {}", text());
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        scratch.file("seen", "");
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(out(&output), "end\n", "{}", said(&output));
+        let times: Vec<u64> = text()
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap())
+            .filter(|line| line["what"] == "read ~/notes")
+            .map(|line| line["times"].as_u64().unwrap())
+            .collect();
+        assert_eq!(times, [1, 2], "{top}: {}", text());
+    }
 }

@@ -125,7 +125,10 @@ pub struct Telling {
     /// Show everything that was refused at the end, not the first ten things alone
     #[arg(long)]
     pub denials: bool,
-    /// Append what was refused to this file at the end, a line of JSON each
+    /// Name writes that are refused in what may only be read, too; calls that write cost more then
+    #[arg(long)]
+    pub report_writes: bool,
+    /// Append what is refused to this file when it happens, a line of JSON each, and at the end how often
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
 }

@@ -1,17 +1,20 @@
 //! What runs were refused: the table at the end of a run, and `pinfold denials` for earlier ones.
 
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
 use crate::profile::evidence::date;
-use crate::run::refusals::{Kept, Kind, Refusal, kept};
+use crate::run::refusals::{Kept, Kind, Refusal, denied, kept};
 use crate::run::surroundings::Surroundings;
-use crate::store::{Store, StoreError};
+use crate::sandbox::Live;
+use crate::store::{Store, StoreError, approvals};
 use crate::vocab::escape;
+use crate::vocab::location::Roots;
 
 use super::arguments::DenialsArguments;
 use super::exit::Exit;
@@ -74,19 +77,53 @@ pub(super) fn say(refusals: &[Refusal], all: bool, profile: &Path) {
     }
 }
 
-/// Appends the refusals of a run to a file, a line of JSON each.
-pub(super) fn log(path: &Path, run: &Kept, profile: &Path) -> Result<(), StoreError> {
-    let mut lines = String::new();
-    for refusal in &run.refusals {
-        let line = json!({
-            "when": run.when, "profile": profile.display().to_string(), "command": run.command, "kind": refusal.kind,
-            "what": refusal.what, "by": refusal.by, "times": refusal.times, "allow": refusal.allow, "risk": refusal.risk,
-        });
-        let _ = writeln!(lines, "{line}");
+/// A log that is written while a run goes on, a line of JSON each.
+pub(super) struct Log {
+    path: PathBuf,
+    file: File,
+    profile: String,
+    command: Vec<String>,
+}
+
+impl Log {
+    /// Opens it to be appended to.
+    pub(super) fn open(path: &Path, profile: &Path, command: Vec<String>) -> Result<Self, StoreError> {
+        let opened = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+        let file = opened.map_err(|source| StoreError::Append { path: path.to_path_buf(), source })?;
+        Ok(Self { path: path.to_path_buf(), file, profile: profile.display().to_string(), command })
     }
-    let opened = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path);
-    let written = opened.and_then(|mut file| file.write_all(lines.as_bytes()));
-    written.map_err(|source| StoreError::Append { path: path.to_path_buf(), source })
+
+    /// Who is told of refusals as they happen.
+    pub(super) fn live(&self, roots: &Roots) -> Result<Live, StoreError> {
+        let file = self.file.try_clone();
+        let file = file.map_err(|source| StoreError::Append { path: self.path.clone(), source })?;
+        let log = Self { path: self.path.clone(), file, profile: self.profile.clone(), command: self.command.clone() };
+        let roots = roots.clone();
+        // The disk may be full: the end says so.
+        Ok(Live::to(move |denial| drop(log.append(&[&denied(denial, &roots)]))))
+    }
+
+    /// At the end: what was not written as it happened, and what was refused again, with how often.
+    pub(super) fn finish(&self, refusals: &[Refusal]) -> Result<(), StoreError> {
+        let happened = |refusal: &Refusal| matches!(refusal.kind, Kind::File | Kind::Call);
+        let rest: Vec<_> = refusals.iter().filter(|refusal| !happened(refusal) || refusal.times > 1).collect();
+        self.append(&rest)
+    }
+
+    fn append(&self, refusals: &[&Refusal]) -> Result<(), StoreError> {
+        let mut lines = String::new();
+        for refusal in refusals {
+            let line = json!({
+                "when": approvals::now(), "profile": self.profile, "command": self.command, "kind": refusal.kind,
+                "what": refusal.what, "by": refusal.by, "times": refusal.times, "allow": refusal.allow,
+                "risk": refusal.risk,
+            });
+            let _ = writeln!(lines, "{line}");
+        }
+        // One call: so lines of several runs do not mix.
+        let written = (&self.file).write_all(lines.as_bytes());
+        written.map_err(|source| StoreError::Append { path: self.path.clone(), source })
+    }
 }
 
 /// `pinfold denials`

@@ -1,13 +1,16 @@
 //! `pinfold enforce`: what is in force, then the command, then what was refused.
 
+use crate::plan::protect::RefusedWrites;
 use crate::plan::{Action, MountStep, Nesting, Network, Plan, RootStyle, explain};
 use crate::probe::changes::{Change, Changes, What};
 use crate::run::enforce::{EnforceError, EnforceRequest, Enforced, Prepared, Started, Writes, enforce, prepare};
 use crate::run::refusals;
 use crate::run::surroundings::Surroundings;
-use crate::store::Store;
+use crate::sandbox::Live;
+use crate::store::{Store, StoreError};
 
 use super::arguments::{EnforceArguments, Telling};
+use super::denials::Log;
 use super::exit::Exit;
 use super::learn::{bytes, surroundings};
 use super::screen::{self, Colour, paint};
@@ -25,6 +28,7 @@ pub(super) fn within(surroundings: &Surroundings, arguments: &EnforceArguments) 
         command: bytes(&arguments.command),
         profile: arguments.places.profile.clone(),
         accept_digest: arguments.accept_digest.clone(),
+        refused_writes: if arguments.telling.report_writes { RefusedWrites::Told } else { RefusedWrites::Untold },
         writes: if arguments.overlay { Writes::Layered } else { Writes::Through },
     };
     let prepared = match prepare(surroundings, &request) {
@@ -45,7 +49,11 @@ pub(super) fn within(surroundings: &Surroundings, arguments: &EnforceArguments) 
     }
     announce(&prepared, arguments.places.quiet);
     let quiet = arguments.places.quiet;
-    let enforced = match enforce(surroundings, &prepared, |started| begun(started, quiet), |_| {}) {
+    let (log, live) = match logged(&prepared, &arguments.telling) {
+        Ok(logged) => logged,
+        Err(error) => return fail(&error.into()),
+    };
+    let enforced = match enforce(surroundings, &prepared, |started| begun(started, quiet), &live) {
         Ok(enforced) => enforced,
         Err(error) => return fail(&error),
     };
@@ -74,7 +82,7 @@ pub(super) fn within(surroundings: &Surroundings, arguments: &EnforceArguments) 
     if enforced.unseen {
         screen::warn("files that were refused are not known: what served the root ended before the run did");
     }
-    tell(&prepared, &enforced, surroundings, &arguments.telling);
+    tell(&prepared, &enforced, surroundings, &arguments.telling, log.as_ref());
     if let Err(error) = &enforced.recorded {
         screen::warn(format!("this run counts for nothing: {}", screen::chain(error)));
     }
@@ -91,7 +99,7 @@ pub(super) fn within(surroundings: &Surroundings, arguments: &EnforceArguments) 
 }
 
 /// What was refused: said, kept, and logged where that was asked for. The run is over, so what fails here is no more than said.
-fn tell(prepared: &Prepared, enforced: &Enforced, surroundings: &Surroundings, telling: &Telling) {
+fn tell(prepared: &Prepared, enforced: &Enforced, surroundings: &Surroundings, telling: &Telling, log: Option<&Log>) {
     let refusals = refusals::of(prepared, enforced);
     denials::say(&refusals, telling.denials, &prepared.file.path);
     let kept = refusals::record(prepared, enforced, refusals);
@@ -99,11 +107,19 @@ fn tell(prepared: &Prepared, enforced: &Enforced, surroundings: &Surroundings, t
     if let Err(error) = store.and_then(|store| refusals::keep(&store, &prepared.file.path, &kept)) {
         screen::error(&error, None);
     }
-    if let Some(path) = &telling.log
-        && let Err(error) = denials::log(path, &kept, &prepared.file.path)
+    if let Some(log) = log
+        && let Err(error) = log.finish(&kept.refusals)
     {
         screen::error(&error, None);
     }
+}
+
+/// The log that was asked for, and who writes to it while the run goes on. A log that cannot be written stops the start.
+fn logged(prepared: &Prepared, telling: &Telling) -> Result<(Option<Log>, Live), StoreError> {
+    let Some(path) = &telling.log else { return Ok((None, Live::default())) };
+    let log = Log::open(path, &prepared.file.path, refusals::command(prepared))?;
+    let live = log.live(&prepared.plan.roots)?;
+    Ok((Some(log), live))
 }
 
 fn fail(error: &EnforceError) -> Exit {

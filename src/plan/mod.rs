@@ -65,6 +65,8 @@ pub struct Plan {
     pub without_namespaces: Option<String>,
     /// How names that the host executes are kept from being made.
     pub protection: protect::Protection,
+    /// Whether writing to what may only be read is told.
+    pub refused_writes: protect::RefusedWrites,
     /// Where changes in one of the places go, if not there.
     pub layer: Option<layer::Layer>,
     /// Limits.

@@ -256,6 +256,7 @@ pub fn plan(
         landlock,
         without_namespaces: None,
         protection,
+        refused_writes: protect::RefusedWrites::Untold,
         layer: None,
         limits: profile.limits.clone(),
         create,

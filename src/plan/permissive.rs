@@ -135,6 +135,7 @@ pub fn plan(host: &Host, options: Options) -> Plan {
         without_namespaces: None,
         nesting: Nesting::Refused,
         protection: super::protect::Protection::Scan,
+        refused_writes: super::protect::RefusedWrites::Untold,
         layer: None,
         limits: Limits::default(),
         create: Vec::new(),

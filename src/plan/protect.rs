@@ -14,10 +14,10 @@ use crate::profile::Profile;
 use crate::vocab::access::Access;
 use crate::vocab::location::{Base, Location, Roots};
 use crate::vocab::path::AbsPath;
-use crate::vocab::sensitivity::{Place, Row, Sensitivity, table};
+use crate::vocab::sensitivity::{Place, Row, Sensitivity, sensitive, table};
 use crate::vocab::syscall::Syscall;
 
-use super::{Action, Condition, Desk, FilterSpec, Network, Rule, Test, Width};
+use super::{Action, Condition, Desk, FilterSpec, Network, Plan, Rule, Test, Width};
 
 /// How names that the host executes are kept from being made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +64,15 @@ pub fn further(profile: &Profile, roots: &Roots) -> Vec<Further> {
         Further { place, kind }
     });
     further.collect()
+}
+
+/// Whether writing to what may only be read is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusedWrites {
+    /// The program alone is answered.
+    Untold,
+    /// It is named at the end: the supervisor looks at every call that writes, makes, changes or removes a name.
+    Told,
 }
 
 /// The rules of a run.
@@ -135,7 +144,10 @@ impl Rules {
             rules.add(row, roots, projects);
         }
         for path in named {
-            rules.fixed.insert(fold(path.as_bytes()), "the profile that sandboxes are made from");
+            let row = sensitive(path, roots, Access::Write).filter(|row| row.sensitivity == Sensitivity::HostExecutes);
+            rules
+                .fixed
+                .insert(fold(path.as_bytes()), row.map_or("sandboxes are made from this profile", |row| row.why));
         }
         rules
     }
@@ -300,6 +312,11 @@ const CALLS: [&str; 18] = [
     "openat",
 ];
 
+/// Whether the supervisor makes this call in the caller's place where names are protected.
+pub fn is_carried_out(call: &str) -> bool {
+    CALLS.contains(&call)
+}
+
 /// Hands the calls that `spec` allows and that can make a name to the desk of paths. Of the opens these are the ones that
 /// write; whatever removes a name, or changes what has one, stays as it is.
 pub fn hand_over(spec: &mut FilterSpec, network: Network) {
@@ -310,20 +327,11 @@ pub fn hand_over(spec: &mut FilterSpec, network: Network) {
         if of_the_broker || spec.calls.get(&call) != Some(&Action::Allow) {
             continue;
         }
-        let flags = match call.name() {
-            "open" => 1,
-            "openat" => 2,
-            _ => {
-                spec.calls.insert(call, desk);
-                continue;
-            }
-        };
-        // O_WRONLY, O_RDWR, O_CREAT: with one of them a name can come to be, or be written.
-        for bit in [1, 2, 0o100] {
-            let condition = Condition { argument: flags, width: Width::Word, mask: bit, value: bit, test: Test::Equal };
-            spec.rules.entry(call).or_default().push(Rule { conditions: vec![condition], action: desk });
+        if !matches!(call.name(), "open" | "openat") {
+            spec.calls.insert(call, desk);
         }
     }
+    hand_over_opens(spec);
     // The supervisor does not know what a program has forbidden itself: it would open what the program may not.
     if let Some(call) = Syscall::from_name("landlock_create_ruleset")
         && spec.calls.get(&call) == Some(&Action::Allow)
@@ -332,7 +340,48 @@ pub fn hand_over(spec: &mut FilterSpec, network: Network) {
     }
 }
 
+/// Of the opens those that write or make: with O_WRONLY, O_RDWR or O_CREAT a name can come to be, or be written.
+fn hand_over_opens(spec: &mut FilterSpec) {
+    for (name, flags) in [("open", 1), ("openat", 2)] {
+        let Some(call) = Syscall::from_name(name).filter(|call| spec.calls.get(call) == Some(&Action::Allow)) else {
+            continue;
+        };
+        for bit in [1, 2, 0o100] {
+            let condition = Condition { argument: flags, width: Width::Word, mask: bit, value: bit, test: Test::Equal };
+            let action = Action::Mediate(Desk::Paths);
+            spec.rules.entry(call).or_default().push(Rule { conditions: vec![condition], action });
+        }
+    }
+}
+
 const EOPNOTSUPP: i32 = 95;
+
+/// Calls that write, make, change or remove a name, of whatever path.
+fn is_writing(call: Syscall) -> bool {
+    use crate::vocab::syscall_table::{Want, row};
+    let wants = |want: Want| !matches!(want, Want::Look | Want::Enter | Want::Execute | Want::Open(_));
+    row(call).paths.iter().any(|argument| wants(argument.want))
+}
+
+impl Plan {
+    /// Lets refused writes be told.
+    pub fn tell_refused_writes(&mut self) {
+        self.refused_writes = RefusedWrites::Told;
+        let desk = Action::Mediate(Desk::Paths);
+        let calls: Vec<Syscall> = Syscall::all()
+            .filter(|call| is_writing(*call) && self.filter.calls.get(call) == Some(&Action::Allow))
+            .collect();
+        self.filter.calls.extend(calls.into_iter().map(|call| (call, desk)));
+        if self.protection == Protection::Scan {
+            hand_over_opens(&mut self.filter);
+        }
+    }
+
+    /// Whether the supervisor walks through the root of the run itself.
+    pub fn is_walked_through(&self) -> bool {
+        self.protection != Protection::Scan || self.refused_writes == RefusedWrites::Told
+    }
+}
 
 /// Whether a name is judged by what it holds: then it is not mounted read-only, and git can still write it.
 pub fn is_judged_by_contents(path: &AbsPath) -> bool {

@@ -12,18 +12,17 @@ use std::path::{Path, PathBuf};
 use crate::diff::{self, Context, Difference};
 use crate::event::{Denial, ExitStatus, GapKind};
 use crate::plan::mounts::{self, PlanError};
-use crate::plan::protect;
+use crate::plan::protect::{self, RefusedWrites};
 use crate::plan::walls::Wall;
 use crate::plan::{Desk, Handing, MountStep, Plan, RootStyle};
 use crate::probe::changes::{Before, Changes};
 use crate::probe::features;
 use crate::probe::places::HostExecuted;
 use crate::profile::Lack;
-use crate::sandbox::desk::Handler;
 use crate::sandbox::limits::{self, Reached, Unheld, foresee};
-use crate::sandbox::paths::{Paths, Unprotected};
+use crate::sandbox::paths::Paths;
 use crate::sandbox::secrets::Values;
-use crate::sandbox::{self, StartError};
+use crate::sandbox::{self, Live, StartError};
 use crate::store::{Store, StoreError, approvals};
 use crate::vocab::escape;
 use crate::vocab::host::{Host, Remembered};
@@ -49,6 +48,8 @@ pub struct EnforceRequest {
     pub accept_digest: Option<String>,
     /// Where what it changes in the project goes.
     pub writes: Writes,
+    /// Whether writing to what may only be read is told.
+    pub refused_writes: RefusedWrites,
 }
 
 /// Where changes in the project go.
@@ -222,7 +223,10 @@ pub fn prepare(surroundings: &Surroundings, request: &EnforceRequest) -> Result<
     let further = protect::further(&file.profile, &surroundings.roots);
     let mut guarded = surroundings.host_executed(&further);
     guarded.places.extend(AbsPath::try_from(file.path.as_path()).ok());
-    let plan = mounts::plan(&file.profile, &host, &guarded.places, program, request.command.clone())?;
+    let mut plan = mounts::plan(&file.profile, &host, &guarded.places, program, request.command.clone())?;
+    if request.refused_writes == RefusedWrites::Told {
+        plan.tell_refused_writes();
+    }
     Ok(Prepared { file, plan, guarded, writes: request.writes })
 }
 
@@ -269,12 +273,13 @@ pub struct Started<'a> {
     pub untold: Option<io::Error>,
 }
 
-/// Starts the prepared run and stays with it to its end. `started` is told before the command runs.
+/// Starts the prepared run and stays with it to its end. `started` is told before the command runs, and `live` of
+/// the first refusal of each kind when it happens.
 pub fn enforce(
     surroundings: &Surroundings,
     prepared: &Prepared,
     started: impl FnOnce(&Started<'_>),
-    mut denied: impl FnMut(&Denial),
+    live: &Live,
 ) -> Result<Enforced, EnforceError> {
     let secrets = secrets::read(&prepared.file.profile, &prepared.plan, surroundings)?;
     for path in &prepared.plan.create {
@@ -302,7 +307,7 @@ pub fn enforce(
     };
     let environment = environment(surroundings, &plan, &secrets);
     let look = Before::look(writable(&plan));
-    let mut sandbox = sandbox::start(&plan, &environment, &secrets)?;
+    let mut sandbox = sandbox::start(&plan, &environment, &secrets, live)?;
     protect_names(&mut sandbox, &plan)?;
     let limits = sandbox.limits().to_vec();
     started(&Started { limits: &limits, untold: sandbox.untold() });
@@ -311,10 +316,7 @@ pub fn enforce(
     let sees_files = plan.root == RootStyle::Tripwire && plan.has(Wall::Mounts) && sandbox.untold().is_none();
     sandbox.release()?;
     let mut denials = Vec::new();
-    let outcome = sandbox.supervise(&mut |denial| {
-        denied(&denial);
-        denials.push(denial);
-    })?;
+    let outcome = sandbox.supervise(&mut |denial| denials.push(denial))?;
     let sees_files = sees_files && !outcome.unseen;
     let planted = surroundings.planted_since(before);
     let store = Store::open(&surroundings.state_dir.to_path_buf(), surroundings.identity.uid);
@@ -355,8 +357,7 @@ fn layered(surroundings: &Surroundings, prepared: &Prepared, plan: Plan) -> Resu
 fn protect_names(sandbox: &mut sandbox::Sandbox, plan: &Plan) -> Result<(), StartError> {
     let desk = Paths::open(plan, sandbox.payload(), sandbox.behalf()?)?;
     if let Some(desk) = desk {
-        let desk: Box<dyn Handler> = if plan.has(Wall::Names) { Box::new(desk) } else { Box::new(Unprotected) };
-        sandbox.desks().seat(Desk::Paths, desk);
+        sandbox.desks().seat(Desk::Paths, Box::new(desk));
     }
     Ok(())
 }

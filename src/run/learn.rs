@@ -208,8 +208,12 @@ fn observe(
     path: &std::path::Path,
 ) -> Result<Observed, LearnError> {
     let unwritten = |source| LearnError::Write { path: path.to_path_buf(), source };
-    let mut sandbox =
-        sandbox::start(plan, &super::enforce::environment(surroundings, plan, &Values::new()), &Values::new())?;
+    let mut sandbox = sandbox::start(
+        plan,
+        &super::enforce::environment(surroundings, plan, &Values::new()),
+        &Values::new(),
+        &sandbox::Live::default(),
+    )?;
     let attached = tracer::attach(sandbox.payload())?;
     sandbox.release()?;
     let deadline = request.timeout.map(|limit| sandbox.end_after(limit));

@@ -86,7 +86,8 @@ pub fn of(prepared: &Prepared, enforced: &Enforced) -> Vec<Refusal> {
     all
 }
 
-fn denied(denial: &Denial, roots: &Roots) -> Refusal {
+/// A denial of a run in words.
+pub fn denied(denial: &Denial, roots: &Roots) -> Refusal {
     let what = match denial.intent {
         Some(intent) => format!("{} {}", verb(intent), place(&denial.thing, roots)),
         None => format!("{} {}", denial.call, denial.thing).trim_end().to_owned(),
@@ -142,12 +143,16 @@ fn limit(reached: &Reached) -> Refusal {
     }
 }
 
+/// The command of a run, as it is kept.
+pub fn command(prepared: &Prepared) -> Vec<String> {
+    prepared.plan.argv.iter().map(|word| escape::file(word)).collect()
+}
+
 /// The refusals of a run that ended just now, to be kept.
 pub fn record(prepared: &Prepared, enforced: &Enforced, refusals: Vec<Refusal>) -> Kept {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     Kept {
-        when: now.as_secs(),
-        command: prepared.plan.argv.iter().map(|word| escape::file(word)).collect(),
+        when: crate::store::approvals::now(),
+        command: command(prepared),
         exit: enforced.status.shell_code(),
         refusals,
     }

@@ -1,6 +1,7 @@
 //! A call that the filter did not allow → a denial in words, with the profile line that would allow it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::event::{Denial, Intent};
 use crate::plan::{Action, Condition, FilterSpec, Test, Width};
@@ -48,9 +49,35 @@ fn holds(condition: &Condition, call: &Notification) -> bool {
     (cut(register & condition.mask) == cut(condition.value)) == (condition.test == Test::Equal)
 }
 
+/// Who is told of each denial when it is the first of its kind, while the run goes on.
+#[derive(Clone, Default)]
+pub struct Live(Option<Arc<Listener>>);
+
+type Listener = dyn Fn(&Denial) + Send + Sync;
+
+impl Live {
+    /// Tells `listener`, which must not wait: the refused program may be waiting for it.
+    pub fn to(listener: impl Fn(&Denial) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(listener)))
+    }
+
+    fn tell(&self, denial: &Denial) {
+        if let Some(listener) = &self.0 {
+            listener(denial);
+        }
+    }
+}
+
+impl std::fmt::Debug for Live {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Live").field(&self.0.is_some()).finish()
+    }
+}
+
 /// Denials of a run, one for each program, call and thing.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
+    live: Live,
     /// The sandbox's init: what is above it is outside.
     top: i32,
     seen: BTreeMap<(String, String, String), Denial>,
@@ -58,8 +85,8 @@ pub(super) struct Ledger {
 
 impl Ledger {
     /// Of the run whose init that is.
-    pub(super) fn of(top: i32) -> Self {
-        Self { top, ..Self::default() }
+    pub(super) fn of(top: i32, live: Live) -> Self {
+        Self { top, live, ..Self::default() }
     }
 
     /// Counts one more; the first of its kind is remembered with everything about it.
@@ -76,8 +103,9 @@ impl Ledger {
             let tid = i32::try_from(call.pid).unwrap_or(0);
             let chain = who::chain(who::parent(tid), self.top);
             let risk = risk(call);
-            self.seen
-                .insert(key, Denial { program, call: name, thing, errno, remedy, count: 1, chain, risk, intent: None });
+            let denial = Denial { program, call: name, thing, errno, remedy, count: 1, chain, risk, intent: None };
+            self.live.tell(&denial);
+            self.seen.insert(key, denial);
         }
     }
 
@@ -93,8 +121,16 @@ impl Ledger {
         if let Some(known) = self.seen.get_mut(&key) {
             known.count += denial.count;
         } else if self.seen.len() < CAP {
+            self.live.tell(&denial);
             self.seen.insert(key, denial);
         }
+    }
+
+    /// Takes over what was told elsewhere already.
+    pub(super) fn take_over(&mut self, denials: Vec<Denial>) {
+        let live = std::mem::take(&mut self.live);
+        denials.into_iter().for_each(|denial| self.note(denial));
+        self.live = live;
     }
 
     /// Those so far.

@@ -47,6 +47,7 @@ use crate::sys::{process, socket};
 use crate::vocab::path::AbsPath;
 
 use child::Launch;
+pub use denial::Live;
 pub use error::{StartError, Step};
 use limits::{Held, Hold, Reached};
 pub use signals::Deadline;
@@ -82,6 +83,7 @@ pub struct Sandbox {
     limits: Hold,
     tripwire: Option<tripwire::Tripwire>,
     untold: Option<nix::errno::Errno>,
+    live: Live,
     plan: Plan,
     reaped: bool,
 }
@@ -103,10 +105,15 @@ pub struct Outcome {
 
 /// Starts the sandbox up to the point where the payload waits to be released. The caller must have no other threads yet.
 /// Where no FUSE file system can be mounted it is started [without](Plan::without_tripwire), and [says](Sandbox::untold) so.
-pub fn start(plan: &Plan, environment: &[Vec<u8>], secrets: &secrets::Values) -> Result<Sandbox, StartError> {
-    match start_as(plan, environment, secrets) {
+pub fn start(
+    plan: &Plan,
+    environment: &[Vec<u8>],
+    secrets: &secrets::Values,
+    live: &Live,
+) -> Result<Sandbox, StartError> {
+    match start_as(plan, environment, secrets, live) {
         Err(StartError::Tripwire(errno)) => {
-            let mut started = start_as(&plan.without_tripwire(), environment, secrets)?;
+            let mut started = start_as(&plan.without_tripwire(), environment, secrets, live)?;
             started.untold = Some(errno);
             Ok(started)
         }
@@ -114,7 +121,12 @@ pub fn start(plan: &Plan, environment: &[Vec<u8>], secrets: &secrets::Values) ->
     }
 }
 
-fn start_as(plan: &Plan, environment: &[Vec<u8>], secrets: &secrets::Values) -> Result<Sandbox, StartError> {
+fn start_as(
+    plan: &Plan,
+    environment: &[Vec<u8>],
+    secrets: &secrets::Values,
+    live: &Live,
+) -> Result<Sandbox, StartError> {
     let (control, theirs) = socket::pair().map_err(|errno| StartError::kernel(Step::Channel, errno))?;
     let (copied, terminal) = (copies::read(&plan.copies)?, Terminal::find());
     let launch = Launch::new(plan, environment, compile::compile(&plan.filter), copied.contents(), secrets)?;
@@ -142,7 +154,8 @@ fn start_as(plan: &Plan, environment: &[Vec<u8>], secrets: &secrets::Values) -> 
     go(None)?;
     let tripwire = if has_tripwire(plan) {
         // Init opens what it will mount meanwhile. What it asks of a server that has not begun waits.
-        let (prepared, mount) = tripwire::mount(plan, ender.init(), secrets).map_err(StartError::Tripwire)?;
+        let (prepared, mount) =
+            tripwire::mount(plan, ender.init(), secrets, live.clone()).map_err(StartError::Tripwire)?;
         go(Some(&mount))?;
         Some(prepared.serve(plan, init).map_err(|errno| StartError::kernel(Step::RootDirectory, errno))?)
     } else {
@@ -194,6 +207,7 @@ fn start_as(plan: &Plan, environment: &[Vec<u8>], secrets: &secrets::Values) -> 
         limits,
         tripwire,
         untold: None,
+        live: live.clone(),
         plan: plan.clone(),
         reaped: false,
     })

@@ -127,7 +127,7 @@ impl Sandbox {
     ///
     /// When the program could not be executed; then nothing ran.
     pub fn supervise(mut self, denied: &mut dyn FnMut(Denial)) -> Result<Outcome, StartError> {
-        let mut ledger = Ledger::of(self.init);
+        let mut ledger = Ledger::of(self.init, self.live.clone());
         let mut status = None;
         let mut service: Option<Service> = None;
         let channel = |errno| StartError::kernel(Step::Channel, errno);
@@ -150,7 +150,7 @@ impl Sandbox {
         }
         let seen = self.tripwire.as_ref().map_or(Some(Vec::new()), tripwire::Tripwire::denials);
         let unseen = seen.is_none();
-        seen.into_iter().flatten().for_each(|denial| ledger.note(denial));
+        ledger.take_over(seen.unwrap_or_default());
         ledger.into_denials().into_iter().for_each(denied);
         Ok(Outcome { unseen, ..self.conclude(status) })
     }

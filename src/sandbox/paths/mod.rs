@@ -12,7 +12,9 @@
 mod caller;
 mod judge;
 mod place;
+mod watch;
 
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 
@@ -22,12 +24,14 @@ use nix::sys::stat::{Mode, umask};
 
 use crate::event::Denial;
 use crate::plan::Plan;
-use crate::plan::protect::{Protection, Rules};
+use crate::plan::protect::{self, Protection, RefusedWrites, Rules};
+use crate::plan::walls::Wall;
 use crate::sys::memory;
 use crate::sys::paths::{self, Resolve};
 use crate::sys::seccomp;
 use crate::vocab::escape;
 use crate::vocab::landlock::Rights;
+use crate::vocab::location::Roots;
 use crate::vocab::path::AbsPath;
 use crate::vocab::syscall::Syscall;
 
@@ -56,6 +60,10 @@ pub struct Paths {
     waiting: std::sync::Arc<std::sync::atomic::AtomicUsize>,
     /// Where the root is one that tells: for whom it is walked through.
     behalf: Option<Behalf>,
+    /// Whether the calls that make names are made here, or by the caller after they were looked at.
+    carries: bool,
+    /// Where refused writes are told: the words for places.
+    tells: Option<Roots>,
 }
 
 /// What a call comes to.
@@ -70,14 +78,19 @@ enum Done {
 }
 
 impl Paths {
-    /// The desk of `plan`, whose payload is `payload`; `None` where names are not protected by it.
+    /// The desk of `plan`, whose payload is `payload`; `None` where it neither protects names nor tells of refused writes.
     pub fn open(plan: &Plan, payload: i32, behalf: Option<Behalf>) -> Result<Option<Self>, StartError> {
-        let Protection::Strict(rules) = &plan.protection else { return Ok(None) };
-        let rules: Rules = rules.clone();
+        if !plan.is_walked_through() {
+            return Ok(None);
+        }
+        let (rules, carries) = match &plan.protection {
+            Protection::Strict(rules) => (rules.clone(), plan.has(Wall::Names)),
+            Protection::Scan => (Rules::new(&plan.roots, Vec::new(), &BTreeSet::new(), &[], &[]), false),
+        };
         let flags = nix::fcntl::OFlag::O_PATH | nix::fcntl::OFlag::O_DIRECTORY | nix::fcntl::OFlag::O_CLOEXEC;
         let root = nix::fcntl::open(format!("/proc/{payload}/root").as_str(), flags, Mode::empty());
         let root = root.map_err(|errno| StartError::kernel(Step::RootDirectory, errno))?;
-        let wall = plan.landlock.as_ref().filter(|_| plan.has(crate::plan::walls::Wall::Landlock));
+        let wall = plan.landlock.as_ref().filter(|_| plan.has(Wall::Landlock));
         Ok(Some(Self {
             judge: Judge::new(root, rules, wall),
             callers: Callers::default(),
@@ -85,6 +98,8 @@ impl Paths {
             before: None,
             waiting: std::sync::Arc::default(),
             behalf,
+            carries,
+            tells: (plan.refused_writes == RefusedWrites::Told).then(|| plan.roots.clone()),
         }))
     }
 
@@ -533,6 +548,13 @@ impl Handler for Paths {
         let name =
             u64::try_from(call.notification().number).ok().and_then(Syscall::from_number).map_or("", Syscall::name);
         let tid = call.tid();
+        if let Some(roots) = self.tells.clone() {
+            self.refused(&call, &roots).into_iter().for_each(|denial| tell(Note::Denied(tid, denial)));
+        }
+        // What was looked at to be told decides nothing.
+        if !self.carries || !protect::is_carried_out(name) {
+            return call.go_on();
+        }
         match name {
             // What they set is in their registers, or is looked up when it is needed.
             "umask" => {
@@ -572,15 +594,5 @@ impl Drop for Paths {
         if let Some(before) = self.before {
             umask(before);
         }
-    }
-}
-
-/// Lets every call go on as it is: for a run whose names nobody protects though its filter hands them over.
-#[derive(Debug)]
-pub struct Unprotected;
-
-impl Handler for Unprotected {
-    fn take(&mut self, call: Call, _tell: &mut dyn FnMut(Note)) {
-        call.go_on();
     }
 }

@@ -113,7 +113,8 @@ fn paths(thread: i32, call: Syscall, arguments: &[u64; 6]) -> Vec<(Vec<u8>, Inte
     read.collect()
 }
 
-fn intent(want: Want, index: usize, argument: &dyn Fn(u8) -> u64) -> Intent {
+/// What a call wants with its path number `index`, by the table of calls.
+pub(in crate::sandbox) fn intent(want: Want, index: usize, argument: &dyn Fn(u8) -> u64) -> Intent {
     match want {
         Want::Look => Intent::Look,
         Want::Enter => Intent::Enter,

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::event::{Denial, Intent};
-use crate::sandbox::denial::{Ledger, file};
+use crate::sandbox::denial::{Ledger, Live, file};
 use crate::vocab::location::Roots;
 use crate::vocab::path::AbsPath;
 
@@ -82,8 +82,8 @@ impl Looks {
     }
 
     /// What will come of them.
-    pub(super) fn seen(&self) -> Seen {
-        Seen { ledger: Mutex::new(Ledger::default()), waiting: Arc::clone(&self.waiting) }
+    pub(super) fn seen(&self, live: Live) -> Seen {
+        Seen { ledger: Mutex::new(Ledger::of(0, live)), waiting: Arc::clone(&self.waiting) }
     }
 }
 

@@ -30,13 +30,14 @@ use nix::errno::Errno;
 
 use crate::event::Denial;
 use crate::plan::Plan;
-use crate::plan::protect::Protection;
 use crate::sys::fuse;
 use crate::vocab::path::AbsPath;
 
+use super::denial::Live;
 use super::secrets::Values;
 use apart::Apart;
 pub use apart::Behalf;
+pub(super) use asked::intent;
 use filtered::Directory;
 use looks::{Guard, Seen, channel};
 use open::Open;
@@ -81,7 +82,7 @@ pub(super) struct Prepared {
 }
 
 /// Mounts the root of `plan` in the namespaces of `init`, which has its identity by now. Returns the mount, to be attached.
-pub(super) fn mount(plan: &Plan, init: &OwnedFd, secrets: &Values) -> Result<(Prepared, OwnedFd), Errno> {
+pub(super) fn mount(plan: &Plan, init: &OwnedFd, secrets: &Values, live: Live) -> Result<(Prepared, OwnedFd), Errno> {
     let ids = (plan.identity.uid, plan.identity.gid);
     let is_dir = |path: &AbsPath| std::fs::symlink_metadata(path.to_path_buf()).is_ok_and(|meta| meta.is_dir());
     let tree = Tree::new(&plan.mounts, is_dir, |name| secrets.get(name).is_some());
@@ -90,7 +91,7 @@ pub(super) fn mount(plan: &Plan, init: &OwnedFd, secrets: &Values) -> Result<(Pr
     let fuse::Mounted { device, mount } = fuse::mount_in(init, ids.0, ids.1)?;
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let (sender, looks) = channel();
-    let seen = sender.seen();
+    let seen = sender.seen(live);
     let absent = ABSENT.iter().filter_map(|text| {
         let nothing = |path: &AbsPath| std::fs::metadata(path.to_path_buf()).map_or(true, |meta| meta.len() == 0);
         let path = AbsPath::new(text).ok().filter(nothing)?;
@@ -119,7 +120,7 @@ pub(super) fn mount(plan: &Plan, init: &OwnedFd, secrets: &Values) -> Result<(Pr
 impl Prepared {
     /// Begins to serve. `init`: the sandbox's.
     pub(super) fn serve(self, plan: &Plan, init: i32) -> Result<Tripwire, Errno> {
-        if matches!(plan.protection, Protection::Strict(_)) || !fuse::requests_time_out() {
+        if plan.is_walked_through() || !fuse::requests_time_out() {
             return Apart::start(self, plan, init).map(Tripwire::Apart);
         }
         Here::serve(self, plan, init).map(Tripwire::Here)
