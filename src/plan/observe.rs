@@ -13,7 +13,8 @@ use super::{Action, Condition, Desk, FilterSpec, Rule, Test, Width};
 
 /// S_ISUID and S_ISGID.
 const SET_ID: u64 = 0o6000;
-const O_CREAT: u64 = 0o100;
+/// O_CREAT and __O_TMPFILE (asm-generic/fcntl.h): with either the mode counts.
+const MAKES: u64 = 0o100 | 0o20_000_000;
 /// CLONE_UNTRACED (linux/sched.h): the child would be nobody's to see.
 const UNTRACED: u64 = 0x0080_0000;
 /// SECCOMP_SET_MODE_FILTER and SECCOMP_FILTER_FLAG_NEW_LISTENER (linux/seccomp.h).
@@ -111,9 +112,9 @@ pub fn refusals(refuse: impl Fn(i32) -> Action) -> BTreeMap<Syscall, Vec<Rule>> 
         add(name, vec![word(mode, SET_ID, Test::NotEqual, 0)], libc::EPERM);
     }
     add("mknodat", vec![word(2, SET_ID, Test::NotEqual, 0)], libc::EPERM);
-    // Without O_CREAT the register of the mode is junk.
+    // Where nothing is made the register of the mode is junk.
     for (name, flags) in [("open", 1), ("openat", 2)] {
-        let conditions = vec![word(flags, O_CREAT, Test::Equal, O_CREAT), word(flags + 1, SET_ID, Test::NotEqual, 0)];
+        let conditions = vec![word(flags, MAKES, Test::NotEqual, 0), word(flags + 1, SET_ID, Test::NotEqual, 0)];
         add(name, conditions, libc::EPERM);
     }
     // One listener in a chain of filters: enforcement has it.
