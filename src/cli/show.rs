@@ -12,9 +12,11 @@ use crate::run::profile_file::{self, ProfileFile, ProfileFileError};
 use crate::run::surroundings::Surroundings;
 use crate::store::Store;
 use crate::vocab::access::Access;
+use crate::vocab::call_class;
 use crate::vocab::escape;
 use crate::vocab::location::Location;
 use crate::vocab::path::AbsPath;
+use crate::vocab::syscall::Syscall;
 use crate::vocab::syscall_table::{Class, rows};
 
 use super::arguments::ShowArguments;
@@ -228,12 +230,7 @@ pub(super) fn text(profile: &Profile) -> String {
         profile.syscalls.base,
         if profile.syscalls.allow.is_empty() { "" } else { " and" }
     );
-    for call in &profile.syscalls.allow {
-        let risk = crate::vocab::syscall_table::row(*call).risk;
-        let approved = risk < 4 || profile.syscalls.approved.contains(call);
-        let note = if approved { String::new() } else { format!("  [risk {risk}, withheld until approved]") };
-        let _ = writeln!(out, "    {call}{note}");
-    }
+    calls(profile, &mut out);
     if !profile.secrets.is_empty() {
         let _ = writeln!(out, "  have the secrets");
     }
@@ -276,4 +273,25 @@ pub(super) fn text(profile: &Profile) -> String {
     }
     out.truncate(out.trim_end().len());
     out
+}
+
+/// Calls beyond the base set by what they are for, one of risk 4 by itself; then the rules for arguments.
+fn calls(profile: &Profile, out: &mut String) {
+    let mut classes: BTreeMap<(usize, &str), Vec<&str>> = BTreeMap::new();
+    let risk = |call: Syscall| crate::vocab::syscall_table::row(call).risk;
+    for call in profile.syscalls.allow.iter().filter(|call| risk(**call) < 4) {
+        classes.entry(call_class::class(*call)).or_default().push(call.name());
+    }
+    for ((_, words), names) in classes {
+        let _ = writeln!(out, "    {words}: {}", names.join(" "));
+    }
+    for call in profile.syscalls.allow.iter().filter(|call| risk(**call) >= 4) {
+        let approved = profile.syscalls.approved.contains(call);
+        let note = if approved { "approved" } else { "withheld until approved" };
+        let _ = writeln!(out, "    {call}  [risk {}, {note}]", risk(*call));
+    }
+    for (call, words) in &profile.syscalls.arguments {
+        let words: Vec<String> = words.iter().map(|word| escape::terminal(word.as_bytes())).collect();
+        let _ = writeln!(out, "    {call} with nothing but {}", words.join(", "));
+    }
 }

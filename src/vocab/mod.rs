@@ -4,6 +4,7 @@ pub mod access;
 pub mod argument_words;
 pub mod bpf;
 pub mod bundle;
+pub mod call_class;
 pub mod commands;
 pub mod endpoint;
 pub mod escape;
