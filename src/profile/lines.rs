@@ -49,6 +49,11 @@ impl Lines {
             .or_else(|| path.ancestors().filter_map(|above| self.at(&above)).find(|line| line.access != Access::Exist))
     }
 
+    /// Each with where it lies.
+    pub fn iter(&self) -> impl Iterator<Item = (&AbsPath, Line)> {
+        self.0.iter().map(|(path, line)| (path, *line))
+    }
+
     /// The line for `path` itself.
     pub fn at(&self, path: &AbsPath) -> Option<Line> {
         self.0.get(path).copied()

@@ -16,23 +16,25 @@ use crate::profile::evidence::{Evidence, Novelty};
 use crate::profile::lines::Lines;
 use crate::trace::Trace;
 use crate::vocab::access::Access;
-use crate::vocab::path::AbsPath;
 
+use super::cover::Cover;
 use super::evidence::shape;
 use super::needs::{Need, Needs};
+use super::paths::{Id, Paths};
 use super::places::Places;
-use super::{Settings, reduce};
+use super::run::Run;
+use super::{Settings, assemble, known};
 
 /// Events that are reduced for all trials together: what learning may take in time.
-const BUDGET: usize = 2_000_000;
+const BUDGET: usize = 20_000_000;
 /// Trials that are made whatever they take.
 const FEWEST: usize = 8;
 /// Of 5 %, in words of the formula.
 const LEFT: f64 = 0.05;
 
 /// Leaves out each distinct run once and notes in `evidence` what it would have been refused. `profile` is the one from all
-/// `traces`, which come back in another order. The newest runs are tried where there are more than time allows.
-pub fn leave_one_out(traces: &mut Vec<Trace>, profile: &Profile, settings: &Settings, evidence: &mut Evidence) {
+/// `traces`. The newest runs are tried where there are more than time allows.
+pub fn leave_one_out(traces: &[Trace], profile: &Profile, settings: &Settings, evidence: &mut Evidence) {
     let shapes: Vec<String> = traces.iter().map(shape).collect();
     // One run stands for all of its shape.
     let mut distinct: BTreeMap<&str, usize> = BTreeMap::new();
@@ -47,33 +49,28 @@ pub fn leave_one_out(traces: &mut Vec<Trace>, profile: &Profile, settings: &Sett
     let mut trials: Vec<usize> = distinct.into_values().collect();
     trials.sort_unstable();
     let first = trials.len().saturating_sub(most);
-    for run in trials.split_off(first) {
-        let Some(shape) = evidence.runs.get(run).map(|run| run.shape.clone()) else { continue };
-        let mut keep = shapes.iter().map(|own| *own != shape);
-        // Traces are large: they change places rather than being copied.
-        let (mut others, mut left): (Vec<Trace>, Vec<Trace>) = (Vec::new(), Vec::new());
-        for trace in traces.drain(..) {
-            if keep.next().unwrap_or(true) { others.push(trace) } else { left.push(trace) }
-        }
-        let without = reduce(&others, settings).profile;
-        let found = left.first().map(|trace| novelty(trace, profile, &without));
-        // Back into their order: `shapes` goes by it.
-        let (mut others, mut left) = (others.into_iter(), left.into_iter());
-        traces.extend(shapes.iter().filter_map(|own| if *own == shape { left.next() } else { others.next() }));
-        if let Some(run) = evidence.runs.get_mut(run) {
-            run.left_out = found;
-        }
+    // Each run is looked at once, and put together with others as often as it takes.
+    let runs: Vec<Run<'_>> = traces.iter().map(|trace| Run::of(trace, known(settings))).collect();
+    for number in trials.split_off(first) {
+        let Some(run) = evidence.runs.get_mut(number) else { continue };
+        let others = runs.iter().zip(&shapes).filter(|(_, own)| **own != run.shape).map(|(other, _)| other);
+        let without = assemble(&others.collect::<Vec<_>>(), settings).profile;
+        let left = traces.iter().zip(&shapes).find(|(_, own)| **own == run.shape);
+        run.left_out = left.map(|(trace, _)| novelty(trace, profile, &without));
     }
 }
 
 /// What `trace` needs that `all` grants and `without` does not.
 fn novelty(trace: &Trace, all: &Profile, without: &Profile) -> BTreeSet<Novelty> {
     let mut found = BTreeSet::new();
-    let (needs, places) = (Needs::of(trace), Places::of(trace));
-    let lines = |profile| Lines::of(profile, &trace.header.roots, super::bundles::layout(trace));
-    let (all_lines, other_lines) = (lines(all), lines(without));
-    for (path, need) in needs.needs.iter().filter(|(path, _)| !places.is_private(path)) {
-        if covers(&all_lines, path, need) && !covers(&other_lines, path, need) {
+    let mut needs = Needs::of(trace);
+    let places = Places::of(trace, &mut needs);
+    let layout = super::bundles::layout(trace);
+    let [all_lines, other_lines] = [all, without].map(|profile| Lines::of(profile, &trace.header.roots, layout));
+    let [all_cover, other_cover] = [&all_lines, &other_lines].map(|lines| Cover::of(lines, &needs.paths));
+    for (id, need) in needs.iter().filter(|(id, _)| !places.is_private(*id)) {
+        let covers = |lines: &Lines, cover: &Cover| covers(lines, cover, &needs.paths, (id, need));
+        if covers(&all_lines, &all_cover) && !covers(&other_lines, &other_cover) {
             found.insert(if need.access.writes() { Novelty::Write } else { Novelty::Hard });
         }
     }
@@ -89,20 +86,20 @@ fn novelty(trace: &Trace, all: &Profile, without: &Profile) -> BTreeSet<Novelty>
     found
 }
 
-/// Whether a profile lets the need of `path` succeed, approved or not.
-fn covers(lines: &Lines, path: &AbsPath, need: &Need) -> bool {
-    let own = lines.over(path);
+/// Whether a profile lets the need of a path succeed, approved or not.
+fn covers(lines: &Lines, cover: &Cover, paths: &Paths, (id, need): (Id, Need)) -> bool {
+    let own = cover.over(id);
     if !need.access.writes() {
         // What lies above a granted place is there, too.
         return own.is_some_and(|line| line.access >= need.access)
-            || (need.access == Access::Exist && (path.is_root() || lines.is_beneath(path)));
+            || (need.access == Access::Exist && (id == Id::ROOT || lines.is_beneath(&paths.path(id))));
     }
     if own.is_some_and(|line| line.access.writes()) && !need.name_changes {
         return true;
     }
     // A name is made in the directory above, or the line is for that name itself.
-    let above = path.parent().and_then(|above| lines.over(&above));
-    above.is_some_and(|line| line.access == Access::Write) || lines.at(path).is_some_and(|line| line.access.writes())
+    let above = paths.parent(id).and_then(|above| cover.over(above));
+    above.is_some_and(|line| line.access == Access::Write) || cover.at(id).is_some_and(|line| line.access.writes())
 }
 
 /// The figure that is printed.

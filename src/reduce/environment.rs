@@ -11,7 +11,7 @@ use super::Note;
 
 type Passed = (BTreeSet<String>, BTreeMap<String, Secret>);
 
-pub(super) fn reduce(traces: &[Trace], notes: &mut BTreeSet<Note>) -> Passed {
+pub(super) fn reduce(traces: &[&Trace], notes: &mut BTreeSet<Note>) -> Passed {
     let (mut pass, mut secrets, mut withheld) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
     for trace in traces {
         // What a program sets for its children is its own affair: only what the caller gave counts.

@@ -15,14 +15,15 @@ use crate::trace::Trace;
 use crate::vocab::access::Access;
 use crate::vocab::endpoint::Endpoint;
 use crate::vocab::location::{Location, Locator};
-use crate::vocab::path::AbsPath;
 use crate::vocab::reach::is_stand_in;
 use crate::vocab::syscall::Syscall;
 use crate::vocab::syscall_table::{Class, row};
 
 use super::Settings;
+use super::cover::Cover;
 use super::needs::Needs;
 use super::path_graph::{Node, PathGraph};
+use super::paths::Id;
 use super::places::Places;
 
 /// Things that are kept: a hostile program can make any number.
@@ -59,15 +60,21 @@ fn run(trace: &Trace) -> Run {
 /// A digest over what a run did. What it changed counts as the directory: names that it made may be random, and the first
 /// run makes what the second finds.
 pub(super) fn shape(trace: &Trace) -> String {
-    let (needs, places, locator) = (Needs::of(trace), Places::of(trace), trace.header.roots.locator());
+    let mut needs = Needs::of(trace);
+    let (places, locator) = (Places::of(trace, &mut needs), trace.header.roots.locator());
     let mut lines = BTreeSet::new();
-    for (path, need) in needs.needs.iter().filter(|(path, _)| !places.is_private(path)) {
-        let own = std::iter::once(path.clone()).chain(path.ancestors());
-        let made = own.filter(|place| needs.made.contains(place)).last();
-        let changed = made.or_else(|| need.access.writes().then(|| path.clone()));
-        lines.insert(match changed.and_then(|changed| changed.parent()) {
-            Some(above) => format!("changes in {}", locator.locate(&above)),
-            None => format!("{} {}", need.access, locator.locate(path)),
+    // The outermost name above each path, or itself, that the run made.
+    let mut made: Vec<Option<Id>> = Vec::with_capacity(needs.paths.len());
+    for id in needs.paths.ids() {
+        let above = needs.paths.parent(id).and_then(|parent| made.get(parent.at()).copied()).flatten();
+        made.push(above.or_else(|| needs.is_made(id).then_some(id)));
+    }
+    for (id, need) in needs.iter().filter(|(id, _)| !places.is_private(*id)) {
+        let made = made.get(id.at()).copied().flatten();
+        let changed = made.or_else(|| need.access.writes().then_some(id));
+        lines.insert(match changed.and_then(|changed| needs.paths.parent(changed)) {
+            Some(above) => format!("changes in {}", places.location(&needs.paths, above)),
+            None => format!("{} {}", need.access, places.location(&needs.paths, id)),
         });
     }
     for event in &trace.events {
@@ -118,13 +125,6 @@ struct Here<'t> {
     locator: Locator,
     programs: BTreeMap<ImageId, u32>,
     lines: Lines,
-}
-
-impl Here<'_> {
-    /// The number of the line that covers `path`.
-    fn grant(&self, path: &AbsPath) -> Option<u32> {
-        self.lines.over(path).map(|line| line.number)
-    }
 }
 
 impl<'a> Gathering<'a> {
@@ -205,22 +205,38 @@ impl<'a> Gathering<'a> {
     }
 
     fn paths(&mut self, here: &Here<'_>) {
-        let (needs, places) = (Needs::of(here.trace), Places::of(here.trace));
-        for (path, need) in needs.needs.iter().filter(|(path, _)| !places.is_private(path)) {
-            let subject = Subject::Place(here.locator.locate(path));
-            let programs: BTreeSet<u32> =
-                need.images.iter().filter_map(|image| here.programs.get(image).copied()).collect();
-            let grant = here.grant(path);
-            self.witness(subject, here.run, Outcome::Used, Some(need.access), grant, programs);
+        let mut who: Vec<(Id, ImageId)> = Vec::new();
+        let mut needs = Needs::told(here.trace, &mut |id, image| who.push((id, image)));
+        who.sort_unstable();
+        who.dedup();
+        for event in &here.trace.events {
+            if let Fact::Path(fact) = &event.fact {
+                needs.paths.add(&fact.path);
+            }
+        }
+        let places = Places::of(here.trace, &mut needs);
+        let (paths, cover) = (&needs.paths, Cover::of(&here.lines, &needs.paths));
+        let grant = |id: Id| cover.over(id).map(|line| line.number);
+        // Both go by the number of the path.
+        let mut who = who.into_iter().peekable();
+        for (id, need) in needs.iter() {
+            let mut programs = BTreeSet::new();
+            while let Some((_, image)) = who.next_if(|(other, _)| *other <= id) {
+                programs.extend(here.programs.get(&image));
+            }
+            if !places.is_private(id) {
+                let subject = Subject::Place(places.location(paths, id));
+                self.witness(subject, here.run, Outcome::Used, Some(need.access), grant(id), programs);
+            }
         }
         for event in &here.trace.events {
             let program = here.programs.get(&event.image).copied();
             match &event.fact {
                 Fact::Path(fact) => {
-                    let place = here.locator.locate(&fact.path);
-                    if places.is_private(&fact.path) {
+                    let Some(id) = paths.find(fact.path.as_bytes()).filter(|id| !places.is_private(*id)) else {
                         continue;
-                    }
+                    };
+                    let place = places.location(paths, id);
                     let outcome = match fact.result {
                         event::Outcome::Ok | event::Outcome::Unseen => {
                             if let Some(program) = program {
@@ -232,21 +248,21 @@ impl<'a> Gathering<'a> {
                         event::Outcome::Errno(libc::ENOENT) => Outcome::Probed,
                         event::Outcome::Errno(_) => Outcome::Refused,
                     };
-                    let grant = here.grant(&fact.path);
                     let programs = program.into_iter().collect();
-                    self.witness(Subject::Place(place), here.run, outcome, None, grant, programs);
+                    self.witness(Subject::Place(place), here.run, outcome, None, grant(id), programs);
                 }
                 Fact::Pair(fact) if fact.result.may_have_succeeded() => {
-                    for end in [&fact.from, &fact.to].into_iter().filter(|end| !places.is_private(end)) {
+                    let ends = [&fact.from, &fact.to].into_iter().filter_map(|end| paths.find(end.as_bytes()));
+                    for end in ends.filter(|end| !places.is_private(*end)) {
                         if let Some(program) = program {
-                            self.graph.access(program, [], here.locator.locate(end));
+                            self.graph.access(program, [], places.location(paths, end));
                         }
                     }
                 }
                 Fact::Census(census) => {
-                    let Some(grant) = here.grant(&census.dir) else { continue };
-                    let dir = here.locator.locate(&census.dir);
-                    let (entries, capped) = self.census.entry((grant, dir)).or_default();
+                    let Some(id) = paths.find(census.dir.as_bytes()) else { continue };
+                    let Some(grant) = grant(id) else { continue };
+                    let (entries, capped) = self.census.entry((grant, places.location(paths, id))).or_default();
                     *entries = (*entries).max(census.entries);
                     *capped |= census.capped;
                 }

@@ -46,13 +46,14 @@ impl Exposure {
             .or_insert(fresh);
     }
 
-    /// What opening `dir` itself costs beyond the `used` entries in it, its subdirectories not counted.
-    pub(super) fn cost(&self, dir: &Location, used: u64, access: Access) -> u64 {
+    /// What opening `dir` itself costs beyond the `used` entries in it, its subdirectories not counted. `known` of its entries
+    /// the runs came by.
+    pub(super) fn cost(&self, dir: &Location, known: u64, used: u64, access: Access) -> u64 {
         let counted = self.counted.get(dir);
         let entries = match counted {
             Some(counted) => counted.entries,
             // What was neither counted nor gone through is a file.
-            None if used == 0 => 0,
+            None if known == 0 => 0,
             None => usual(dir),
         };
         entries.saturating_sub(used).saturating_mul(weight(dir, counted, access)).min(FORBIDDEN)
@@ -145,5 +146,72 @@ fn weight(dir: &Location, counted: Option<&Counted>, access: Access) -> u64 {
                 1_000
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(text: &str) -> Location {
+        text.parse().unwrap()
+    }
+
+    fn census(entries: u32, owner: Owner, world_readable: bool, marker: Option<&str>) -> Census {
+        Census {
+            dir: crate::vocab::path::AbsPath::root(),
+            entries,
+            capped: false,
+            owner,
+            world_readable,
+            markers: marker.map(str::to_owned).into_iter().collect(),
+            sensitive: Default::default(),
+        }
+    }
+
+    #[test]
+    fn an_entry_weighs_as_the_table_of_the_documentation_says() {
+        for (dir, read, write) in [
+            ("/usr/x", 2, FORBIDDEN),
+            ("/opt/x", 2, FORBIDDEN),
+            ("/etc/x", 20, FORBIDDEN),
+            ("$PROJECT/x", 5, 20),
+            ("~/.cache/x", 5, 500),
+            ("$XDG_CACHE_HOME/x", 5, 500),
+            ("~/.x", 1000, 20_000),
+            ("~/x", 2000, 20_000),
+            ("/srv/x", 500, 20_000),
+        ] {
+            let mut exposure = Exposure::default();
+            exposure.add(place(dir), &census(10, Owner::Caller, true, None));
+            let cost = |access| exposure.cost(&place(dir), 4, 4, access);
+            assert_eq!((cost(Access::Read), cost(Access::Write)), (6 * read, (6 * write).min(FORBIDDEN)), "{dir}");
+        }
+    }
+
+    #[test]
+    fn what_its_owner_keeps_to_himself_and_what_is_tagged_as_a_cache_weigh_as_such() {
+        let mut exposure = Exposure::default();
+        exposure.add(place("/srv/x"), &census(1, Owner::Other, false, None));
+        exposure.add(place("/srv/c"), &census(1, Owner::Caller, true, Some("CACHEDIR.TAG")));
+        assert_eq!(exposure.cost(&place("/srv/x"), 0, 0, Access::Read), 50_000);
+        assert_eq!(exposure.cost(&place("/srv/c"), 0, 0, Access::Read), 5);
+    }
+
+    #[test]
+    fn of_several_runs_the_most_counts_and_whoever_trusts_it_less() {
+        let mut exposure = Exposure::default();
+        for (entries, owner) in [(5, Owner::Caller), (2, Owner::Other), (3, Owner::Caller)] {
+            exposure.add(place("~/.x"), &census(entries, owner, owner == Owner::Caller, None));
+        }
+        assert_eq!(exposure.cost(&place("~/.x"), 0, 0, Access::Read), 5 * 50_000);
+    }
+
+    #[test]
+    fn what_was_not_counted_is_as_large_as_such_directories_are_and_a_file_is_one() {
+        let exposure = Exposure::default();
+        assert_eq!(exposure.cost(&place("/usr/share"), 1, 1, Access::Read), 99_999 * 2);
+        assert_eq!(exposure.cost(&place("~/.x"), 1, 1, Access::Read), (UNKNOWN - 1) * 1000);
+        assert_eq!(exposure.cost(&place("~/.x"), 0, 0, Access::Read), 0);
     }
 }

@@ -6,9 +6,10 @@
 //! | step | turns | into |
 //! |---|---|---|
 //! | [`needs`] | facts, resolved as the kernel did | what each path is needed for: exist < read < write < replace |
-//! | [`places`], `run` | needs | none of what each sandbox has of its own; what is sensitive by its own name |
+//! | `ground`, `places`, `run` | needs | none of what each sandbox has of its own; what is sensitive by its own name |
 //! | `bundles` | reading of the system | roles such as `@git` |
 //! | `units` | single files of what belongs together | its directory |
+//! | `ephemeral` | names that are made anew each time where many programs have theirs | notes |
 //! | `tree` | the rest, of all runs | the cheapest lines that cover it, by an exact dynamic program |
 //! | [`calls`] | calls and their arguments | the allow-list beyond the base set |
 //! | [`network`], [`environment`] | peers, variables | endpoints, names that are passed on, secrets |
@@ -24,14 +25,18 @@
 mod bundles;
 pub mod calls;
 pub mod confidence;
+mod cover;
 pub mod environment;
+mod ephemeral;
 pub mod evidence;
 mod exposure;
+mod ground;
 mod limits;
 pub mod needs;
 pub mod network;
 pub mod path_graph;
-pub mod places;
+pub mod paths;
+mod places;
 mod run;
 mod tree;
 mod units;
@@ -88,6 +93,17 @@ pub enum Note {
     SharedDirectory {
         /// The directory.
         dir: Location,
+    },
+    /// Names that are made anew each time where many programs have theirs.
+    #[error(
+        "it makes names like {form} in {dir} that are new each time: no line can be for the next one; names of that kind work \
+         in /tmp, in the project, and in a directory of its own"
+    )]
+    Ephemeral {
+        /// The directory.
+        dir: Location,
+        /// What they have in common.
+        form: String,
     },
     /// A call that even learning refuses.
     #[error("it tried the system call `{call}`, which is never allowed")]
@@ -171,13 +187,23 @@ struct Grant {
 
 /// Reduces runs of one command to one profile, which says so where they are not complete.
 pub fn reduce(traces: &[Trace], settings: &Settings) -> Reduction {
-    let mut notes = BTreeSet::new();
-    let known = || bundle::all().iter().chain(&settings.bundles);
-    let runs: Vec<Run<'_>> = traces.iter().map(|trace| Run::of(trace, known(), &mut notes)).collect();
+    let runs: Vec<Run<'_>> = traces.iter().map(|trace| Run::of(trace, known(settings))).collect();
+    assemble(&runs.iter().collect::<Vec<_>>(), settings)
+}
+
+/// Every bundle that is known.
+fn known(settings: &Settings) -> impl Iterator<Item = (&String, &Bundle)> {
+    bundle::all().iter().chain(&settings.bundles)
+}
+
+/// The profile of runs that were looked at.
+fn assemble(runs: &[&Run<'_>], settings: &Settings) -> Reduction {
+    let mut notes: BTreeSet<Note> = runs.iter().flat_map(|run| run.notes.iter().cloned()).collect();
+    let traces: Vec<&Trace> = runs.iter().map(|run| run.trace).collect();
     let named: BTreeSet<String> = runs.iter().flat_map(|run| run.named.iter().cloned()).collect();
-    let grants = run::join(&runs, &named, settings, &mut notes);
+    let grants = run::join(runs, &named, settings, &mut notes);
     many(&grants, &mut notes);
-    for trace in traces {
+    for trace in &traces {
         for event in &trace.events {
             if let Fact::Image(image) = &event.fact
                 && image.set_id
@@ -187,8 +213,8 @@ pub fn reduce(traces: &[Trace], settings: &Settings) -> Reduction {
         }
     }
     let facts: Vec<&Fact> = traces.iter().flat_map(|trace| &trace.events).map(|event| &event.fact).collect();
-    let command = command(traces, &mut notes);
-    let (environment, secrets) = environment::reduce(traces, &mut notes);
+    let command = command(&traces, &mut notes);
+    let (environment, secrets) = environment::reduce(&traces, &mut notes);
     let granted = |access, sensitive: Option<Sensitivity>| PathGrant {
         access,
         sensitive,
@@ -199,27 +225,27 @@ pub fn reduce(traces: &[Trace], settings: &Settings) -> Reduction {
         grants.into_iter().map(|(place, grant)| (place, granted(grant.access, grant.sensitive))).collect();
     filesystem.extend(named.iter().map(|name| (Location::Bundle(name.clone()), granted(Access::Read, None))));
     let bundles =
-        known().filter(|(name, _)| named.contains(*name)).map(|(name, bundle)| (name.clone(), bundle.clone()));
+        known(settings).filter(|(name, _)| named.contains(*name)).map(|(name, bundle)| (name.clone(), bundle.clone()));
     let profile = Profile {
         name: name(&command),
         command,
-        incomplete: incomplete(traces),
+        incomplete: incomplete(&traces),
         tolerate: BTreeSet::new(),
         nested_sandbox: false,
         protect: crate::profile::Protect::default(),
         filesystem,
         bundles: bundles.collect(),
-        network: network::reduce(traces, &mut notes),
+        network: network::reduce(&traces, &mut notes),
         syscalls: calls::reduce(&facts, &mut notes),
         environment,
         secrets,
-        limits: limits::reduce(traces),
+        limits: limits::reduce(&traces),
     };
     Reduction { profile, notes: notes.into_iter().collect() }
 }
 
-fn incomplete(traces: &[Trace]) -> Option<Incomplete> {
-    let gaps: BTreeSet<GapKind> = traces.iter().flat_map(Trace::gaps).collect();
+fn incomplete(traces: &[&Trace]) -> Option<Incomplete> {
+    let gaps: BTreeSet<GapKind> = traces.iter().flat_map(|trace| trace.gaps()).collect();
     (!gaps.is_empty()).then_some(Incomplete { gaps, approved: false })
 }
 
@@ -238,7 +264,7 @@ fn many(grants: &BTreeMap<Location, Grant>, notes: &mut BTreeSet<Note>) {
     notes.extend(worth.map(|(dir, count)| Note::Many { count, dir }));
 }
 
-fn command(traces: &[Trace], notes: &mut BTreeSet<Note>) -> Vec<String> {
+fn command(traces: &[&Trace], notes: &mut BTreeSet<Note>) -> Vec<String> {
     let commands: BTreeSet<&Vec<String>> = traces.iter().map(|trace| &trace.header.command).collect();
     if commands.len() > 1 {
         notes.insert(Note::Commands);

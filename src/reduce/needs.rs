@@ -3,7 +3,7 @@
 //! A bind mount can grant the making and removing of names only by the directory, so these are needs of the parent; what
 //! failed is no need, but where the errno says that the object is there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::event::{Fact, ImageId, Intent, Outcome, PairFact, PairOperation, PathFact};
 use crate::trace::Trace;
@@ -12,8 +12,10 @@ use crate::vocab::endpoint::Endpoint;
 use crate::vocab::host::FileKind;
 use crate::vocab::path::AbsPath;
 
+use super::paths::{Id, Paths};
+
 /// What one path is needed for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Need {
     /// How far.
     pub access: Access,
@@ -23,28 +25,28 @@ pub struct Need {
     pub is_dir: bool,
     /// Its names were read.
     pub listed: bool,
-    /// Which images needed it.
-    pub images: BTreeSet<ImageId>,
+}
+
+/// What became of one name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Name {
+    made: bool,
+    gone: bool,
+    replaced: bool,
 }
 
 /// The needs of one run.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Default)]
 pub struct Needs {
-    /// By path.
-    pub needs: BTreeMap<AbsPath, Need>,
+    /// The paths that they are of, among others.
+    pub paths: Paths,
+    /// By number of the path.
+    needs: Vec<Option<Need>>,
+    names: Vec<Name>,
     /// Both ends of renames and links that succeeded.
-    pub pairs: BTreeSet<(AbsPath, AbsPath)>,
-    /// Names that something was renamed to.
-    pub replaced: BTreeSet<AbsPath>,
-    /// Names that the run made.
-    pub made: BTreeSet<AbsPath>,
-    /// Names that the run renamed away or removed.
-    pub gone: BTreeSet<AbsPath>,
-    /// Places that were looked for and are absent.
-    pub absent: BTreeSet<AbsPath>,
+    pub pairs: BTreeSet<(Id, Id)>,
 }
 
-const ENOENT: i32 = 2;
 const EEXIST: i32 = 17;
 const EISDIR: i32 = 21;
 const EINVAL: i32 = 22;
@@ -53,22 +55,28 @@ const ENOTEMPTY: i32 = 39;
 impl Needs {
     /// What `trace` shows.
     pub fn of(trace: &Trace) -> Self {
+        Self::told(trace, &mut |_, _| {})
+    }
+
+    /// What `trace` shows; `who` is told which image needed which path, more than once where it did so more than once.
+    pub fn told(trace: &Trace, who: &mut dyn FnMut(Id, ImageId)) -> Self {
         let mut needs = Self::default();
         let listens: BTreeSet<&AbsPath> = trace.events.iter().filter_map(|event| listened(&event.fact)).collect();
         for event in &trace.events {
+            let mut who = |id| who(id, event.image);
             match &event.fact {
                 Fact::Image(image) => {
-                    needs.add(event.image, &image.exe, Access::Read, false, false);
+                    needs.add(&mut who, &image.exe, Access::Read, false, false);
                     if let Some(script) = &image.script {
-                        needs.add(event.image, script, Access::Read, false, false);
+                        needs.add(&mut who, script, Access::Read, false, false);
                     }
                 }
-                Fact::Path(fact) => needs.path(event.image, fact, &listens),
-                Fact::Pair(fact) => needs.pair(event.image, fact),
+                Fact::Path(fact) => needs.path(&mut who, fact, &listens),
+                Fact::Pair(fact) => needs.pair(&mut who, fact),
                 Fact::Connect { endpoint: Endpoint::Unix(path), result, .. }
                     if result.may_have_succeeded() && !listens.contains(path) =>
                 {
-                    needs.add(event.image, path, Access::Write, false, false);
+                    needs.add(&mut who, path, Access::Write, false, false);
                 }
                 _ => {}
             }
@@ -77,94 +85,135 @@ impl Needs {
         needs
     }
 
-    /// What something lies beneath is a directory, whatever its own events say.
-    fn mark_directories(&mut self) {
-        let above: BTreeSet<AbsPath> = self.needs.keys().filter_map(AbsPath::parent).collect();
-        for (path, need) in &mut self.needs {
-            need.is_dir |= above.contains(path);
-        }
+    /// Each path that is needed.
+    pub fn iter(&self) -> impl Iterator<Item = (Id, Need)> + '_ {
+        self.paths.ids().zip(&self.needs).filter_map(|(id, need)| Some((id, (*need)?)))
     }
 
     /// Whether the run itself made the name and took it away again.
-    pub fn is_passing(&self, path: &AbsPath) -> bool {
-        self.made.contains(path) && self.gone.contains(path)
+    pub fn is_passing(&self, id: Id) -> bool {
+        self.is_made(id) && self.is_gone(id)
     }
 
-    fn path(&mut self, image: ImageId, fact: &PathFact, listens: &BTreeSet<&AbsPath>) {
+    /// Whether the run made the name.
+    pub fn is_made(&self, id: Id) -> bool {
+        self.name(id).made
+    }
+
+    /// Whether the run renamed the name away or removed it.
+    pub fn is_gone(&self, id: Id) -> bool {
+        self.name(id).gone
+    }
+
+    /// Whether something was renamed to the name.
+    pub fn is_replaced(&self, id: Id) -> bool {
+        self.name(id).replaced
+    }
+
+    fn name(&self, id: Id) -> Name {
+        self.names.get(id.at()).copied().unwrap_or_default()
+    }
+
+    /// What something lies beneath is a directory, whatever its own events say.
+    fn mark_directories(&mut self) {
+        let above: Vec<Id> = self.iter().filter_map(|(id, _)| self.paths.parent(id)).collect();
+        for id in above {
+            if let Some(Some(need)) = self.needs.get_mut(id.at()) {
+                need.is_dir = true;
+            }
+        }
+    }
+
+    fn path(&mut self, who: &mut dyn FnMut(Id), fact: &PathFact, listens: &BTreeSet<&AbsPath>) {
         let is_dir = fact.kind == Some(FileKind::Dir) || matches!(fact.call.name(), "mkdir" | "mkdirat" | "rmdir");
         let there = match fact.result {
             Outcome::Ok | Outcome::Unseen => None,
-            Outcome::Errno(ENOENT) => {
-                self.absent.insert(fact.path.clone());
-                return;
-            }
             Outcome::Errno(EEXIST | EISDIR | ENOTEMPTY) => Some(Access::Exist),
             Outcome::Errno(EINVAL) if fact.intent == Intent::Look => Some(Access::Exist),
             Outcome::Errno(_) => return,
         };
         for hop in &fact.hops {
-            self.add(image, &hop.link, Access::Exist, false, false);
+            self.add(who, &hop.link, Access::Exist, false, false);
         }
         if let Some(access) = there {
-            return self.add(image, &fact.path, access, false, is_dir);
+            self.add(who, &fact.path, access, false, is_dir);
+            return;
         }
         match fact.intent {
-            Intent::Look | Intent::Enter => self.add(image, &fact.path, Access::Exist, false, is_dir),
+            Intent::Look | Intent::Enter => drop(self.add(who, &fact.path, Access::Exist, false, is_dir)),
             Intent::List => {
-                self.add(image, &fact.path, Access::Exist, false, true);
-                if let Some(need) = self.needs.get_mut(&fact.path) {
+                let id = self.add(who, &fact.path, Access::Exist, false, true);
+                if let Some(Some(need)) = self.needs.get_mut(id.at()) {
                     need.listed = true;
                 }
             }
-            Intent::Read | Intent::Execute | Intent::Map => self.add(image, &fact.path, Access::Read, false, is_dir),
+            Intent::Read | Intent::Execute | Intent::Map => {
+                self.add(who, &fact.path, Access::Read, false, is_dir);
+            }
             Intent::Write | Intent::Truncate | Intent::Attributes => {
-                self.add(image, &fact.path, Access::Write, false, is_dir);
+                self.add(who, &fact.path, Access::Write, false, is_dir);
             }
             Intent::Connect if listens.contains(&fact.path) => {}
-            Intent::Connect => self.add(image, &fact.path, Access::Write, false, false),
+            Intent::Connect => drop(self.add(who, &fact.path, Access::Write, false, false)),
             Intent::Create => {
-                self.made.insert(fact.path.clone());
-                self.add(image, &fact.path, Access::Write, true, is_dir);
+                let id = self.add(who, &fact.path, Access::Write, true, is_dir);
+                self.mark(id, |name| name.made = true);
             }
             Intent::Remove => {
-                self.gone.insert(fact.path.clone());
-                self.add(image, &fact.path, Access::Write, true, is_dir);
+                let id = self.add(who, &fact.path, Access::Write, true, is_dir);
+                self.mark(id, |name| name.gone = true);
             }
         }
     }
 
-    fn pair(&mut self, image: ImageId, fact: &PairFact) {
+    fn pair(&mut self, who: &mut dyn FnMut(Id), fact: &PairFact) {
         if !fact.result.may_have_succeeded() {
             return;
         }
         let is_dir = fact.kind == Some(FileKind::Dir);
-        self.pairs.insert((fact.from.clone(), fact.to.clone()));
+        let (from_access, from_changes) = match fact.operation {
+            PairOperation::Rename | PairOperation::Exchange => (Access::Write, true),
+            PairOperation::Link => (Access::Read, false),
+        };
+        let from = self.add(who, &fact.from, from_access, from_changes, is_dir);
+        let to = self.add(who, &fact.to, Access::Write, true, is_dir);
+        self.pairs.insert((from, to));
         match fact.operation {
             PairOperation::Rename => {
-                self.gone.insert(fact.from.clone());
-                self.made.insert(fact.to.clone());
-                self.replaced.insert(fact.to.clone());
-                self.add(image, &fact.from, Access::Write, true, is_dir);
+                self.mark(from, |name| name.gone = true);
+                self.mark(to, |name| name.made = true);
+                self.mark(to, |name| name.replaced = true);
             }
             PairOperation::Exchange => {
-                self.replaced.extend([fact.from.clone(), fact.to.clone()]);
-                self.add(image, &fact.from, Access::Write, true, is_dir);
+                self.mark(from, |name| name.replaced = true);
+                self.mark(to, |name| name.replaced = true);
             }
-            PairOperation::Link => {
-                self.made.insert(fact.to.clone());
-                self.add(image, &fact.from, Access::Read, false, is_dir);
-            }
+            PairOperation::Link => self.mark(to, |name| name.made = true),
         }
-        self.add(image, &fact.to, Access::Write, true, is_dir);
     }
 
-    fn add(&mut self, image: ImageId, path: &AbsPath, access: Access, name_changes: bool, is_dir: bool) {
-        let fresh = || Need { access, name_changes, is_dir, listed: false, images: BTreeSet::new() };
-        let need = self.needs.entry(path.clone()).or_insert_with(fresh);
-        need.access = need.access.max(access);
-        need.name_changes |= name_changes;
-        need.is_dir |= is_dir;
-        need.images.insert(image);
+    fn add(&mut self, who: &mut dyn FnMut(Id), path: &AbsPath, access: Access, name_changes: bool, is_dir: bool) -> Id {
+        let id = self.paths.add(path);
+        who(id);
+        if self.needs.len() < self.paths.len() {
+            self.needs.resize(self.paths.len(), None);
+        }
+        if let Some(slot) = self.needs.get_mut(id.at()) {
+            let need = slot.get_or_insert(Need { access, name_changes, is_dir, listed: false });
+            need.access = need.access.max(access);
+            need.name_changes |= name_changes;
+            need.is_dir |= is_dir;
+        }
+        id
+    }
+
+    fn mark(&mut self, id: Id, how: impl FnOnce(&mut Name)) {
+        if self.names.len() <= id.at() {
+            self.names.resize(id.at() + 1, Name::default());
+        }
+        if let Some(name) = self.names.get_mut(id.at()) {
+            how(name);
+        }
     }
 }
 

@@ -15,7 +15,7 @@ const EINPROGRESS: i32 = 115;
 /// Labels of names that stand for one machine of many are at least so long.
 const SHORTEST_GENERATED: usize = 6;
 
-pub(super) fn reduce(traces: &[Trace], notes: &mut BTreeSet<Note>) -> BTreeMap<NetTarget, NetGrant> {
+pub(super) fn reduce(traces: &[&Trace], notes: &mut BTreeSet<Note>) -> BTreeMap<NetTarget, NetGrant> {
     let (brokered, open): (Vec<&Trace>, Vec<&Trace>) = traces.iter().partition(|trace| trace.header.broker);
     let mut grants = names(&brokered, notes);
     grants.extend(unconfined(&open, notes));

@@ -2,7 +2,7 @@
 //!
 //! The project, a program's own directories in the home, and what belongs together (`units`) are granted whole;
 //! everything else by its exact name, until `tree` joins what stands together. A sensitive path is always granted by
-//! its own name, beside whatever covers it.
+//! its own name, beside whatever covers it. What is true of a directory is handed down to what stands in it: see `ground`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,12 +10,14 @@ use crate::event::{Census, Fact};
 use crate::trace::Trace;
 use crate::vocab::access::Access;
 use crate::vocab::escape;
-use crate::vocab::location::{Base, Roots};
+use crate::vocab::location::{Base, Location, Roots};
 use crate::vocab::path::AbsPath;
-use crate::vocab::sensitivity::{Sensitivity, classify, sensitive};
+use crate::vocab::sensitivity::{Row, sensitive, table};
 
+use super::ground::Ground;
 use super::needs::{Need, Needs};
 use super::network::reached;
+use super::paths::{Id, Paths};
 use super::{Grant, Note};
 
 /// What each sandbox has of its own.
@@ -46,125 +48,44 @@ const FIXED: [&str; 18] = [
 ];
 /// Directories below the home that many programs share.
 const SHARED: [&str; 6] = [".config", ".cache", ".local", ".local/share", ".local/state", ".local/lib"];
-/// What is known of places in one run.
+
+/// The directories of one run that mean something.
 #[derive(Debug)]
-pub struct Places<'a> {
-    roots: &'a Roots,
-    census: BTreeMap<&'a AbsPath, Census>,
-    home: Option<AbsPath>,
-    project: Option<AbsPath>,
+pub(super) struct Tops<'a> {
+    pub(super) roots: &'a Roots,
+    pub(super) home: Option<AbsPath>,
+    pub(super) project: Option<AbsPath>,
     broker: bool,
     /// Directories that are never granted for more than existing, but for those above home and project.
     shared: BTreeSet<AbsPath>,
-    /// Directories in which a program has one of its own, the deepest first.
-    tops: Vec<AbsPath>,
-    /// Every directory above a name that the census knows as sensitive to read.
-    above_sensitive: BTreeSet<AbsPath>,
+    /// Directories in which a program has one of its own.
+    pub(super) of_a_user: BTreeSet<AbsPath>,
 }
 
-impl<'a> Places<'a> {
-    /// Of `trace`.
-    pub fn of(trace: &'a Trace) -> Self {
+impl<'a> Tops<'a> {
+    pub(super) fn of(trace: &'a Trace) -> Self {
         let roots = &trace.header.roots;
         let home = roots.get(Base::Home);
-        let mut census: BTreeMap<&AbsPath, Census> = BTreeMap::new();
-        for event in &trace.events {
-            if let Fact::Census(taken) = &event.fact {
-                census.entry(&taken.dir).and_modify(|known| add(known, taken)).or_insert_with(|| taken.clone());
-            }
-        }
         // A project that holds the home directory is no project: granting it would grant everything.
         let project = roots
             .get(Base::Project)
             .filter(|project| !project.is_root() && !home.as_ref().is_some_and(|home| home.is_beneath(project)));
         // Where no peer was reached, the profile names none, and an enforced run has no such files.
-        let named = trace.header.broker && trace.events.iter().any(|event| reached(&event.fact).is_some());
+        let broker = trace.header.broker && trace.events.iter().any(|event| reached(&event.fact).is_some());
         let below = |name: &&str| home.as_ref()?.join(name).ok();
         let xdg = [Base::XdgConfig, Base::XdgCache, Base::XdgData, Base::XdgState, Base::XdgRuntime];
-        let of_a_user = || SHARED.iter().filter_map(below).chain(xdg.into_iter().filter_map(|base| roots.get(base)));
+        let xdg = xdg.into_iter().filter_map(|base| roots.get(base));
+        let of_a_user: BTreeSet<AbsPath> = SHARED.iter().filter_map(below).chain(xdg).chain(home.clone()).collect();
         let fixed = FIXED.iter().filter_map(|place| AbsPath::new(place).ok());
-        let shared = fixed.chain(of_a_user()).chain(home.clone()).collect();
-        let mut tops: Vec<AbsPath> = of_a_user().chain(home.clone()).collect();
-        tops.sort_by_key(|top| std::cmp::Reverse(top.components().count()));
-        let above_sensitive = BTreeSet::new();
-        let mut places = Self { roots, census, home, project, broker: named, shared, tops, above_sensitive };
-        let above: BTreeSet<AbsPath> =
-            places.sensitive_names().flat_map(|path| path.ancestors().collect::<Vec<_>>()).collect();
-        places.above_sensitive = above;
-        places
+        let shared = fixed.chain(of_a_user.iter().cloned()).collect();
+        Self { roots, home, project, broker, shared, of_a_user }
     }
 
-    /// The directories that were counted.
-    pub(super) fn counted(&self) -> impl Iterator<Item = &Census> {
-        self.census.values()
-    }
-
-    /// What is granted for the need of `path`, bundles aside.
-    pub(super) fn grants(
-        &self,
-        path: &AbsPath,
-        need: &Need,
-        needs: &Needs,
-        notes: &mut BTreeSet<Note>,
-    ) -> Vec<(AbsPath, Grant)> {
-        if self.is_private(path) || path.is_root() {
-            return Vec::new();
-        }
-        let plain = |place: AbsPath, access: Access| (place, Grant { access, sensitive: None });
-        let row = sensitive(path, self.roots, need.access);
-        let mut grants = Vec::new();
-        if let Some(row) = row {
-            // A file that was made and taken away again needs no line of its own.
-            if needs.is_passing(path) {
-                return grants;
-            }
-            let place = self.sensitive_place(path, need);
-            let access =
-                if self.is_shared(&place.parent().unwrap_or_else(AbsPath::root)) && need.name_changes && !need.is_dir {
-                    Access::Replace
-                } else {
-                    need.access
-                };
-            grants.push((place, Grant { access, sensitive: Some(row.sensitivity) }));
-            // The directory above was written to as well, if it may be granted at all.
-            if !need.name_changes
-                || sensitive(&path.parent().unwrap_or_else(AbsPath::root), self.roots, Access::Write).is_some()
-            {
-                return grants;
-            }
-            if let Some(own) = self.own(path) {
-                grants.push(plain(own, Access::Write));
-            }
-            return grants;
-        }
-        if need.access.writes() {
-            grants.extend(self.write(path, need, needs, notes).map(|(place, access)| plain(place, access)));
-        } else {
-            let (place, access) = self.read(path, need);
-            grants.push(plain(place, access));
-        }
-        grants
-    }
-
-    /// Names that the census knows as keys or tokens and that a wider grant would open without use: named and not approved,
-    /// so that enforcement keeps them closed.
-    pub(super) fn withhold(&self, grants: &mut BTreeMap<AbsPath, Grant>) {
-        for path in self.sensitive_names() {
-            let Some(row) = sensitive(&path, self.roots, Access::Read) else { continue };
-            let opened = path.ancestors().any(|above| {
-                grants.get(&above).is_some_and(|grant| grant.sensitive.is_none() && grant.access >= Access::Read)
-            });
-            if opened && !grants.contains_key(&path) {
-                grants.insert(path, Grant { access: Access::Read, sensitive: Some(row.sensitivity) });
-            }
-        }
-    }
-
-    /// Names that the census knows and that are not even to be read.
-    pub(super) fn sensitive_names(&self) -> impl Iterator<Item = AbsPath> + '_ {
-        let named = self.census.values().flat_map(|census| census.sensitive.iter().map(|name| (&census.dir, name)));
-        let paths = named.filter_map(|(dir, name)| dir.join(escape::unfile(name).ok()?).ok());
-        paths.filter(|path| sensitive(path, self.roots, Access::Read).is_some())
+    /// Everywhere where something changes: what is true of any other path is true of the directory above it.
+    pub(super) fn all(&self) -> BTreeSet<AbsPath> {
+        let fixed = PRIVATE.iter().chain(&TEXTS).filter_map(|place| AbsPath::new(place).ok());
+        let variables = Base::ALL.into_iter().filter_map(|base| self.roots.get(base));
+        fixed.chain(variables).chain(self.shared.iter().cloned()).chain(self.project.clone()).collect()
     }
 
     /// Whether each sandbox has that place of its own.
@@ -181,87 +102,191 @@ impl<'a> Places<'a> {
         let holds = |top: &Option<AbsPath>| top.as_ref().is_some_and(|top| top.is_beneath(dir) && top != dir);
         self.shared.contains(dir) || holds(&self.home) || holds(&self.project)
     }
+}
 
-    /// The program's own directory that `path` lies in: the project, or the first directory in the home that is no shared one.
-    fn own(&self, path: &AbsPath) -> Option<AbsPath> {
-        if let Some(project) = &self.project
-            && path.is_beneath(project)
-        {
-            return Some(project.clone());
+/// What is known of places in one run.
+#[derive(Debug)]
+pub(super) struct Places<'a> {
+    tops: Tops<'a>,
+    census: BTreeMap<Id, (&'a AbsPath, Census)>,
+    /// Names that the census knows and that are not even to be read.
+    sensitive_names: BTreeSet<AbsPath>,
+    ground: Ground,
+    /// Names that something was renamed to, by directory, without a dot before them.
+    replaced: BTreeSet<(Id, Vec<u8>)>,
+}
+
+impl<'a> Places<'a> {
+    /// Of `trace`, for the paths of `needs` and those that are added here.
+    pub(super) fn of(trace: &'a Trace, needs: &mut Needs) -> Self {
+        let tops = Tops::of(trace);
+        let mut census: BTreeMap<Id, (&AbsPath, Census)> = BTreeMap::new();
+        for event in &trace.events {
+            if let Fact::Census(taken) = &event.fact {
+                let id = needs.paths.add(&taken.dir);
+                let known = census.entry(id).and_modify(|(_, known)| add(known, taken));
+                known.or_insert_with(|| (&taken.dir, taken.clone()));
+            }
         }
-        let top = self.tops.iter().find(|top| path.is_beneath(top) && path != *top)?;
-        let first = path.relative_to(top)?.split(|&b| b == b'/').next()?;
-        // `~/work` is a person's, `~/.agent` and `~/.config/agent` are a program's.
-        let is_hidden = first.starts_with(b".") || Some(top) != self.home.as_ref();
-        let own = top.join(first).ok().filter(|own| is_hidden && !self.is_shared(own))?;
-        // Not across what is sensitive as a whole.
-        classify(&own, self.roots).is_none().then_some(own)
+        let named = census.values().flat_map(|(dir, census)| census.sensitive.iter().map(move |name| (dir, name)));
+        let named = named.filter_map(|(dir, name)| dir.join(escape::unfile(name).ok()?).ok());
+        let sensitive_names: BTreeSet<AbsPath> =
+            named.filter(|path| sensitive(path, tops.roots, Access::Read).is_some()).collect();
+        let marked = |id: Id| census.get(&id).map(|(_, census)| &census.markers);
+        let ground = Ground::of(&mut needs.paths, &tops, &sensitive_names, &marked);
+        let replaced = needs.iter().map(|(id, _)| id).filter(|id| needs.is_replaced(*id));
+        let paths = &needs.paths;
+        let replaced = replaced.filter_map(|id| Some((paths.parent(id)?, bare(paths.name(id)).to_vec()))).collect();
+        Self { tops, census, sensitive_names, ground, replaced }
     }
 
-    fn read(&self, path: &AbsPath, need: &Need) -> (AbsPath, Access) {
-        if let Some(project) = &self.project
-            && path.is_beneath(project)
-        {
-            let access = if path == project { need.access } else { Access::Read };
-            return (project.clone(), access);
-        }
-        match self.unit(path) {
-            Some(place) => (place, Access::Read),
-            // Reading a directory as such is listing it.
-            None if need.is_dir || self.is_shared(path) => (path.clone(), Access::Exist),
-            None => (path.clone(), need.access),
-        }
+    /// The directories that were counted.
+    pub(super) fn counted(&self) -> impl Iterator<Item = &Census> {
+        self.census.values().map(|(_, census)| census)
     }
 
-    fn write(
+    /// What is granted for the need of a path, bundles aside.
+    pub(super) fn grants(
         &self,
-        path: &AbsPath,
-        need: &Need,
+        (id, need): (Id, Need),
         needs: &Needs,
         notes: &mut BTreeSet<Note>,
-    ) -> Option<(AbsPath, Access)> {
-        let above = path.parent()?;
-        if self.is_shared(path) {
-            // A fresh home in which the run made `~/.config` itself: the place inside it is granted and brings it along.
-            return Some((path.clone(), Access::Exist)).filter(|_| !path.is_root());
+        give: &mut dyn FnMut(Id, Grant),
+    ) {
+        if self.is_private(id) || id == Id::ROOT {
+            return;
         }
-        let own = self.own(path);
-        if let Some(own) = own.filter(|own| own != path || !self.is_shared(&above)) {
+        let plain = |access: Access| Grant { access, sensitive: None };
+        let above = needs.paths.parent(id).unwrap_or(Id::ROOT);
+        if let Some(row) = self.sensitive(id, need.access) {
+            // A file that was made and taken away again needs no line of its own.
+            if needs.is_passing(id) {
+                return;
+            }
+            // A new name needs the directory, if that is of the same kind.
+            let of_that_kind = need.name_changes && self.sensitive(above, need.access).is_some();
+            let place = if of_that_kind { above } else { id };
+            let parent = needs.paths.parent(place).unwrap_or(Id::ROOT);
+            let replaces = self.ground.is_shared(parent) && need.name_changes && !need.is_dir;
+            let access = if replaces { Access::Replace } else { need.access };
+            give(place, Grant { access, sensitive: Some(row.sensitivity) });
+            // The directory above was written to as well, if it may be granted at all.
+            if need.name_changes
+                && self.sensitive(above, Access::Write).is_none()
+                && let Some(own) = self.ground.own(id)
+            {
+                give(own, plain(Access::Write));
+            }
+        } else if need.access.writes() {
+            if let Some((place, access)) = self.write(id, above, need, needs, notes) {
+                give(place, plain(access));
+            }
+        } else {
+            let (place, access) = self.read(id, above, need);
+            give(place, plain(access));
+        }
+    }
+
+    /// Names that the census knows as keys or tokens and that a wider grant would open without use: named and not approved,
+    /// so that enforcement keeps them closed.
+    pub(super) fn withhold(&self, grants: &mut BTreeMap<AbsPath, Grant>) {
+        for path in &self.sensitive_names {
+            let Some(row) = sensitive(path, self.tops.roots, Access::Read) else { continue };
+            let opened = path.ancestors().any(|above| {
+                grants.get(&above).is_some_and(|grant| grant.sensitive.is_none() && grant.access >= Access::Read)
+            });
+            if opened && !grants.contains_key(path) {
+                grants.insert(path.clone(), Grant { access: Access::Read, sensitive: Some(row.sensitivity) });
+            }
+        }
+    }
+
+    /// Names that the census knows and that are not even to be read.
+    pub(super) fn sensitive_names(&self) -> impl Iterator<Item = &AbsPath> + '_ {
+        self.sensitive_names.iter()
+    }
+
+    /// Whether each sandbox has that place of its own.
+    pub(super) fn is_private(&self, id: Id) -> bool {
+        self.ground.is_private(id)
+    }
+
+    /// The row that makes that much of the path sensitive.
+    pub(super) fn sensitive(&self, id: Id, access: Access) -> Option<&'static Row> {
+        table().get(self.ground.row(id, access)?)
+    }
+
+    /// Directories that are never granted for more than existing.
+    pub(super) fn is_shared(&self, dir: &AbsPath) -> bool {
+        self.tops.is_shared(dir)
+    }
+
+    /// Whether a path stands directly in such a directory.
+    pub(super) fn is_in_shared(&self, paths: &Paths, id: Id) -> bool {
+        paths.parent(id).is_some_and(|parent| self.ground.is_shared(parent))
+    }
+
+    /// The path as a profile names it.
+    pub(super) fn location(&self, paths: &Paths, id: Id) -> Location {
+        let (base, rest) = self.named(paths, id);
+        Location::Path { base, rest: rest.to_vec() }
+    }
+
+    /// As [`Self::location`], in parts.
+    pub(super) fn named<'p>(&self, paths: &'p Paths, id: Id) -> (Base, &'p [u8]) {
+        let (base, start) = self.ground.base(id);
+        (base, paths.bytes(id).get(start..).unwrap_or_default())
+    }
+
+    /// What only the walk over the needs wants.
+    pub(super) fn forget(&mut self) {
+        self.ground = Ground::default();
+        self.replaced = BTreeSet::new();
+    }
+
+    fn read(&self, id: Id, above: Id, need: Need) -> (Id, Access) {
+        if let Some(project) = self.ground.project(id) {
+            let access = if id == project { need.access } else { Access::Read };
+            return (project, access);
+        }
+        match self.ground.unit(above) {
+            Some(place) => (place, Access::Read),
+            // Reading a directory as such is listing it.
+            None if need.is_dir || self.ground.is_shared(id) => (id, Access::Exist),
+            None => (id, need.access),
+        }
+    }
+
+    fn write(&self, id: Id, above: Id, need: Need, needs: &Needs, notes: &mut BTreeSet<Note>) -> Option<(Id, Access)> {
+        if self.ground.is_shared(id) {
+            // A fresh home in which the run made `~/.config` itself: the place inside it is granted and brings it along.
+            return Some((id, Access::Exist));
+        }
+        let is_above_shared = self.ground.is_shared(above);
+        if let Some(own) = self.ground.own(id).filter(|own| *own != id || !is_above_shared) {
             return Some((own, Access::Write));
         }
-        if self.is_shared(&above) {
-            if needs.gone.contains(path) && !needs.replaced.contains(path) {
-                let temporary = needs.replaced.iter().any(|target| is_sibling(path, target));
-                if !temporary {
-                    notes.insert(Note::SharedDirectory { dir: self.roots.locate(&above) });
+        if is_above_shared {
+            if needs.is_gone(id) && !needs.is_replaced(id) {
+                if !self.is_temporary(&needs.paths, id, above) {
+                    notes.insert(Note::SharedDirectory { dir: self.location(&needs.paths, above) });
                 }
                 return None;
             }
-            if need.is_dir {
-                return Some((path.clone(), Access::Write));
-            }
-            return Some((path.clone(), if need.name_changes { Access::Replace } else { Access::Write }));
+            let as_it_is = need.is_dir || !need.name_changes;
+            return Some((id, if as_it_is { Access::Write } else { Access::Replace }));
         }
-        let place = if need.name_changes { above } else { path.clone() };
-        Some((place, Access::Write))
+        Some((if need.name_changes { above } else { id }, Access::Write))
     }
 
-    /// The sensitive place of a path: a new name needs the directory, if that is of the same kind.
-    fn sensitive_place(&self, path: &AbsPath, need: &Need) -> AbsPath {
-        let above = path.parent().filter(|_| need.name_changes);
-        above.filter(|above| sensitive(above, self.roots, need.access).is_some()).unwrap_or_else(|| path.clone())
-    }
-
-    /// A directory whose contents belong together: dependencies, a virtual environment, a toolchain.
-    fn unit(&self, path: &AbsPath) -> Option<AbsPath> {
-        let marked =
-            |dir: &AbsPath, mark: &str| self.census.get(dir).is_some_and(|census| census.markers.contains(mark));
-        super::units::unit(path, &marked, &|dir| !self.is_shared(dir) && !self.holds_sensitive(dir))
-    }
-
-    fn holds_sensitive(&self, dir: &AbsPath) -> bool {
-        classify(dir, self.roots).is_some_and(|row| row.sensitivity <= Sensitivity::Credential)
-            || self.above_sensitive.contains(dir)
+    /// A temporary or lock name of one that was replaced: in the same directory, beginning with its name, with or without
+    /// a dot before.
+    fn is_temporary(&self, paths: &Paths, id: Id, above: Id) -> bool {
+        let name = bare(paths.name(id));
+        (0..=name.len()).any(|end| {
+            let begin = name.get(..end).unwrap_or_default();
+            self.replaced.contains(&(above, begin.to_vec()))
+        })
     }
 }
 
@@ -283,9 +308,6 @@ fn is_at(path: &AbsPath, places: &[&str]) -> bool {
     places.iter().any(is_there)
 }
 
-/// A temporary or lock name of `target`: in the same directory, beginning with its name, with or without a dot before.
-fn is_sibling(path: &AbsPath, target: &AbsPath) -> bool {
-    let (Some(name), Some(other)) = (path.file_name(), target.file_name()) else { return false };
-    let bare = |name: &[u8]| name.strip_prefix(b".").unwrap_or(name).to_vec();
-    path.parent() == target.parent() && bare(name).starts_with(&bare(other))
+fn bare(name: &[u8]) -> &[u8] {
+    name.strip_prefix(b".").unwrap_or(name)
 }

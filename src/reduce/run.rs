@@ -14,108 +14,127 @@ use crate::vocab::path::AbsPath;
 use crate::vocab::sensitivity::{Place, Sensitivity, sensitive, table};
 
 use super::bundles::{Covered, Roles};
+use super::ephemeral::{Names, ephemeral};
 use super::exposure::Exposure;
 use super::needs::Needs;
+use super::paths::{Id, Paths};
 use super::places::Places;
 use super::{Grant, Note, Settings, tree};
 
 /// What one run needs.
+#[derive(Debug)]
 pub(super) struct Run<'a> {
-    trace: &'a Trace,
-    needs: Needs,
+    pub(super) trace: &'a Trace,
     places: Places<'a>,
     roles: Roles<'a>,
     /// Bundles that it needs.
     pub(super) named: BTreeSet<String>,
     /// What it needs beside them.
-    found: BTreeMap<AbsPath, Grant>,
+    found: BTreeMap<Location, Grant>,
+    /// Those of them that are for names that it made in directories which many programs share.
+    made: BTreeSet<Location>,
+    /// Both ends of renames and links that succeeded.
+    pairs: Vec<(AbsPath, AbsPath)>,
+    /// What a person should know of it.
+    pub(super) notes: BTreeSet<Note>,
 }
 
 impl<'a> Run<'a> {
     /// Of `trace`, where `bundles` are known.
-    pub(super) fn of(
-        trace: &'a Trace,
-        bundles: impl Iterator<Item = (&'a String, &'a Bundle)>,
-        notes: &mut BTreeSet<Note>,
-    ) -> Self {
-        let roots = &trace.header.roots;
-        let (needs, places, locator) = (Needs::of(trace), Places::of(trace), roots.locator());
-        let roles = Roles::of(bundles, super::bundles::layout(trace));
-        let mut run = Self { trace, needs, places, roles, named: BTreeSet::new(), found: BTreeMap::new() };
-        let (mut also, mut covered) = (Vec::new(), BTreeMap::new());
-        let needs = std::mem::take(&mut run.needs);
-        for (path, need) in needs.needs.iter().filter(|(path, _)| !run.places.is_private(path)) {
-            let location = locator.locate(path);
-            let open = sensitive(path, roots, need.access).is_none();
+    pub(super) fn of(trace: &'a Trace, bundles: impl Iterator<Item = (&'a String, &'a Bundle)>) -> Self {
+        let mut needs = Needs::of(trace);
+        let layout = super::bundles::layout(trace);
+        let mut roles = Roles::of(bundles, layout, &trace.header.roots, &mut needs.paths);
+        let mut places = Places::of(trace, &mut needs);
+        roles.settle(&needs.paths, &places);
+        let mut notes = BTreeSet::new();
+        let mut found: Vec<Option<Grant>> = vec![None; needs.paths.len()];
+        let (mut also, mut covered) = (Vec::new(), BTreeSet::new());
+        for (id, need) in needs.iter().filter(|(id, _)| !places.is_private(*id)) {
+            let open = places.sensitive(id, need.access).is_none();
             // Names can be listed only where they are.
             let access = if need.listed { need.access.max(Access::Read) } else { need.access };
-            let role = if open { run.roles.cover(&location, access, need.is_dir) } else { Covered::Not };
-            match role {
-                Covered::By(name) => {
-                    covered.insert(location, (name, need.is_dir));
+            match if open { roles.cover(id, access, need.is_dir) } else { Covered::Not } {
+                Covered::By(opening) => {
+                    covered.insert(opening);
                     continue;
                 }
-                Covered::AlsoBy(name) => also.push((path, name)),
+                Covered::AlsoBy(name) => also.push((id, name)),
                 Covered::Not => {}
             }
-            for (place, grant) in run.places.grants(path, need, &needs, notes) {
-                join_into(run.found.entry(place).or_insert(grant), grant);
+            places.grants((id, need), &needs, &mut notes, &mut |place, grant| add(&mut found, place, grant));
+        }
+        let named = roles.fewest(&covered);
+        for (id, name) in also {
+            if let Some(slot) = found.get_mut(id.at())
+                && named.contains(name)
+                && slot.is_some_and(|grant| grant.access == Access::Exist)
+            {
+                *slot = None;
             }
         }
-        run.named = run.roles.fewest(&covered);
-        for (path, name) in also {
-            if run.named.contains(name) && run.found.get(path).is_some_and(|grant| grant.access == Access::Exist) {
-                run.found.remove(path);
-            }
-        }
-        run.needs = needs;
-        run.prune();
-        run
+        prune(&mut found, roles.ids(&named), &needs.paths);
+        let paths = &needs.paths;
+        let lines = || paths.ids().zip(&found).filter_map(|(id, grant)| Some((id, (*grant)?)));
+        let made = lines().filter(|(id, grant)| {
+            grant.sensitive.is_none() && grant.access.writes() && needs.is_made(*id) && places.is_in_shared(paths, *id)
+        });
+        let made = made.map(|(id, _)| places.location(paths, id)).collect();
+        let found = lines().map(|(id, grant)| (places.location(paths, id), grant)).collect();
+        let pairs = needs.pairs.iter().map(|(from, to)| (paths.path(*from), paths.path(*to))).collect();
+        places.forget();
+        roles.forget();
+        Self { trace, places, roles, named, found, made, pairs, notes }
     }
 
     /// What it needs beside bundles. Of several runs each is covered by itself first, so that what one run gives is never
     /// taken away by another, which may show that a directory holds more than was known.
     fn lines(&self, of: usize, settings: &Settings) -> BTreeMap<Location, Grant> {
-        let roots = &self.trace.header.roots;
-        let mut all: BTreeMap<Location, Grant> = BTreeMap::new();
-        for (path, grant) in &self.found {
-            join_into(all.entry(roots.locate(path)).or_insert(*grant), *grant);
-        }
         if of == 1 {
-            return all;
+            return self.found.clone();
         }
         let mut exposure = Exposure::default();
         for census in self.places.counted() {
-            exposure.add(roots.locate(&census.dir), census);
+            exposure.add(self.trace.header.roots.locate(&census.dir), census);
         }
-        cover(all, &exposure, std::slice::from_ref(self), settings)
+        cover(self.found.clone(), &exposure, &[self], settings)
     }
+}
 
-    /// The places that the bundles open which it needs.
-    fn opened(&self) -> impl Iterator<Item = AbsPath> + '_ {
-        self.roles.opened(&self.named).filter_map(|place| self.trace.header.roots.resolve(place))
+/// Drops what a wider grant above gives, and bare directories that exist anyway since something beneath is granted. `opened`
+/// are the places of bundles, which count as grants to read.
+fn prune(found: &mut [Option<Grant>], opened: impl Iterator<Item = Id>, paths: &Paths) {
+    let mut all: Vec<Option<Grant>> = found.to_vec();
+    for id in opened {
+        add(&mut all, id, Grant { access: Access::Read, sensitive: None });
     }
-
-    /// Drops what a wider grant above gives, and bare directories that exist anyway since something beneath is granted.
-    fn prune(&mut self) {
-        let mut all = self.found.clone();
-        for place in self.opened() {
-            let grant = Grant { access: Access::Read, sensitive: None };
-            join_into(all.entry(place).or_insert(grant), grant);
+    let plain = |id: Id| all.get(id.at()).copied().flatten().filter(|grant| grant.sensitive.is_none());
+    let mut holds = vec![false; all.len()];
+    for id in paths.ids().rev() {
+        if (plain(id).is_some() || holds.get(id.at()) == Some(&true))
+            && let Some(slot) = paths.parent(id).and_then(|parent| holds.get_mut(parent.at()))
+        {
+            *slot = true;
         }
-        let needless = |path: &AbsPath, grant: &Grant| {
-            let given = path.ancestors().any(|above| {
-                all.get(&above).is_some_and(|wide| {
-                    let enough = wide.access >= grant.access && wide.access != Access::Exist;
-                    let replaces = wide.access == Access::Write && grant.access == Access::Replace;
-                    wide.sensitive.is_none() && wide.access != Access::Replace && (enough || replaces)
-                })
-            });
-            let beneath = || all.range(path..).skip(1).take_while(|(below, _)| below.is_beneath(path));
-            let implied = grant.access == Access::Exist && beneath().any(|(_, grant)| grant.sensitive.is_none());
-            grant.sensitive.is_none() && (given || implied)
-        };
-        self.found.retain(|path, grant| !needless(path, grant));
+    }
+    // What is granted from above for each path and what stands in it.
+    let mut wide: Vec<Option<Access>> = Vec::with_capacity(all.len());
+    for (id, slot) in paths.ids().zip(found.iter_mut()) {
+        let above = paths.parent(id).and_then(|parent| wide.get(parent.at()).copied()).flatten();
+        let own = plain(id).map(|grant| grant.access).filter(|own| matches!(own, Access::Read | Access::Write));
+        wide.push(above.max(own));
+        let Some(grant) = slot.filter(|grant| grant.sensitive.is_none()) else { continue };
+        let given = above.is_some_and(|wide| wide >= grant.access || wide == Access::Write);
+        let implied = grant.access == Access::Exist && holds.get(id.at()) == Some(&true);
+        if given || implied {
+            *slot = None;
+        }
+    }
+}
+
+fn add(all: &mut [Option<Grant>], id: Id, grant: Grant) {
+    if let Some(slot) = all.get_mut(id.at()) {
+        join_into(slot.get_or_insert(grant), grant);
     }
 }
 
@@ -126,7 +145,7 @@ fn join_into(into: &mut Grant, other: Grant) {
 
 /// The lines that cover what all runs need.
 pub(super) fn join(
-    runs: &[Run<'_>],
+    runs: &[&Run<'_>],
     named: &BTreeSet<String>,
     settings: &Settings,
     notes: &mut BTreeSet<Note>,
@@ -141,6 +160,9 @@ pub(super) fn join(
             join_into(all.entry(place).or_insert(grant), grant);
         }
     }
+    let names: Vec<Names<'_>> = runs.iter().map(|run| Names { lines: &run.found, made: &run.made }).collect();
+    let fleeting = ephemeral(&names, notes);
+    all.retain(|place, _| !fleeting.contains(place));
     let opened: BTreeSet<&Location> = runs.iter().flat_map(|run| run.roles.opened(named)).collect();
     all.retain(|place, grant| grant.access != Access::Exist || grant.sensitive.is_some() || !opened.contains(place));
     let mut all = cover(all, &exposure, runs, settings);
@@ -161,7 +183,7 @@ pub(super) fn join(
 fn cover(
     mut all: BTreeMap<Location, Grant>,
     exposure: &Exposure,
-    runs: &[Run<'_>],
+    runs: &[&Run<'_>],
     settings: &Settings,
 ) -> BTreeMap<Location, Grant> {
     let plain = all.iter().filter(|(_, grant)| grant.sensitive.is_none());
@@ -197,23 +219,23 @@ static TABLE: LazyLock<Closed> = LazyLock::new(|| {
 
 impl Closed {
     /// What holds something sensitive by what a run saw.
-    fn of(runs: &[Run<'_>]) -> Self {
+    fn of(runs: &[&Run<'_>]) -> Self {
         let mut closed = Self::default();
         for run in runs {
             for path in run.places.sensitive_names() {
-                close(&mut closed.read, run.trace.header.roots.locate(&path));
+                close(&mut closed.read, run.trace.header.roots.locate(path));
             }
         }
         closed
     }
 
-    fn lets(&self, place: &Location, access: Access, runs: &[Run<'_>]) -> bool {
+    fn lets(&self, place: &Location, access: Access, runs: &[&Run<'_>]) -> bool {
         let Location::Path { base, rest } = place else { return false };
         let holds = |closed: &Self| closed.read.contains(place) || (access.writes() && closed.write.contains(place));
         if (rest.is_empty() && *base != Base::Project) || holds(&TABLE) || holds(self) {
             return false;
         }
-        let fine = |run: &Run<'_>| {
+        let fine = |run: &&Run<'_>| {
             let path = run.trace.header.roots.resolve(place);
             path.is_none_or(|path| {
                 !run.places.is_shared(&path) && sensitive(&path, &run.trace.header.roots, access).is_none()
@@ -234,11 +256,18 @@ fn close(into: &mut BTreeSet<Location>, place: Location) {
 
 /// A rename or link that succeeded goes from one mount to another when enforced, if two lines cover its ends.
 fn across(run: &Run<'_>, grants: &BTreeMap<AbsPath, Grant>, notes: &mut BTreeSet<Note>) {
-    let over = |path: &AbsPath| {
-        let writable = |place: &AbsPath| grants.get(place).is_some_and(|grant| grant.access.writes());
-        std::iter::once(path.clone()).chain(path.ancestors()).find(writable)
+    let writable = |place: &AbsPath| grants.get(place).is_some_and(|grant| grant.access.writes());
+    // Most names in a directory have no line of their own.
+    let mut above: BTreeMap<AbsPath, Option<AbsPath>> = BTreeMap::new();
+    let mut over = |path: &AbsPath| {
+        if writable(path) {
+            return Some(path.clone());
+        }
+        let find = |dir: &AbsPath| std::iter::once(dir.clone()).chain(dir.ancestors()).find(writable);
+        let dir = path.parent()?;
+        above.entry(dir).or_insert_with_key(find).clone()
     };
-    for (from, to) in &run.needs.pairs {
+    for (from, to) in &run.pairs {
         if let (Some(from), Some(to)) = (over(from), over(to))
             && from != to
         {

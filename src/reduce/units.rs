@@ -3,11 +3,10 @@
 //!
 //! Which directories those are is data, `src/data/units.toml`. Only for reading, and never across what is sensitive.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use serde::Deserialize;
-
-use crate::vocab::path::AbsPath;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,64 +22,53 @@ static UNITS: LazyLock<Units> = LazyLock::new(|| {
     toml::from_str(include_str!("../data/units.toml")).expect("src/data/units.toml is not as it should be")
 });
 
-/// The outermost unit above (or at) `path`, if it may be one: `marked` says whether a directory holds a file of that name.
-pub(super) fn unit(
-    path: &AbsPath,
-    marked: &dyn Fn(&AbsPath, &str) -> bool,
-    may: &dyn Fn(&AbsPath) -> bool,
-) -> Option<AbsPath> {
-    let mut ancestors: Vec<AbsPath> = path.ancestors().collect();
-    ancestors.reverse();
-    let is_unit = |dir: &AbsPath| {
-        let parts: Vec<&[u8]> = dir.components().collect();
-        let name = parts.last().copied().unwrap_or_default();
-        UNITS.named.iter().any(|unit| unit.as_bytes() == name)
-            || UNITS.marked.iter().any(|mark| marked(dir, mark))
-            || UNITS.versions.iter().any(|top| ends_with(&parts, top))
-    };
-    ancestors.into_iter().find(|dir| is_unit(dir) && may(dir)).or_else(|| package(path).filter(|dir| may(dir)))
+/// Endings of paths by their last component.
+static ENDINGS: LazyLock<BTreeMap<&'static [u8], Vec<&'static [u8]>>> = LazyLock::new(|| {
+    let mut endings: BTreeMap<&[u8], Vec<&[u8]>> = BTreeMap::new();
+    for ending in UNITS.named.iter().chain(&UNITS.versions) {
+        let last = ending.as_bytes().rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+        endings.entry(last).or_default().push(ending.as_bytes());
+    }
+    endings
+});
+
+static PACKAGES: LazyLock<BTreeSet<&'static [u8]>> =
+    LazyLock::new(|| UNITS.packages.iter().map(String::as_bytes).collect());
+
+/// Whether what lies in the directory `path` belongs together, by what it is called. `name` is its last component.
+pub(super) fn is_unit(path: &[u8], name: &[u8]) -> bool {
+    let ends = |ending: &&[u8]| path.strip_suffix(*ending).is_some_and(|above| above.ends_with(b"/"));
+    ENDINGS.get(name).is_some_and(|endings| endings.iter().any(ends))
 }
 
-/// The package's own directory that `path` lies in.
-fn package(path: &AbsPath) -> Option<AbsPath> {
-    let tops = UNITS.packages.iter().filter_map(|top| AbsPath::new(top).ok());
-    // `/usr/lib/x86_64-linux-gnu` stands in `/usr/lib`, and holds packages itself.
-    let top = tops.filter(|top| path.is_beneath(top)).max_by_key(|top| top.components().count())?;
-    let rest = path.relative_to(&top)?;
-    let first = rest.split(|&byte| byte == b'/').next().filter(|first| first.len() < rest.len())?;
-    top.join(first).ok()
+/// Whether a directory that holds these names is one.
+pub(super) fn is_marked(names: &BTreeSet<String>) -> bool {
+    UNITS.marked.iter().any(|mark| names.contains(mark))
 }
 
-fn ends_with(parts: &[&[u8]], top: &str) -> bool {
-    let wanted: Vec<&[u8]> = top.split('/').map(str::as_bytes).collect();
-    parts.ends_with(&wanted)
+/// Whether each directory in `path` is a package of the system. One such may stand in another.
+pub(super) fn holds_packages(path: &[u8]) -> bool {
+    PACKAGES.contains(path)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn of(path: &str) -> Option<String> {
-        let marked = |dir: &AbsPath, mark: &str| dir.to_string() == "/home/u/env" && mark == "pyvenv.cfg";
-        let may = |dir: &AbsPath| dir.to_string() != "/usr/lib/closed";
-        unit(&AbsPath::new(path).unwrap(), &marked, &may).map(|unit| unit.to_string())
-    }
-
     #[test]
-    fn what_belongs_together_is_one() {
+    fn what_belongs_together_is_told_by_its_name_or_by_what_lies_in_it() {
         for (path, expected) in [
-            ("/home/u/a/node_modules/x/node_modules/y.js", Some("/home/u/a/node_modules")),
-            ("/home/u/env/lib/x.so", Some("/home/u/env")),
-            ("/root/.rustup/toolchains/stable/bin/rustc", Some("/root/.rustup/toolchains")),
-            ("/home/u/.local/share/claude/versions/2.1.3/claude", Some("/home/u/.local/share/claude/versions")),
-            ("/usr/share/ripgrep/a/b", Some("/usr/share/ripgrep")),
-            ("/usr/share/file", None),
-            ("/usr/share", None),
-            ("/usr/lib/closed/x", None),
-            ("/opt/rust/bin/cargo", Some("/opt/rust")),
-            ("/home/u/x/y", None),
+            ("/home/u/a/node_modules", true),
+            ("/home/u/a/node_modules/x", false),
+            ("/root/.rustup/toolchains", true),
+            ("/home/u/.local/share/claude/versions", true),
+            ("/home/u/share/claude/versions", false),
+            ("/home/u/x.rustup/toolchains", false),
         ] {
-            assert_eq!(of(path).as_deref(), expected, "{path}");
+            let name = path.rsplit('/').next().unwrap();
+            assert_eq!(is_unit(path.as_bytes(), name.as_bytes()), expected, "{path}");
         }
+        assert!(is_marked(&BTreeSet::from(["pyvenv.cfg".to_owned()])) && !is_marked(&BTreeSet::from(["x".to_owned()])));
+        assert!(holds_packages(b"/usr/share") && !holds_packages(b"/usr/share/x"));
     }
 }

@@ -214,6 +214,6 @@ fn reduce_runs(
         approve::carry_over(&before, &mut reduction.profile);
     }
     let mut evidence = reduce::evidence::gather(&traces, &reduction.profile, &settings);
-    reduce::confidence::leave_one_out(&mut traces, &reduction.profile, &settings, &mut evidence);
+    reduce::confidence::leave_one_out(&traces, &reduction.profile, &settings, &mut evidence);
     Ok(Reduced { profile: reduction.profile, notes: reduction.notes, runs: traces.len(), left_out, evidence })
 }

@@ -83,7 +83,7 @@ pub fn files(paths: &[PathBuf], name: Option<&str>) -> Result<Option<Merged>, Me
         }
         let reduction = reduce::reduce(&traces, &settings);
         evidence = reduce::evidence::gather(&traces, &reduction.profile, &settings);
-        reduce::confidence::leave_one_out(&mut traces, &reduction.profile, &settings, &mut evidence);
+        reduce::confidence::leave_one_out(&traces, &reduction.profile, &settings, &mut evidence);
         notes = reduction.notes;
         whole = Some((reduction.profile, String::new()));
     }

@@ -102,3 +102,33 @@ impl Trace {
         gaps
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::vocab::location::Base;
+
+    /// A run of `agent` in `/home/u/p` of which nothing was seen.
+    pub(crate) fn empty() -> Trace {
+        let path = |text: &str| AbsPath::new(text).unwrap();
+        let roots =
+            [(Base::Home, "/home/u"), (Base::Project, "/home/u/p"), (Base::Tmpdir, "/tmp"), (Base::XdgCache, "/c")];
+        let header = Header {
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            pinfold: "0".to_owned(),
+            run: "r".to_owned(),
+            started: 0,
+            kernel: "6".to_owned(),
+            machine: "x86_64".to_owned(),
+            command: vec!["agent".to_owned()],
+            roots: Roots(roots.map(|(base, top)| (base, path(top))).into()),
+            workdir: path("/home/u/p"),
+            uid: 1000,
+            base: 1,
+            broker: false,
+            opened: Vec::new(),
+        };
+        Trace { header, events: Vec::new(), footer: None }
+    }
+}

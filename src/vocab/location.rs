@@ -116,9 +116,22 @@ pub struct Locator(Vec<(Base, AbsPath)>);
 impl Locator {
     /// See [`Roots::locate`].
     pub fn locate(&self, path: &AbsPath) -> Location {
-        let found = self.0.iter().find_map(|(base, top)| Some((*base, path.relative_to(top)?)));
-        let (base, rest) = found.unwrap_or((Base::Root, &[]));
+        let (base, rest) = self.part(path);
         Location::Path { base, rest: rest.to_vec() }
+    }
+
+    /// What the location of `path` starts from, and where in its bytes the rest begins: the same for all that is beneath
+    /// `path` and beneath no other variable there. It lies behind the end where nothing is left.
+    pub fn start(&self, path: &AbsPath) -> (Base, u32) {
+        let (base, rest) = self.part(path);
+        let len = path.as_bytes().len();
+        let start = if rest.is_empty() && !path.is_root() { len + 1 } else { len - rest.len() };
+        (base, u32::try_from(start).unwrap_or(u32::MAX))
+    }
+
+    fn part<'p>(&self, path: &'p AbsPath) -> (Base, &'p [u8]) {
+        let found = self.0.iter().find_map(|(base, top)| Some((*base, path.relative_to(top)?)));
+        found.unwrap_or((Base::Root, &[]))
     }
 }
 

@@ -160,7 +160,17 @@ impl TryFrom<&std::path::Path> for AbsPath {
 // By component, so that a directory and what lies beneath it stand together in files: `/a`, `/a/b`, `/a.b`.
 impl Ord for AbsPath {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.components().cmp(other.components())
+        by_component(&self.0, &other.0)
+    }
+}
+
+/// The order of clean paths by their components: as that of their bytes, if `/` were less than any other byte.
+pub fn by_component(a: &[u8], b: &[u8]) -> std::cmp::Ordering {
+    match a.iter().zip(b).find(|(a, b)| a != b) {
+        Some((b'/', _)) => std::cmp::Ordering::Less,
+        Some((_, b'/')) => std::cmp::Ordering::Greater,
+        Some((a, b)) => a.cmp(b),
+        None => a.len().cmp(&b.len()),
     }
 }
 
@@ -227,6 +237,14 @@ mod tests {
         let mut paths: Vec<_> = ["/a.b", "/a/z", "/a"].map(|p| AbsPath::new(p).unwrap()).to_vec();
         paths.sort();
         assert_eq!(paths.iter().map(ToString::to_string).collect::<Vec<_>>(), ["/a", "/a/z", "/a.b"]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn order_is_that_of_components(a in "(/[!-~]{1,2}){0,3}", b in "(/[!-~]{1,2}){0,3}") {
+            let [a, b] = [a, b].map(|text| AbsPath::new(format!("/{}", text.replace("..", "-"))).unwrap());
+            proptest::prop_assert_eq!(a.cmp(&b), a.components().cmp(b.components()));
+        }
     }
 
     #[test]

@@ -77,7 +77,7 @@ pub fn sensitive(path: &AbsPath, roots: &Roots, access: Access) -> Option<&'stat
 
 /// Every row that covers `path`, in the order of the table.
 pub fn covering(path: &AbsPath, roots: &Roots) -> Vec<&'static Row> {
-    let path = Relative::of(path, roots);
+    let path = Relative::of(path.as_bytes(), roots);
     let mut candidates: Vec<usize> = Vec::new();
     for (base, rest) in path.parts() {
         let mut parts = rest.split(|&b| b == b'/');
@@ -92,6 +92,25 @@ pub fn covering(path: &AbsPath, roots: &Roots) -> Vec<&'static Row> {
     candidates.dedup();
     candidates.into_iter().filter_map(|at| table().get(at)).filter(|row| path.is_in(row.place)).collect()
 }
+
+/// The numbers of the rows that cover `path` and nothing above it; with those of all that is above it they are all that cover
+/// it. For whoever asks for many paths from the top down. `path` is absolute and clean, `name` its last component.
+pub fn ending(path: &[u8], name: &[u8], roots: &Roots) -> Vec<usize> {
+    let Some(rows) = ENDS.get(name) else { return Vec::new() };
+    let path = Relative::of(path, roots);
+    rows.iter().copied().filter(|at| table().get(*at).is_some_and(|row| path.ends(row.place))).collect()
+}
+
+/// Rows of the table by the last component of their place.
+static ENDS: LazyLock<BTreeMap<&'static [u8], Vec<usize>>> = LazyLock::new(|| {
+    let mut ends: BTreeMap<&[u8], Vec<usize>> = BTreeMap::new();
+    for (number, row) in table().iter().enumerate() {
+        let (Place::At(_, rest) | Place::Anywhere(_, rest)) = row.place;
+        let last = rest.as_bytes().rsplit(|&b| b == b'/').next().unwrap_or_default();
+        ends.entry(last).or_default().push(number);
+    }
+    ends
+});
 
 /// Rows of the table by the first component of their place.
 #[derive(Default)]
@@ -122,11 +141,26 @@ static INDEX: LazyLock<Index> = LazyLock::new(|| {
 struct Relative<'p>([Option<&'p [u8]>; Base::ALL.len()]);
 
 impl<'p> Relative<'p> {
-    fn of(path: &'p AbsPath, roots: &Roots) -> Self {
+    fn of(path: &'p [u8], roots: &Roots) -> Self {
         Self(Base::ALL.map(|base| match base {
-            Base::Root => path.as_bytes().get(1..),
-            base => roots.0.get(&base).and_then(|top| path.relative_to(top)),
+            Base::Root => path.get(1..),
+            base => roots.0.get(&base).and_then(|top| below(path, top)),
         }))
+    }
+
+    fn rest(&self, base: Base) -> Option<&'p [u8]> {
+        let index = Base::ALL.iter().position(|known| *known == base)?;
+        self.0.get(index).copied().flatten()
+    }
+
+    /// Whether the place is the path itself, and not something above it.
+    fn ends(&self, place: Place) -> bool {
+        let (Place::At(base, rest) | Place::Anywhere(base, rest)) = place;
+        let tail = self.rest(base).and_then(|path| path.strip_suffix(rest.as_bytes()));
+        match place {
+            Place::At(..) => tail.is_some_and(<[u8]>::is_empty),
+            Place::Anywhere(..) => tail.is_some_and(|tail| matches!(tail.last(), None | Some(b'/'))),
+        }
     }
 
     fn parts(&self) -> impl Iterator<Item = (Base, &'p [u8])> {
@@ -135,8 +169,7 @@ impl<'p> Relative<'p> {
 
     fn is_in(&self, place: Place) -> bool {
         let (Place::At(base, rest) | Place::Anywhere(base, rest)) = place;
-        let index = Base::ALL.iter().position(|known| *known == base);
-        let Some(path) = index.and_then(|index| self.0.get(index).copied().flatten()) else { return false };
+        let Some(path) = self.rest(base) else { return false };
         let begins = |path: &[u8]| {
             path.strip_prefix(rest.as_bytes()).is_some_and(|tail| matches!(tail.first(), None | Some(b'/')))
         };
@@ -147,6 +180,18 @@ impl<'p> Relative<'p> {
                 std::iter::once(0).chain(after_slash).any(|at| path.get(at..).is_some_and(begins))
             }
         }
+    }
+}
+
+/// What remains of `path` below `top`.
+fn below<'p>(path: &'p [u8], top: &AbsPath) -> Option<&'p [u8]> {
+    if top.is_root() {
+        return path.get(1..);
+    }
+    match path.strip_prefix(top.as_bytes())? {
+        [] => Some(&[]),
+        [b'/', rest @ ..] => Some(rest),
+        _ => None,
     }
 }
 
@@ -229,9 +274,15 @@ mod tests {
             for way in ["", "a/", "a/.git/"] {
                 for tail in ["", "/b", "x"] {
                     let path = top.join(format!("{way}{rest}{tail}")).unwrap();
-                    let relative = Relative::of(&path, &roots());
+                    let relative = Relative::of(path.as_bytes(), &roots());
                     let every: Vec<&Row> = table().iter().filter(|row| relative.is_in(row.place)).collect();
                     assert_eq!(covering(&path, &roots()), every, "{path:?}");
+                    // And so does a walk down to it.
+                    let down = std::iter::once(path.clone()).chain(path.ancestors());
+                    let ends = |at: AbsPath| ending(at.as_bytes(), at.file_name().unwrap_or_default(), &roots());
+                    let found: BTreeSet<usize> = down.flat_map(ends).collect();
+                    let found: Vec<&Row> = found.into_iter().filter_map(|row| table().get(row)).collect();
+                    assert_eq!(found, every, "{path:?}");
                 }
             }
         }
