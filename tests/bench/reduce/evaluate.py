@@ -85,17 +85,22 @@ class Rules:
 
     def refuses(self, run):
         out = []
+        replaced = {path for path, access in self.rules.items() if access == "replace"}
+        beside = {parent(path) for path in replaced}
+        # Where a file is replaced, temporary names beside it that begin as it does come with the grant.
+        temporary = lambda path: parent(path) in beside and any(parent(path) == parent(other) and path.rsplit("/", 1)[1].lstrip(".").startswith(other.rsplit("/", 1)[1].lstrip(".")) for other in replaced)
         for path, need in run.needs.items():
+            if path in run.passing and temporary(path):
+                continue
             have = self.of(path)
             fine = have is not None and (need == "exist" or have == "write" or (need == "read" and have in ("read", "replace")) or (have == "replace"))
             fine = fine or (path in run.dirs and need != "write" and path in self.above) or (need == "exist" and path in self.above)
             if not fine:
                 out.append(path)
-        replaced = {parent(path) for path, access in self.rules.items() if access == "replace"}
         for path in run.names:
             if any(under(path, top) for top in PRIVATE) or self.of(parent(path)) == "write" or self.of(path) in ("write", "replace"):
                 continue
-            if not (path in run.passing and parent(path) in replaced):
+            if not (path in run.passing and temporary(path)):
                 out.append(path)
         return out
 
@@ -129,7 +134,10 @@ class World:
 
 def ours(program, files, exposure=1000):
     out = subprocess.run([program, "expand", "--exposure", str(exposure), *map(str, files)], check=True, capture_output=True)
-    found = json.loads(out.stdout)
+    return rules_of(json.loads(out.stdout))
+
+
+def rules_of(found):
     rules, hidden = {}, set()
     for path, access, approved, _line in found["rules"]:
         if approved:

@@ -1,5 +1,6 @@
-//! The reducer for its benchmark: `expand [--rule N] [--exposure N] TRACE...` prints the profile of traces with its places
-//! resolved, as JSON; `speed EVENTS...` makes traces of that many distinct facts and prints what reducing them takes.
+//! The reducer for its benchmark: `expand [--rule N] [--exposure N] [--figure] TRACE...` prints the profile of traces with its
+//! places resolved, as JSON, and with `--figure` how many runs would have been refused something by the others; `speed EVENTS...` makes traces of that many distinct facts and prints what reducing them takes: of a run
+//! shaped like those of agents, and of one that uses each file once, all over the machine.
 
 #![allow(
     clippy::allow_attributes,
@@ -16,6 +17,9 @@ use std::io::BufReader;
 use std::time::Instant;
 
 use pinfold::event::{Census, Event, Fact, Image, ImageId, Intent, Outcome, Owner, PathFact, Peaks};
+use pinfold::profile::evidence::Evidence;
+use pinfold::reduce::confidence::{Figure, leave_one_out};
+use pinfold::reduce::evidence::gather;
 use pinfold::reduce::{Settings, reduce};
 use pinfold::trace::{Header, Trace, reader};
 use pinfold::vocab::bundle::Layout;
@@ -29,22 +33,29 @@ fn main() {
     match words.next().as_deref() {
         Some("expand") => expand(words),
         Some("speed") => words.for_each(|count| speed(count.parse().unwrap())),
-        _ => eprintln!("usage: reduce expand [--rule N] [--exposure N] TRACE... | reduce speed EVENTS..."),
+        _ => eprintln!("usage: reduce expand [--rule N] [--exposure N] [--figure] TRACE... | reduce speed EVENTS..."),
     }
 }
 
 fn expand(words: impl Iterator<Item = String>) {
     let mut settings = Settings::default();
-    let mut traces = Vec::new();
+    let (mut traces, mut figure) = (Vec::new(), false);
     let mut words = words.peekable();
     while let Some(word) = words.next() {
         match word.as_str() {
             "--rule" => settings.rule = words.next().unwrap().parse().unwrap(),
+            "--figure" => figure = true,
             "--exposure" => settings.exposure = words.next().unwrap().parse().unwrap(),
             file => traces.push(reader::read(BufReader::new(std::fs::File::open(file).unwrap())).unwrap()),
         }
     }
     let reduction = reduce(&traces, &settings);
+    let mut evidence = Evidence::default();
+    if figure {
+        evidence = gather(&traces, &reduction.profile, &settings);
+        leave_one_out(&traces, &reduction.profile, &settings, &mut evidence);
+    }
+    let figure = Figure::of(&evidence).map(|figure| (figure.runs, figure.refused, figure.upper()));
     let profile = &reduction.profile;
     let roots = &traces.first().unwrap().header.roots;
     let layout = Layout::of(&|mark| std::path::Path::new(mark).exists());
@@ -68,12 +79,37 @@ fn expand(words: impl Iterator<Item = String>) {
     }
     let calls: Vec<&str> = profile.syscalls.allow.iter().map(|call| call.name()).collect();
     let notes: Vec<String> = reduction.notes.iter().map(ToString::to_string).collect();
-    let out = serde_json::json!({ "lines": profile.filesystem.len(), "rules": rules, "calls": calls, "notes": notes });
+    let out = serde_json::json!({ "lines": profile.filesystem.len(), "rules": rules, "calls": calls, "notes": notes, "figure": figure });
     println!("{out}");
 }
 
-/// A run that reads files all over: a seventh each in the project, in the home, in a cache, in the system and elsewhere.
-fn trace(count: usize) -> Trace {
+/// How the files of a run lie.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Shape {
+    /// As in the recorded runs of agents: each file used by two programs, eight in a directory, one directory of a hundred
+    /// in a place where each file is a line of its own.
+    Agent,
+    /// Each file used once, hardly two in one directory, two of seven in such places.
+    Scattered,
+}
+
+fn file(shape: Shape, number: usize) -> String {
+    let tops =
+        ["/home/u/p/src", "/home/u/.cache/a", "/usr/share/x", "/usr/lib/y", "/etc/z", "/home/u/notes", "/srv/data"];
+    match shape {
+        Shape::Agent => {
+            let file = number / 2;
+            let dir = file / 8;
+            let top = if dir % 100 == 0 { 4 + dir / 100 % 3 } else { dir % 4 };
+            format!("{}/d{}/e{dir}/f{file}", tops.get(top).unwrap(), dir % 97)
+        }
+        Shape::Scattered => {
+            format!("{}/d{}/e{}/f{number}", tops.get(number % 7).unwrap(), number % 97, number % 1009)
+        }
+    }
+}
+
+fn trace(shape: Shape, count: usize) -> Trace {
     let path = |text: &str| AbsPath::new(text).unwrap();
     let roots = Roots(BTreeMap::from([(Base::Home, path("/home/u")), (Base::Project, path("/home/u/p"))]));
     let header = Header {
@@ -92,16 +128,13 @@ fn trace(count: usize) -> Trace {
         opened: vec![],
         broker: false,
     };
-    let tops =
-        ["/home/u/p/src", "/home/u/notes", "/home/u/.cache/a", "/usr/share/x", "/usr/lib/y", "/srv/data", "/etc/z"];
     let mut facts = vec![
         Fact::Image(Image { parent: None, exe: path("/usr/bin/agent"), script: None, argv: vec![], set_id: false }),
         Fact::Peaks(Peaks { memory: 1 << 30, processes: 9, threads: 30, ..Peaks::default() }),
     ];
     let call = Syscall::from_name("openat").unwrap();
     for number in 0..count {
-        let top = tops.get(number % tops.len()).unwrap();
-        let place = path(&format!("{top}/d{}/e{}/f{number}", number % 97, number % 1009));
+        let place = path(&file(shape, number));
         let intent = if number % 11 == 0 { Intent::Write } else { Intent::Read };
         if number % 50 == 0 {
             facts.push(Fact::Census(Census {
@@ -125,14 +158,27 @@ fn trace(count: usize) -> Trace {
 }
 
 fn speed(count: usize) {
-    let trace = trace(count);
-    let before = resident();
-    let started = Instant::now();
-    let reduction = reduce(std::slice::from_ref(&trace), &Settings::default());
-    let elapsed = started.elapsed();
-    let lines = reduction.profile.filesystem.len();
-    let memory = (peak().saturating_sub(before)) >> 20;
-    println!("{count} events: {:.3} s, {memory} MiB beside the trace, {lines} lines", elapsed.as_secs_f64());
+    for shape in [Shape::Agent, Shape::Scattered] {
+        let trace = trace(shape, count);
+        // What making the trace took at its highest does not count.
+        std::fs::write("/proc/self/clear_refs", "5").unwrap();
+        let before = resident();
+        let (started, busy) = (Instant::now(), processor());
+        let reduction = reduce(std::slice::from_ref(&trace), &Settings::default());
+        let (elapsed, busy) = (started.elapsed(), processor() - busy);
+        let lines = reduction.profile.filesystem.len();
+        let (memory, all) = ((peak().saturating_sub(before)) >> 20, peak() >> 20);
+        let seconds = elapsed.as_secs_f64();
+        println!(
+            "{count} events, {shape:?}: {seconds:.3} s, {memory} MiB beside the trace, {all} with it, {lines} lines"
+        );
+    }
+}
+
+/// Seconds on a processor so far.
+fn processor() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/schedstat").unwrap();
+    text.split_whitespace().next().unwrap().parse::<f64>().unwrap() / 1e9
 }
 
 fn resident() -> u64 {

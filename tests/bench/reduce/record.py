@@ -6,7 +6,8 @@ usage: record.py PINFOLD DIRECTORY [RUNS [PROGRAM...]]
 As an ordinary user. Makes a home below DIRECTORY with a project, other projects, private files and secrets (each of which
 holds the word PLANTED-SECRET), and learns each program RUNS times by `pinfold learn`; a run is a shell script of one to six
 actions that are drawn, with a fixed seed, from the program's pool, the first ones oftener than the last. The traces lie in
-DIRECTORY/traces/PROGRAM/NN.trace, what was planted in DIRECTORY/planted.json. Takes some minutes.
+DIRECTORY/traces/PROGRAM/NN.trace, what was planted in DIRECTORY/planted.json. Where `firejail` is installed, DIRECTORY/firejail
+has what `firejail --build` makes of the first half of the runs. Takes some minutes.
 """
 
 import json
@@ -204,8 +205,27 @@ def main():
             if len(found) != 1:
                 sys.exit(f"{name} {number}: {done.stderr.decode(errors='replace')}")
             shutil.move(found[0], traces / f"{number:02}.trace")
+            shutil.move(script, traces / f"{number:02}.sh")
             (out / "profile.toml").unlink(missing_ok=True)
         print(f"{name}: {runs} runs", flush=True)
+        if shutil.which("firejail"):
+            build(out, name, calc, environment, runs // 2)
+
+
+def build(out, name, calc, environment, runs):
+    """What `firejail --build` makes of the runs to learn from. It takes one program: a script with the actions of all."""
+    script = calc / f"run-{name}.sh"
+    bodies = [(out / "traces" / name / f"{number:02}.sh").read_text().removeprefix(SHELL) for number in range(runs)]
+    # firejail waits for whatever is left over, where pinfold ends it.
+    shell = SHELL.replace("exec /usr/bin/python3", "exec timeout 20 /usr/bin/python3")
+    script.write_text(shell + "".join(f"(\n{body})\n" for body in bodies))
+    profile = out / "firejail" / f"{name}.profile"
+    profile.parent.mkdir(exist_ok=True)
+    profile.unlink(missing_ok=True)
+    done = subprocess.run(["firejail", f"--build={profile}", "bash", str(script)], cwd=calc, env=environment, capture_output=True, timeout=600)
+    script.unlink()
+    if not profile.exists():
+        print(f"{name}: firejail --build made nothing: {done.stderr.decode(errors='replace')[-300:]}", flush=True)
 
 
 if __name__ == "__main__":
