@@ -96,9 +96,30 @@ pub fn covering(path: &AbsPath, roots: &Roots) -> Vec<&'static Row> {
 /// The numbers of the rows that cover `path` and nothing above it; with those of all that is above it they are all that cover
 /// it. For whoever asks for many paths from the top down. `path` is absolute and clean, `name` its last component.
 pub fn ending(path: &[u8], name: &[u8], roots: &Roots) -> Vec<usize> {
+    // Most names begin as none of the table does, or are of another length.
+    let lengths = name.first().and_then(|first| LENGTHS.get(usize::from(*first))).copied().unwrap_or(0);
+    if lengths & bit(name) == 0 {
+        return Vec::new();
+    }
     let Some(rows) = ENDS.get(name) else { return Vec::new() };
     let path = Relative::of(path, roots);
     rows.iter().copied().filter(|at| table().get(*at).is_some_and(|row| path.ends(row.place))).collect()
+}
+
+/// By the first byte of the last components of places: of what lengths they are.
+static LENGTHS: LazyLock<[u64; 256]> = LazyLock::new(|| {
+    let mut lengths = [0; 256];
+    for name in ENDS.keys() {
+        if let Some(slot) = name.first().and_then(|first| lengths.get_mut(usize::from(*first))) {
+            *slot |= bit(name);
+        }
+    }
+    lengths
+});
+
+/// Stands for the length of a name; the longest share one.
+fn bit(name: &[u8]) -> u64 {
+    1 << name.len().min(63)
 }
 
 /// Rows of the table by the last component of their place.
