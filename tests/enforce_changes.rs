@@ -69,3 +69,22 @@ fn a_name_in_the_report_cannot_forge_a_line_of_it() {
     assert!(text.contains("\\x0a"), "{text}");
     assert!(!text.contains('\u{1b}') && !text.contains("\n  `b` is harmless"), "{text}");
 }
+
+#[test]
+fn changed_commands_are_held_back_where_that_is_asked_for_and_put_nowhere_else() {
+    need!(UserNamespaces);
+    let script = "echo '{\"scripts\": {\"test\": \"sh evil\"}}' > package.json; : > made";
+    let scratch = learned(script);
+    let profile = scratch.profile();
+    let run = |flag: &[&str]| {
+        let words = [&["enforce", "--profile", profile.to_str().unwrap()], flag, &["--", "sh", "script.sh"]].concat();
+        scratch.pinfold(&words).output().unwrap()
+    };
+    let read = |name: &str| std::fs::read_to_string(scratch.project().join(name)).unwrap_or_default();
+    let output = run(&["--hold-commands"]);
+    assert!(said(&output).contains("is as it was before the run"), "{}", said(&output));
+    assert_eq!(read("package.json"), r#"{"scripts": {"test": "true"}}"#);
+    assert!(read("package.json.held").contains("sh evil"), "{}", said(&output));
+    let output = run(&[]);
+    assert!(read("package.json").contains("sh evil"), "the control: {}", said(&output));
+}

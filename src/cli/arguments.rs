@@ -250,6 +250,7 @@ Examples:
   pinfold enforce --accept-digest sha256:… -- claude      in CI, where nobody approved anything
 
 Exit code: the command's own; 125 pinfold failed or refused, 126 cannot execute, 127 not found, 128+N signal N")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag as typed")]
 pub struct EnforceArguments {
     /// Places.
     #[command(flatten)]
@@ -266,6 +267,10 @@ pub struct EnforceArguments {
     /// Put what the command changes in the project aside, to be looked at and taken or thrown away afterwards
     #[arg(long)]
     pub overlay: bool,
+    /// Put files whose commands the command changed (scripts of npm, servers of an agent, hooks in settings) back as they
+    /// were, and keep what it made of them beside them, as NAME.held; on a terminal that is asked
+    #[arg(long)]
+    pub hold_commands: bool,
     /// Run a profile that was not approved on this machine, if its digest is this one
     #[arg(long, value_name = "DIGEST")]
     pub accept_digest: Option<String>,

@@ -76,6 +76,7 @@ pub(super) fn within(surroundings: &Surroundings, arguments: &EnforceArguments) 
         let name = prepared.file.path.display();
         screen::say(format!("{} `pinfold report --changes {name}` says all of it", paint("hint:", Colour::Cyan)));
     }
+    hold(&enforced, arguments.hold_commands);
     for (path, error) in &enforced.lost {
         screen::warn(format!("`{path}` was changed inside and could not be written back: {error}"));
     }
@@ -96,6 +97,23 @@ pub(super) fn within(surroundings: &Surroundings, arguments: &EnforceArguments) 
         review::after(held, surroundings, &prepared.file.path);
     }
     Exit::Command(enforced.status.shell_code())
+}
+
+/// Changed commands are held back: all where that was asked for, else those that a person at the terminal does not want.
+fn hold(enforced: &Enforced, all: bool) {
+    for (path, before) in &enforced.before {
+        let asked = || screen::can_ask() && screen::ask(&format!("  Put `{path}` back as it was before the run?"));
+        if !all && !asked() {
+            continue;
+        }
+        match crate::run::changes::hold(path, before) {
+            Ok(held) => screen::say(format!(
+                "pinfold: `{path}` is as it was before the run; what the run made of it is in `{}`",
+                held.display()
+            )),
+            Err(error) => screen::warn(format!("`{path}` could not be put back: {error}")),
+        }
+    }
 }
 
 /// What was refused: said, kept, and logged where that was asked for. The run is over, so what fails here is no more than said.

@@ -28,6 +28,7 @@ pub(super) fn run(arguments: &RunArguments) -> Exit {
             &surroundings,
             &EnforceArguments {
                 overlay: false,
+                hold_commands: false,
                 places: arguments.places.clone(),
                 telling: arguments.telling.clone(),
                 dry_run: false,

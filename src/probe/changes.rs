@@ -23,6 +23,8 @@ const ENTRIES: usize = 200_000;
 const FINDINGS: usize = 10_000;
 /// A file with commands that is longer than this is not read.
 const LONGEST: u64 = 16 << 20;
+/// And one that is longer than this is not kept to be put back.
+const KEPT: u64 = 4 << 20;
 
 /// One thing that changed, and why it matters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,14 +96,17 @@ pub struct Before {
     roots: Vec<AbsPath>,
     since: (i64, i64),
     carriers: BTreeMap<AbsPath, Option<Commands>>,
+    /// The same files as they were, to be put back.
+    texts: BTreeMap<AbsPath, Vec<u8>>,
 }
 
 impl Before {
     /// Before a run that can write `roots`, which are files or directories.
     pub fn look(roots: Vec<AbsPath>) -> Self {
-        let mut carriers = BTreeMap::new();
+        let (mut carriers, mut texts) = (BTreeMap::new(), BTreeMap::new());
         let mut keep = |path: AbsPath| {
             if let Some(commands) = read(&path) {
+                texts.extend(text(&path).map(|text| (path.clone(), text)));
                 carriers.insert(path, commands);
             }
         };
@@ -111,7 +116,12 @@ impl Before {
         }
         // The clock that file times are taken from: it may be some milliseconds behind the precise one.
         let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_REALTIME_COARSE);
-        Self { roots, since: now.map_or((0, 0), |now| (now.tv_sec(), now.tv_nsec())), carriers }
+        Self { roots, since: now.map_or((0, 0), |now| (now.tv_sec(), now.tv_nsec())), carriers, texts }
+    }
+
+    /// A file with commands as it was before the run.
+    pub fn text(&self, path: &AbsPath) -> Option<&[u8]> {
+        self.texts.get(path).map(Vec::as_slice)
     }
 
     /// What changed since.
@@ -142,6 +152,12 @@ fn read(path: &AbsPath) -> Option<Option<Commands>> {
     let meta = std::fs::symlink_metadata(path.to_path_buf()).ok().filter(std::fs::Metadata::is_file)?;
     let bytes = (meta.len() <= LONGEST).then(|| std::fs::read(path.to_path_buf()).ok()).flatten();
     Some(bytes.and_then(|bytes| row.commands(&bytes).ok()))
+}
+
+/// What a file with commands holds, where it is small enough to be kept.
+fn text(path: &AbsPath) -> Option<Vec<u8>> {
+    let meta = std::fs::symlink_metadata(path.to_path_buf()).ok().filter(std::fs::Metadata::is_file)?;
+    (meta.len() <= KEPT).then(|| std::fs::read(path.to_path_buf()).ok()).flatten()
 }
 
 struct Walk<'a> {

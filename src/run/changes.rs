@@ -1,6 +1,7 @@
 //! The report on what the last run changed: kept beside the approvals, out of every sandbox's reach.
 
 use std::io;
+use std::path::PathBuf;
 
 use crate::probe::changes::Changes;
 use crate::store::{Store, StoreError};
@@ -24,6 +25,25 @@ pub fn remove(path: &AbsPath) -> io::Result<()> {
     } else {
         std::fs::remove_file(place)
     }
+}
+
+/// Puts a file whose commands changed back as it was, and what the run made of it beside it, where nobody obeys it.
+pub fn hold(path: &AbsPath, before: &[u8]) -> io::Result<PathBuf> {
+    let place = path.to_path_buf();
+    let meta = std::fs::symlink_metadata(&place)?;
+    let above = place.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    // The run may have made a symlink of a directory above: nothing is put elsewhere.
+    if !meta.is_file() || std::fs::canonicalize(above)? != above {
+        return Err(io::Error::other("it is no file any more, or lies elsewhere"));
+    }
+    let mut held = place.clone().into_os_string();
+    held.push(".held");
+    let held = PathBuf::from(held);
+    std::fs::rename(&place, &held)?;
+    crate::store::replace(&place, before)?;
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(std::os::unix::fs::MetadataExt::mode(&meta) & 0o777);
+    std::fs::set_permissions(&place, mode)?;
+    Ok(held)
 }
 
 /// The report of the last run under `file`; `None` when there was none.

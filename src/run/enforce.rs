@@ -15,7 +15,7 @@ use crate::plan::mounts::{self, PlanError};
 use crate::plan::protect::{self, RefusedWrites};
 use crate::plan::walls::Wall;
 use crate::plan::{Desk, Handing, MountStep, Plan, RootStyle};
-use crate::probe::changes::{Before, Changes};
+use crate::probe::changes::{Before, Changes, What};
 use crate::probe::features;
 use crate::probe::places::HostExecuted;
 use crate::profile::Lack;
@@ -180,6 +180,8 @@ pub struct Enforced {
     pub lost: Vec<(AbsPath, io::Error)>,
     /// What else changed where the run could write, and deserves a look.
     pub changes: Changes,
+    /// Of the files whose commands changed, those that were kept, as they were.
+    pub before: BTreeMap<AbsPath, Vec<u8>>,
     /// What held the limits.
     pub limits: Vec<limits::Held>,
     /// The limits that the run came up against.
@@ -325,8 +327,10 @@ pub fn enforce(
     });
     let changes = look.changes(&surroundings.roots);
     super::changes::keep(surroundings, &prepared.file, &changes)?;
+    let commands = changes.found.iter().filter(|change| matches!(change.what, What::Commands { .. }));
+    let before = commands.filter_map(|change| Some((change.path.clone(), look.text(&change.path)?.to_vec()))).collect();
     let sandbox::Outcome { status, lost, reached, unseen, .. } = outcome;
-    Ok(Enforced { status, denials, planted, lost, changes, limits, reached, waiting, unseen, recorded })
+    Ok(Enforced { status, denials, planted, lost, changes, before, limits, reached, waiting, unseen, recorded })
 }
 
 /// The plan, with a temporary directory for the run where it has no mounts of its own.

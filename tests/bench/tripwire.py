@@ -41,9 +41,12 @@ project = os.getcwd()
 print("stat of a granted directory's file,", least(exists, "/usr/bin/env"))
 print("stat of a project's file,", least(exists, project + "/src/a/b/c.txt"))
 print("stat of a file granted by itself,", least(exists, "/etc/passwd"))
-print("look at what is not there; again and again,", least(exists, "/home/nothing"))
+home = os.path.expanduser("~")
+print("look at what is not there; again and again,", least(exists, home + "/nothing"))
 names = iter(range(10**9))
-print("look at what is not there; another each time,", least(lambda: exists("/home/n%d" % next(names)), count=200))
+print("look at what is not there; another each time,", least(lambda: exists(home + "/n%d" % next(names)), count=200))
+hidden = iter(range(10**9))
+print("look at what is there and not granted; another each time,", least(lambda: exists(home + "/hidden%d" % next(hidden)), count=200))
 """
 
 REPLACE = """
@@ -99,6 +102,8 @@ def bench(pinfold, count, user, base):
     for name in range(500):
         (project / f"src/f{name}.txt").write_text("some text\n" * 20)
     (project / "src/a/b/c.txt").write_text("c\n")
+    for number in range(1400):
+        (home / f"hidden{number}").touch()
     (project / "true.c").write_text("int main(void) { return 0; }\n")
     (project / "pass.py").write_text("pass\n")
     (project / "looks.py").write_text(LOOKS)
