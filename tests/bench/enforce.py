@@ -43,7 +43,10 @@ int main(int argc, char **argv) {
 """
 
 CALLS = r"""
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -60,7 +63,12 @@ static double each(long number, long a, long b) {
     }
     return best;
 }
-int main(void) {
+int main(int count, char **words) {
+    if (count > 1) {
+        struct sock_filter allow[] = {{BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW}};
+        struct sock_fprog program = {1, allow};
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program)) return 1;
+    }
     FILE *out = fopen("calls.out", "w");
     fprintf(out, "%.1f %.1f %.1f\n", each(SYS_getppid, 0, 0), each(SYS_fchmod, -1, 0644), each(SYS_ioctl, -1, 0x5413));
     fclose(out);
@@ -217,11 +225,12 @@ def walls(bench, count):
 def filter_(bench, count):
     profile = bench.profile("calls", "calls")
     read = lambda: [float(word) for word in (bench.project / "calls.out").read_text().split()]
-    best = {"native": [1e9] * 3, "inside": [1e9] * 3, "without the filter": [1e9] * 3}
     commands = {
-        "native": ["./calls"], "inside": bench.enforce(profile, "./calls"),
+        "native": ["./calls"], "native, a filter of one instruction": ["./calls", "filtered"],
+        "inside": bench.enforce(profile, "./calls"),
         "without the filter": bench.without("filter", profile, "./calls"),
     }
+    best = {name: [1e9] * 3 for name in commands}
     for _ in range(max(5, count // 8)):
         for name, words in commands.items():
             paired.run(words, bench.project, bench.environment)
@@ -231,6 +240,8 @@ def filter_(bench, count):
         print(f"| {name} | " + " | ".join(f"{value:.0f}" for value in values) + " |")
     print("| the filter | " + " | ".join(
         f"{a - b:+.0f}" for a, b in zip(best["inside"], best["without the filter"])) + " |")
+    least = best["native, a filter of one instruction"]
+    print("| the least that any filter costs | " + " | ".join(f"{a - b:+.0f}" for a, b in zip(least, best["native"])) + " |")
     if shutil.which("strace"):
         log = bench.root / "strace"
         subprocess.run(
