@@ -13,6 +13,7 @@ import collections
 import json
 import os
 import pathlib
+import pwd
 import subprocess
 import sys
 
@@ -260,21 +261,27 @@ def main():
 
 
 def firejail(file, world):
-    """What a profile that `firejail --build` wrote leaves open: its whitelists, and what it does not close."""
-    rules, lines = {}, 0
-    for line in file.read_text().splitlines() if file.exists() else []:
-        words = line.split()
-        if not words or words[0].startswith("#"):
-            continue
-        lines += 1
-        if words[0] == "whitelist" and len(words) > 1:
-            rules[words[1].replace("${HOME}", world.home)] = "write"
-        if words[0] in ("private-bin", "private-etc") and len(words) > 1:
-            top = "/usr/bin/" if words[0] == "private-bin" else "/etc/"
-            rules.update((top + name, "read") for name in words[1].split(","))
-    for top in ("/usr/lib", "/usr/local", "/lib", "/lib64", "/bin", "/opt", "/sys", "/usr/libexec", "/usr/include", "/usr/sbin"):
+    """What a profile that `firejail --build` wrote leaves open, with the files of firejail that it includes. It goes by the home
+    of the account, and not by the variable."""
+    home = pwd.getpwuid(os.stat(world.home).st_uid).pw_dir
+    rules, own = {}, [line for line in file.read_text().splitlines() if line.strip() and not line.startswith("#")]
+    lines = list(own)
+    for line in lines:
+        words = line.split("#")[0].split()
+        if words[:1] == ["include"]:
+            included = pathlib.Path("/etc/firejail") / words[1]
+            lines += included.read_text().splitlines() if included.exists() else []
+        elif words[:1] == ["whitelist"]:
+            rules[words[1].replace("${HOME}", home).replace("${RUNUSER}", "/run/user/0")] = "write"
+        elif words[:1] in (["private-bin"], ["private-etc"]):
+            tops = ("/usr/bin/", "/bin/", "/usr/sbin/") if words[0] == "private-bin" else ("/etc/",)
+            rules.update((top + name, "read") for top in tops for name in words[1].split(",") if name)
+    for top in ("/usr/lib", "/usr/local", "/lib", "/lib64", "/opt", "/sys", "/usr/libexec", "/usr/include", "/usr/lib64", "/usr/games", "/srv"):
         rules.setdefault(top, "read")
-    return Rules(rules, lines)
+    for top, word in (("/etc", "private-etc"), ("/usr/bin", "private-bin"), ("/usr/share", "whitelist /usr/share"), ("/var", "whitelist /var")):
+        if not any(line.startswith(word) for line in lines):
+            rules[top] = "read"
+    return Rules(rules, len(own))
 
 
 def judge(world, rules, runs, learn):
