@@ -7,7 +7,7 @@ As an ordinary user. Makes a home below DIRECTORY with a project, other projects
 holds the word PLANTED-SECRET), and learns each program RUNS times by `pinfold learn`; a run is a shell script of one to six
 actions that are drawn, with a fixed seed, from the program's pool, the first ones oftener than the last. The traces lie in
 DIRECTORY/traces/PROGRAM/NN.trace, what was planted in DIRECTORY/planted.json. Where `firejail` is installed, DIRECTORY/firejail
-has what `firejail --build` makes of the first half of the runs. Takes some minutes.
+has what `firejail --build` makes of the first half of the runs; it leaves an empty /etc/ld.so.preload behind. Takes some minutes.
 """
 
 import json
