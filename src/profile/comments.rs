@@ -89,7 +89,8 @@ impl Comments {
         }
         let line = line_start(text, comment.start);
         let first_behind = anchors.partition_point(|(span, _)| span.start < comment.start);
-        let earlier = anchors.iter().zip(ends).take(first_behind).rev();
+        let (known, ends) = (anchors.get(..first_behind), ends.get(..first_behind));
+        let earlier = known.unwrap_or_default().iter().zip(ends.unwrap_or_default()).rev();
         let before =
             earlier.take_while(|(_, end)| **end > line).map(|(found, _)| found).find(|(span, _)| span.end > line);
         if let Some((span, anchor)) = before {
