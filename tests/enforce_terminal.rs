@@ -119,6 +119,22 @@ fn a_real_terminal_cannot_be_typed_into() {
 }
 
 #[test]
+fn a_terminal_keeps_its_line_discipline() {
+    if cfg!(not(target_arch = "x86_64")) {
+        return;
+    }
+    need!(UserNamespaces, Program("setsid"));
+    // ioctl(0, TIOCSETD, NULL): EFAULT says that the kernel would have done it.
+    let scratch = project("./tracee errno 16 0 21539 0; echo \"errno $?.\"");
+    for (command, expected) in [(natively(&scratch), "errno 14."), (enforced(&scratch), "errno 1.")] {
+        let (mut child, mut near) = at_a_terminal(&scratch, &command);
+        let mut seen = String::new();
+        read_until(&mut near, &mut seen, ".");
+        assert!(child.wait().unwrap().success() && seen.contains(expected), "{seen}");
+    }
+}
+
+#[test]
 fn a_terminal_that_changes_its_size_tells_the_command_and_it_sees_the_new_one() {
     need!(UserNamespaces, Program("setsid"));
     let script = "trap 'echo \"now $(stty size).\"; exit 3' WINCH; echo ready; while :; do sleep 0.1; done";

@@ -171,8 +171,9 @@ pub const IOCTLS: &[(u32, &str)] = &[
     (0x802c_542a, "TCGETS2"),
 ];
 
-/// Device commands that type into the terminal that started pinfold: never allowed.
-pub const IOCTLS_REFUSED: &[(u32, &str)] = &[(0x5412, "TIOCSTI"), (0x541c, "TIOCLINUX")];
+/// Device commands that type into the terminal that started pinfold, or give it another line discipline, which outlives the
+/// run and is code of the kernel that is seldom used: never allowed.
+pub const IOCTLS_REFUSED: &[(u32, &str)] = &[(0x5412, "TIOCSTI"), (0x541c, "TIOCLINUX"), (0x5423, "TIOCSETD")];
 
 /// How a device command is written in files: its name, or its number in hexadecimal.
 pub fn ioctl_word(command: u32) -> String {
