@@ -103,6 +103,10 @@ fn read_text(path: &Path) -> Result<Option<String>, ProfileFileError> {
         if !file.metadata()?.is_file() {
             return Err(std::io::Error::other("it is not a regular file"));
         }
+        // A part of it would be another profile.
+        if file.metadata()?.len() > CAP {
+            return Err(std::io::Error::other("it is larger than 16 MiB"));
+        }
         std::io::read_to_string(std::io::Read::take(file, CAP))
     });
     match read {
