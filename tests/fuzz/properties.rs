@@ -30,6 +30,7 @@ use pinfold::vocab::host::{FileKind, Host, Identity, Seen};
 use pinfold::vocab::landlock::Rights;
 use pinfold::vocab::location::{Base, Roots};
 use pinfold::vocab::path::AbsPath;
+use pinfold::vocab::proxy::Proxies;
 
 /// A trace that is read is written and read as the same, and gives a profile, the same each time, that can be read.
 pub(crate) fn trace_reader(bytes: &[u8]) {
@@ -138,6 +139,7 @@ fn machine_of(bits: u8, profile: &Profile) -> Host {
         remembered: BTreeMap::new(),
         landlock: (bits >> 4 != 0).then_some(u32::from(bits >> 4)),
         no_namespaces: (bits & 8 != 0).then(|| "refused".to_owned()),
+        proxies: Ok(Proxies::default()),
         fuse: bits & 1 != 0,
         roots,
     }
