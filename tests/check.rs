@@ -143,14 +143,16 @@ fn sarif_names_a_rule_and_a_line_for_each_finding() {
 #[test]
 fn a_profile_of_a_hundred_thousand_lines_is_checked_shown_formatted_and_compared() {
     let scratch = Scratch::new("check");
-    let lines: String = (0..100_000).map(|n| format!("\"/opt/nowhere/{n:06}\" = \"read\"\n")).collect();
+    // Each with a word of a person above it and one behind it.
+    let line = |n| format!("# why {n}\n\"/opt/nowhere/{n:06}\" = \"read\" # {n}\n");
+    let lines: String = (0..100_000).map(line).collect();
     let head = "schema = 1\nname = \"x\"\ncommand = [\"x\"]\n\n[filesystem]\n";
     scratch.file("generated-profiles/x.toml", &format!("{head}{lines}\n[syscalls]\nbase = 1\n"));
     scratch.file("generated-profiles/y.toml", &format!("{head}\"/usr\" = \"read\"\n\n[syscalls]\nbase = 1\n"));
     let run = |words: &[&str]| scratch.pinfold(words).output().unwrap();
     let output = run(&["check", "x"]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    assert!(String::from_utf8_lossy(&output.stdout).contains("x.toml:100005: note: `/opt/nowhere/099999`"));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("x.toml:200005: note: `/opt/nowhere/099999`"));
     for words in
         [&["show", "x"][..], &["fmt", "--check", "x"], &["diff", "x", "y"], &["report", "--output", "x.html", "x"]]
     {

@@ -762,6 +762,13 @@ fn what_random_pairs_once_found_stays_found() {
         ("outranked", with(&[exist], &[("q", 2)]), with(&[], &[("q", 2)]), true),
         // What a bundle opens beneath what it opens anyway stays hidden by a line between.
         ("held", with(&[cover], &[("p", 3)]), with(&[cover, inner], &[("p", 3)]), true),
+        // Nor does it make a directory above it be seen.
+        (
+            "unmade",
+            with(&[("/a", Access::Exist, false)], &[("p", 0)]),
+            with(&[("/a", Access::Exist, false)], &[("p", 0), ("q", 0)]),
+            false,
+        ),
         // An upgrade that opens the same on one more system, or a directory where there was a file.
         ("layout", with(&[], &[("p", 1)]), with(&[], &[("p", 2)]), true),
         ("file", with(&[], &[("p", 2)]), with(&[], &[("p", 1)]), true),

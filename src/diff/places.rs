@@ -369,7 +369,10 @@ impl<'a> Tree<'a> {
                 {
                     *level = (*level).max(Level::See);
                 }
-                let makes = !own.is_own(&node.key) && node.line(side).is_some_and(|line| line.approved);
+                // What a bundle has no say about it does not make either.
+                let decides = |line: &Line<'_>| line.via.is_none() || node.kinds.get(side).copied().flatten().is_some();
+                let makes =
+                    !own.is_own(&node.key) && node.line(side).is_some_and(|line| line.approved && decides(&line));
                 let mut up = if makes { above.get(index).copied().flatten() } else { None };
                 while let Some(at) = up.filter(|at| seen.get(*at) == Some(&false)) {
                     if let Some(level) = self.nodes.get_mut(at).and_then(|node| node.levels.get_mut(side)) {
