@@ -148,7 +148,8 @@ fn settle(held: Held, surroundings: &Surroundings) -> Result<Exit, LayerError> {
         held.discard()?;
         return Ok(Exit::Success);
     }
-    screen::say(format!("pinfold: {left} changes wait"));
+    let wait = if left == 1 { "1 change waits".to_owned() } else { format!("{left} changes wait") };
+    screen::say(format!("pinfold: {wait}"));
     Ok(Exit::Differs)
 }
 

@@ -9,7 +9,7 @@
 //! Invariant: the kernel is told of nothing that the plan does not hold. When the server is gone, what is mounted goes on, and
 //! everything else fails (ENOTCONN).
 //!
-//! It is served by threads of the supervisor; by a [process](apart) beside it where the supervisor walks through the file
+//! It is served by threads of the supervisor; by a process (`apart`) beside it where the supervisor walks through the file
 //! system itself, or where the kernel does not notice that a server no longer answers.
 
 mod apart;

@@ -100,7 +100,7 @@ fn file(shape: Shape, number: usize) -> String {
         Shape::Agent => {
             let file = number / 2;
             let dir = file / 8;
-            let top = if dir % 100 == 0 { 4 + dir / 100 % 3 } else { dir % 4 };
+            let top = if dir.is_multiple_of(100) { 4 + dir / 100 % 3 } else { dir % 4 };
             format!("{}/d{}/e{dir}/f{file}", tops.get(top).unwrap(), dir % 97)
         }
         Shape::Scattered => {
