@@ -254,16 +254,17 @@ fn the_hosts_network_is_there_by_its_line_alone_and_each_start_says_so() {
 /// The `allow`, `approved` and argument lists of a refusal's hint.
 fn lists(remedy: &str) -> (String, String) {
     let (mut section, mut allow, mut approved, mut arguments) = (String::new(), vec![], vec![], vec![]);
-    for line in remedy.split("; ").filter(|line| line.contains(" += ")) {
-        let (mut key, value) = line.split_once(" += ").unwrap();
+    for line in remedy.split("; ").filter(|line| line.contains(" = [")) {
+        let (mut key, value) = line.split_once(" = ").unwrap();
         if let Some((name, rest)) = key.split_once("] ") {
             section = format!("{name}]");
             key = rest;
         }
+        let words = value.strip_prefix('[').and_then(|value| value.strip_suffix(']')).unwrap().to_owned();
         match (section.as_str(), key) {
-            ("[syscalls]", "allow") => allow.push(value.to_owned()),
-            ("[syscalls]", "approved") => approved.push(value.to_owned()),
-            ("[syscalls.arguments]", call) => arguments.push(format!("{call} = [{value}]\n")),
+            ("[syscalls]", "allow") => allow.push(words),
+            ("[syscalls]", "approved") => approved.push(words),
+            ("[syscalls.arguments]", call) => arguments.push(format!("{call} = [{words}]\n")),
             other => panic!("{other:?} in {remedy}"),
         }
     }
