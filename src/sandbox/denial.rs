@@ -158,9 +158,12 @@ fn describe(call: &Notification) -> (String, String, Option<String>) {
         "socket" | "socketpair" => {
             let mut line = format!("[syscalls] allow = [\"{text}\"]; [syscalls.arguments] {text} = [\"{thing}\"]");
             if thing.starts_with("inet") {
-                line.push_str(
-                    "; to reach anybody with it [network] \"@host\" = { access = \"unconfined\", approved = true }",
-                );
+                // By name goes TCP alone.
+                line.push_str(if thing.contains("stream") {
+                    "; to reach somebody with it a line of [network] for each, as \"api.example.com:443\" = \"connect\""
+                } else {
+                    "; to reach anybody with it [network] \"@host\" = { access = \"unconfined\", approved = true }"
+                });
             }
             Some(line)
         }
