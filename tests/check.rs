@@ -94,6 +94,38 @@ fn mending_takes_out_what_another_line_says_and_nothing_else() {
 }
 
 #[test]
+fn a_peer_that_a_longer_row_of_ports_holds_is_redundant_and_one_that_is_read_or_waits_is_not() {
+    let profile = |lines: &str| {
+        let head = "schema = 1\nname = \"x\"\ncommand = [\"x\"]\n\n[network]\n";
+        format!("{head}{lines}\n[syscalls]\nbase = 1\nallow = [\n    \"socket\",\n]\n")
+    };
+    let yes = "= { access = \"connect\", approved = true }";
+    let text = profile(&format!(
+        "\"*.example.com:443\" {yes}\n\"a.example.com:443\" = \"connect\"\n\"localhost:3000\" {yes}\n\"localhost:3001\" = {{ access = \"connect\", approved = false }}\n\"localhost:4000\" {yes}\n\"localhost:3000-3010\" {yes}\n\"localhost:3005-3010\" {yes}\n\"localhost:3008-3020\" {yes}\n\"localhost:3009\" = {{ access = \"relay\", approved = true }}\n",
+    ));
+    let redundant = |text: &str| -> Vec<String> {
+        let found = found(text).into_iter().filter(|(_, code, _)| *code == Code::Redundant);
+        found.map(|(_, _, about)| about).collect()
+    };
+    let mut told = redundant(&text);
+    told.sort();
+    assert_eq!(told, ["localhost:3000", "localhost:3005-3010"]);
+    let before = parse(&text).unwrap();
+    let mended = mend(&before);
+    assert_eq!(mended.network.len(), before.network.len() - 2);
+    let context = pinfold::diff::Context::default();
+    for (a, b) in [(&before, &mended), (&mended, &before)] {
+        let changes = pinfold::diff::compare(a, b, &context).changes;
+        let same = changes.iter().all(|change| change.code == pinfold::diff::codes::Code::Rewritten);
+        assert!(same, "mending changed what is allowed: {changes:?}");
+    }
+    let all = profile(
+        "\"@host\" = { access = \"unconfined\", approved = true, reason = \"x\" }\n\"a.example.com:443\" = \"connect\"\n\"@inside:3000\" = { access = \"publish\", approved = true }\n",
+    );
+    assert_eq!(redundant(&all), ["a.example.com:443"]);
+}
+
+#[test]
 fn a_narrower_line_beneath_a_wider_one_is_kept_and_so_is_one_that_waits() {
     let lines = "\"$PROJECT\" = \"write\"\n\"$PROJECT/docs\" = \"read\"\n\"$PROJECT/docs/new\" = \"write\"\n";
     let text = format!("schema = 1\nname = \"x\"\ncommand = [\"x\"]\n\n[filesystem]\n{lines}\n[syscalls]\nbase = 1\n");
@@ -119,6 +151,16 @@ fn the_command_ends_with_one_for_warnings_and_zero_for_notes_and_mends_on_demand
     scratch.file("generated-profiles/y.toml", plain);
     assert_eq!(scratch.pinfold(&["check", "y"]).output().unwrap().status.code(), Some(0));
     assert_eq!(scratch.pinfold(&["check", "y", "absent"]).output().unwrap().status.code(), Some(2));
+}
+
+#[test]
+fn a_profile_that_is_too_large_is_refused_whole_and_not_read_in_part() {
+    let scratch = Scratch::new("check");
+    let plain = "schema = 1\nname = \"x\"\ncommand = [\"x\"]\n\n[syscalls]\nbase = 1\n";
+    scratch.file("generated-profiles/x.toml", &(plain.to_owned() + &"# line\n".repeat((16 << 20) / 7 + 1)));
+    let output = scratch.pinfold(&["check", "x"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("larger than 16 MiB"), "{}", said(&output));
 }
 
 #[test]

@@ -142,6 +142,10 @@ fn the_machines_own_port_is_reached_by_its_line_and_a_server_inside_without_one(
     assert!(scratch.report("enforce")["denials"].to_string().contains("localhost:9090"), "{}", said(&without));
     let with = ask("\"localhost:9090\" = { access = \"connect\", approved = true }");
     assert_eq!(out(&with), "reached\ninside\n", "{}", said(&with));
+    let among_others = ask("\"localhost:9085-9095\" = { access = \"connect\", approved = true }");
+    assert_eq!(out(&among_others), "reached\ninside\n", "{}", said(&among_others));
+    let beside = ask("\"localhost:9091-9099\" = { access = \"connect\", approved = true }");
+    assert_eq!(out(&beside), "refused\ninside\n", "{}", said(&beside));
     let unapproved = ask("\"localhost:9090\" = \"connect\"\n\"api.example.com:80\" = \"connect\"");
     assert_eq!(out(&unapproved), "refused\ninside\n", "{}", said(&unapproved));
 }

@@ -6,6 +6,7 @@
 
 pub mod sarif;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
@@ -187,8 +188,12 @@ fn places(profile: &Profile, known: &Known<'_>, page: &mut Page<'_>) {
 }
 
 fn peers(profile: &Profile, known: &Known<'_>, page: &mut Page<'_>) {
+    let again = peers_again(profile);
     for (target, grant) in &profile.network {
         let key = target.to_string();
+        if let Some(other) = again.get(target) {
+            page.add(Code::Redundant, &key, format!("\"{other}\" grants the same"));
+        }
         if !grant.approved {
             page.add(Code::Withheld, &key, "withheld until somebody approves it".to_owned());
         } else if *target == NetTarget::Host && grant.reason.is_none() {
@@ -236,6 +241,34 @@ fn same_above<'p>(profile: &'p Profile, location: &Location) -> Option<&'p Locat
     (other.approved && other.access == grant.access && other.sensitive.is_none()).then_some(above)
 }
 
+/// Lines for peers that say nothing beside another one, each with that one: ports within a longer row of the same host, and
+/// everything beside the host's whole network. Not a name beside a pattern: looking it up is not bounded as under the pattern.
+fn peers_again(profile: &Profile) -> BTreeMap<&NetTarget, &NetTarget> {
+    let mut again = BTreeMap::new();
+    let everything = profile.network.get_key_value(&NetTarget::Host).filter(|(_, grant)| grant.approved);
+    let mut by_host: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (target, grant) in profile.network.iter().filter(|(_, grant)| grant.approved) {
+        let Some((host, [first, last])) = target.host_and_ports() else { continue };
+        if let Some((everything, _)) = everything {
+            again.insert(target, everything);
+        }
+        by_host.entry((host, grant.access)).or_default().push((first, Reverse(last), target));
+    }
+    for rows in by_host.values_mut() {
+        rows.sort_unstable();
+        let mut longest: Option<(u16, &NetTarget)> = None;
+        for &(_, Reverse(last), target) in rows.iter() {
+            match longest {
+                Some((end, other)) if end >= last => {
+                    again.entry(target).or_insert(other);
+                }
+                _ => longest = Some((last, target)),
+            }
+        }
+    }
+    again
+}
+
 /// The places above, below the same variable, nearest first.
 fn above(location: &Location) -> impl Iterator<Item = Location> {
     let (base, mut rest) = match location {
@@ -257,6 +290,8 @@ pub fn mend(profile: &Profile) -> Profile {
     use crate::vocab::syscall_table::{Class, row};
     let mut mended = profile.clone();
     mended.filesystem.retain(|location, _| same_above(profile, location).is_none());
+    let again = peers_again(profile);
+    mended.network.retain(|target, _| !again.contains_key(target));
     if mended.syscalls.base > 0 {
         let arguments = &profile.syscalls.arguments;
         mended.syscalls.allow.retain(|call| row(*call).class != Class::Base || arguments.contains_key(call));
