@@ -229,6 +229,8 @@ fn who_asked_stands_beside_each_line_and_on_both_sides_of_a_difference() {
         let row = row(&html, word);
         assert!(row.contains(program) && row.contains("in 1 of 1 runs"), "{row}");
     }
+    let loader = row(&html, "@loader");
+    assert!(!loader.contains("<td class=\"n\">0<td"), "what a bundle opens is counted: {loader}");
     // A profile without that line, and without evidence.
     let text = std::fs::read_to_string(&before).unwrap();
     let without: String =

@@ -95,7 +95,12 @@ fn text(number: usize, proposal: &Proposal) -> String {
     let mut out = format!("{number}. {}\n", escape::terminal(proposal.line.as_bytes()));
     for asked in &proposal.asked {
         let (what, by, times) = denials::row(asked);
-        out += &format!("     {what}, by {by}, {times} times\n");
+        let often = match times.as_str() {
+            "-" => "at the start".to_owned(),
+            "1" => "once".to_owned(),
+            _ => format!("{times} times"),
+        };
+        out += &format!("     {what}, by {by}, {often}\n");
     }
     if let Some(risk) = proposal.risk() {
         out += &format!("     that opens: {}\n", escape::terminal(risk.as_bytes()));

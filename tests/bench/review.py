@@ -66,7 +66,7 @@ def main():
             ("report of a million events", ["report", "--trace", run, one], 0),
         ]:
             least, median, size = timed(rounds, [pinfold, *command], wanted)
-            print(f"| {name} | {least:.2f} | {median:.2f} | {size} |")
+            print(f"| {name} | {least:.3f} | {median:.3f} | {size} |")
 
 
 main()

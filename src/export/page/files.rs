@@ -119,7 +119,33 @@ impl<'a> Files<'a> {
         for path in refused {
             said.add_path(&names, path, Mark::Refused);
         }
-        Self::tree(said)
+        let mut files = Self::tree(said);
+        let granted = profile.filesystem.iter().filter(|(_, grant)| grant.approved);
+        for at in granted.flat_map(|(location, _)| files.opened(location, profile)).collect::<Vec<_>>() {
+            if let Some(node) = files.nodes.get_mut(at) {
+                node.granted = true;
+            }
+        }
+        files
+    }
+
+    /// What the bundle at `location` opens, as far as anything is said of it, without what lies beneath another.
+    fn opened(&self, location: &Location, profile: &Profile) -> Vec<usize> {
+        let Location::Bundle(name) = location else { return Vec::new() };
+        let opens = profile.bundles.get(name).into_iter().flat_map(|bundle| &bundle.opens);
+        let places = opens.filter_map(|opening| match &opening.place {
+            Location::Path { base, rest } => self.find(*base, rest),
+            Location::Bundle(_) => None,
+        });
+        let mut end = 0;
+        let beneath_none = |at: &usize| {
+            let is_new = *at >= end;
+            if is_new {
+                end = self.nodes.get(*at).map_or(end, |node| node.end);
+            }
+            is_new
+        };
+        places.collect::<std::collections::BTreeSet<usize>>().into_iter().filter(beneath_none).collect()
     }
 
     fn tree(said: Sayings<'a>) -> Self {
@@ -175,9 +201,14 @@ impl<'a> Files<'a> {
     }
 
     /// What the grant on `location` was good for.
-    pub(super) fn usage(&self, location: &Location) -> Usage {
-        let Location::Path { base, rest } = location else { return Usage::default() };
+    pub(super) fn usage(&self, location: &Location, profile: &Profile) -> Usage {
         let mut usage = Usage::default();
+        let Location::Path { base, rest } = location else {
+            // Of a bundle's directories nobody wants to know what else lies in them: it is the system's.
+            let places = self.opened(location, profile).into_iter();
+            usage.used = places.flat_map(|at| self.with_all_beneath(at)).filter(|node| node.used).count();
+            return usage;
+        };
         for node in self.find(*base, rest).map_or(&[][..], |at| self.with_all_beneath(at)) {
             usage.used += usize::from(node.used);
             if node.entries.is_some() {

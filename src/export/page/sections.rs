@@ -70,7 +70,7 @@ pub(super) fn grants(of: &Page<'_>, files: &Files<'_>, page: &mut Markup) {
             }
             for (location, grant) in grants.iter().take(LINES) {
                 let asked = of.asked(|index| index.place(location));
-                file(&location.to_string(), grant, files.usage(location), asked.as_ref(), page);
+                file(&location.to_string(), grant, files.usage(location, profile), asked.as_ref(), page);
             }
             if grants.len() > LINES {
                 page.raw("<tr><td colspan=\"5\">and ").number(grants.len() - LINES).raw(" more\n");
@@ -168,10 +168,8 @@ fn limits(profile: &Profile, page: &mut Markup) {
     if limits.is_empty() {
         page.raw("None is set.");
     }
-    for (limit, value) in limits {
-        page.text(limit.key()).raw(" ").text(&value).raw("; ");
-    }
-    page.raw("</p>\n");
+    let limits: Vec<String> = limits.into_iter().map(|(limit, value)| format!("{} {value}", limit.key())).collect();
+    page.text(&limits.join("; ")).raw("</p>\n");
 }
 
 /// Peers: granted, and reached while learning.
