@@ -117,8 +117,11 @@ impl Apart {
         self.behalf.copy()
     }
 
+    /// Returns when it is: what the command looks for first must not be taken for the launcher's.
     pub(super) fn arm(&self) {
-        lock(&self.channel).write_all(&[word::ARM]).ok();
+        let mut channel = lock(&self.channel);
+        // EPIPE: it is gone, and whatever is not mounted fails.
+        channel.write_all(&[word::ARM]).and_then(|()| channel.read_exact(&mut [0])).ok();
     }
 
     /// What was looked for in vain so far; `None` when the server is gone.
@@ -173,7 +176,7 @@ fn listen(mut channel: UnixStream, here: &Here) {
         let said = match asked {
             [word::ARM] => {
                 here.arm();
-                Ok(())
+                channel.write_all(&[word::ARM])
             }
             [word::DENIALS] => {
                 let text = serde_json::to_vec(&here.denials()).unwrap_or_default();
