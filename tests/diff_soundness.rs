@@ -447,8 +447,8 @@ impl<'a> Files<'a> {
         let own = is_own(path) || made.iter().any(|made| made.is_beneath(path));
         let named = self.grants.iter().any(|(place, grant)| grant.approved && place.is_beneath(path));
         // Nothing is put over what the host executes: it is as what lies around it.
-        let covers = |grant: &&PathGrant| !grant.approved && grant.sensitive != Some(Sensitivity::HostExecutes);
-        let covered = self.grants.get(path).is_some_and(|grant| covers(&grant)) && self.is_shown_above(path);
+        let covers = |grant: &PathGrant| !grant.approved && grant.sensitive != Some(Sensitivity::HostExecutes);
+        let covered = self.grants.get(path).is_some_and(|grant| covers(grant)) && self.is_shown_above(path);
         own || named || covered
     }
 
