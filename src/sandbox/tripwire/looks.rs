@@ -73,11 +73,15 @@ pub(super) fn channel() -> (Looks, Receiver<Look>) {
 }
 
 impl Looks {
-    /// Never waits.
+    /// Counts a look before it is answered: with the answer the run may be over, and whoever asks then must wait for it.
+    pub(super) fn announce(&self) {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Tells a look that was announced. Never waits.
     pub(super) fn tell(&self, look: Look) {
-        let waiting = self.waiting.fetch_add(1, Ordering::Relaxed);
-        if waiting >= WAITING || self.to.send(look).is_err() {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        if self.waiting.load(Ordering::SeqCst) > WAITING || self.to.send(look).is_err() {
+            self.waiting.fetch_sub(1, Ordering::SeqCst);
         }
     }
 
@@ -96,14 +100,14 @@ impl Seen {
             if let Some(denial) = denial(path, intent, &look, roots) {
                 self.ledger.lock().unwrap_or_else(PoisonError::into_inner).note(Denial { chain, ..denial });
             }
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            self.waiting.fetch_sub(1, Ordering::SeqCst);
         }
     }
 
     /// What was refused so far, as soon as all of it was looked at, or after a while.
     pub(super) fn denials(&self) -> Vec<Denial> {
         for _ in 0..500 {
-            if self.waiting.load(Ordering::Relaxed) == 0 {
+            if self.waiting.load(Ordering::SeqCst) == 0 {
                 break;
             }
             std::thread::sleep(Duration::from_millis(1));

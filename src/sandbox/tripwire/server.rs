@@ -84,6 +84,9 @@ impl Server {
                 Err(wire::Malformed { unique: Some(unique) }) => (unique, Err(libc::EIO).into()),
                 Err(wire::Malformed { unique: None }) => continue,
             };
+            if then.look.is_some() {
+                self.looks.announce();
+            }
             if let Some(answer) = then.answer {
                 self.answer(unique, answer);
             }
