@@ -157,6 +157,28 @@ fn what_the_host_would_run_is_not_taken_with_the_rest() {
 }
 
 #[test]
+fn a_symlink_that_brings_a_file_under_a_name_the_host_runs_or_leads_out_by_another_is_not_taken_with_the_rest() {
+    need!(UserNamespaces);
+    // One leads up, the next goes up behind it: by its text alone it stays inside.
+    let scratch = project(
+        "mkdir -p plain d1/d2; echo '{}' >plain/tasks.json; ln -s plain .vscode; echo '{}' >plain/settings.json; \
+         ln -s plain .claude; ln -s .. d1/d2/up; ln -s up/../../secret d1/d2/out; ln -s ../d2 d1/inside",
+    );
+    scratch.home_file("secret", "mine");
+    run(overlaid(&scratch, ""));
+    let taken = review(&scratch, &["--take"]);
+    assert_eq!(taken.status.code(), Some(1), "{}", said(&taken));
+    let project = scratch.project();
+    for name in [".vscode", ".claude", "d1/d2/out"] {
+        assert!(!project.join(name).is_symlink(), "{name} was taken: {}", said(&taken));
+        assert!(said(&taken).contains(name), "{name} is not told: {}", said(&taken));
+    }
+    // The control: links that do neither are taken.
+    assert!(project.join("d1/d2/up").is_symlink() && project.join("d1/inside").is_symlink(), "{}", said(&taken));
+    assert!(read(&scratch, "plain/tasks.json").is_some());
+}
+
+#[test]
 fn nothing_is_written_through_a_symlink_and_what_the_user_changed_meanwhile_is_not_lost() {
     need!(UserNamespaces);
     let scratch = project("echo new > tree/a; echo new > changed; echo x > sub/x");

@@ -93,8 +93,7 @@ pub(super) fn after(held: Held, surroundings: &Surroundings, profile: &Path) {
             ask(&held, &all)?;
             return settle(held, surroundings).map(drop);
         }
-        let count = all.len();
-        screen::say(format!("pinfold: {count} changes of the project wait, which is as it was"));
+        screen::say(format!("pinfold: {}; it is as it was", counted(all.len())));
         hints::say(&format!("`pinfold review {}` lists them, and takes them or throws them away", profile.display()));
         Ok(())
     });
@@ -117,7 +116,7 @@ fn take(held: &Held, all: &[&Waiting]) -> Result<(), LayerError> {
 fn ask(held: &Held, all: &[Waiting]) -> Result<(), LayerError> {
     let (harmless, rest) = parted(all);
     if !harmless.is_empty() {
-        screen::say(format!("pinfold: {} changes of the project wait:", harmless.len()));
+        screen::say(format!("pinfold: {}:", counted(harmless.len())));
         harmless.iter().take(LISTED).for_each(|waiting| screen::say(line(waiting).trim_end()));
         if harmless.len() > LISTED {
             screen::say(format!("  and {} more", harmless.len() - LISTED));
@@ -148,9 +147,12 @@ fn settle(held: Held, surroundings: &Surroundings) -> Result<Exit, LayerError> {
         held.discard()?;
         return Ok(Exit::Success);
     }
-    let wait = if left == 1 { "1 change waits".to_owned() } else { format!("{left} changes wait") };
-    screen::say(format!("pinfold: {wait}"));
+    screen::say(format!("pinfold: {}", counted(left)));
     Ok(Exit::Differs)
+}
+
+fn counted(count: usize) -> String {
+    if count == 1 { "1 change of the project waits".to_owned() } else { format!("{count} changes of the project wait") }
 }
 
 fn line(waiting: &Waiting) -> String {

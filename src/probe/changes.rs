@@ -229,6 +229,9 @@ impl Walk<'_> {
 
     fn symlink(&mut self, place: &AbsPath, born: bool) {
         let Ok(text) = std::fs::read_link(place.to_path_buf()) else { return };
+        if let Some(why) = links::brings_under_names(place, self.variables) {
+            self.add(place, born, What::HostExecutes { why: why.to_owned() });
+        }
         let target = links::Looks::default().resolve(place).1;
         // One that leads nowhere may lead somewhere tomorrow: its text counts.
         let target =

@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 
+use crate::vocab::commands;
 use crate::vocab::host::FileKind;
 use crate::vocab::location::{Base, Roots};
-use crate::vocab::path::AbsPath;
+use crate::vocab::path::{AbsPath, goes_up_behind_a_name};
+use crate::vocab::sensitivity::executed_beneath;
 
 use super::places::look_at;
 
@@ -86,8 +88,17 @@ impl Looks {
     }
 }
 
-/// Where a symlink with this text in `dir` leads, by its text alone.
+/// Why a symlink at `place` matters whatever it leads to: what lies there comes under names that the host executes or obeys.
+pub fn brings_under_names(place: &AbsPath, roots: &Roots) -> Option<&'static str> {
+    let executed = executed_beneath(place, roots).map(|row| row.why);
+    executed.or_else(|| commands::carrier_beneath(place).map(|row| row.why))
+}
+
+/// Where a symlink with this text in `dir` leads, by its text alone; `None` where that does not tell.
 pub(super) fn by_text(dir: &AbsPath, text: &[u8]) -> Option<AbsPath> {
+    if goes_up_behind_a_name(text) {
+        return None;
+    }
     let mut here = if text.first() == Some(&b'/') { AbsPath::root() } else { dir.clone() };
     for part in text.split(|byte| *byte == b'/') {
         here = match part {

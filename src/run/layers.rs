@@ -14,12 +14,13 @@ use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, 
 use std::path::{Path, PathBuf};
 
 use crate::plan::layer::Layer;
+use crate::probe::links::brings_under_names;
 use crate::store::layers::Room;
 use crate::store::{Store, StoreError};
 use crate::vocab::commands::{self, Commands};
 use crate::vocab::escape;
 use crate::vocab::location::Roots;
-use crate::vocab::path::AbsPath;
+use crate::vocab::path::{AbsPath, goes_up_behind_a_name};
 use crate::vocab::sensitivity::{Sensitivity, covering};
 
 use super::take;
@@ -171,7 +172,7 @@ impl Held {
         let names = names(&upper)?;
         let hides = hides || is_opaque(&upper);
         if hides {
-            for name in self::names(&self.below(dir)).unwrap_or_default() {
+            for name in or_none(self::names(&self.below(dir)))? {
                 if !names.contains(&name) {
                     found.insert(dir.join(name), Way::Removed);
                 }
@@ -224,7 +225,11 @@ impl Held {
         if meta.is_symlink() {
             let text = fs::read_link(&above).unwrap_or_default();
             let up = text.components().filter(|part| *part == std::path::Component::ParentDir).count();
-            if text.is_absolute() || up >= path.components().count() {
+            let unclear = goes_up_behind_a_name(text.as_os_str().as_bytes());
+            said.extend(
+                brings_under_names(&place, roots).map(|why| format!("what it leads to gets other names: {why}")),
+            );
+            if text.is_absolute() || unclear || up >= path.components().count() {
                 said.push(format!("a symlink that leads out, to `{}`", escape::file(text.as_os_str().as_bytes())));
             }
         } else if meta.is_file() {
@@ -269,6 +274,18 @@ fn names(dir: &Path) -> Result<Vec<OsString>, LayerError> {
     names.map_err(failed("list", dir))
 }
 
+/// No names where there is no such directory; one that cannot be listed hides what would be removed.
+fn or_none(names: Result<Vec<OsString>, LayerError>) -> Result<Vec<OsString>, LayerError> {
+    match names {
+        Err(LayerError::File { source, .. })
+            if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            Ok(Vec::new())
+        }
+        other => other,
+    }
+}
+
 /// What stands for a name that was removed (overlayfs): a character device 0, 0.
 fn is_whiteout(meta: &Metadata) -> bool {
     meta.file_type().is_char_device() && meta.rdev() == 0
@@ -282,7 +299,7 @@ fn is_opaque(dir: &Path) -> bool {
 /// Whether two names have the same contents and the same mode; times do not count.
 fn same(a: &Path, of_a: &Metadata, b: &Path, of_b: &Metadata) -> bool {
     if of_a.is_symlink() && of_b.is_symlink() {
-        return fs::read_link(a).ok() == fs::read_link(b).ok();
+        return matches!((fs::read_link(a), fs::read_link(b)), (Ok(a), Ok(b)) if a == b);
     }
     let alike = of_a.is_file() && of_b.is_file() && of_a.len() == of_b.len();
     alike && of_a.mode() & 0o777 == of_b.mode() & 0o777 && take::same_bytes(a, b).unwrap_or(false)
