@@ -49,6 +49,19 @@ fn commands_scripts_and_symlinks_that_lead_out_are_named_with_what_they_were() {
 }
 
 #[test]
+fn a_symlink_above_a_name_the_host_obeys_and_one_that_leads_out_by_another_are_named() {
+    need!(UserNamespaces);
+    // The last one leads nowhere yet, and by its text alone it would stay inside.
+    let scratch = learned("mkdir -p plain d/e; ln -s plain .claude; ln -s .. d/e/up; ln -s up/../../../later d/e/out");
+    let output = scratch.enforce(&["sh", "script.sh"]);
+    let text = said(&output);
+    for name in [".claude", "d/e/out"] {
+        assert!(text.contains(&format!("/{name}` is new")), "{name} is not told: {text}");
+    }
+    assert!(!text.contains("/d/e/up` is new"), "the control: one that stays inside: {text}");
+}
+
+#[test]
 fn a_run_that_changes_nothing_of_the_kind_says_nothing_and_one_that_never_was_is_no_empty_report() {
     need!(UserNamespaces);
     let scratch = learned("echo data > made");

@@ -116,6 +116,9 @@ pub struct Protected {
     pub itself: bool,
 }
 
+/// Why a symlink that [leads to protected names](Rules::leads_to_protected) matters.
+pub const LEADS_THERE: &str = "a symlink of this name would lead your machine to what it runs or obeys";
+
 /// Directories that package managers fill: nobody works in them.
 const UNPACKED: [&[u8]; 6] = [b"node_modules", b".venv", b"venv", b"site-packages", b"target", b"vendor"];
 
@@ -150,6 +153,11 @@ impl Rules {
                 .insert(fold(path.as_bytes()), row.map_or("sandboxes are made from this profile", |row| row.why));
         }
         rules
+    }
+
+    /// The rules of the table alone: for judging what is there already.
+    pub fn of_the_table(roots: &Roots) -> Self {
+        Self::new(roots, Vec::new(), &BTreeSet::new(), &[], &[])
     }
 
     fn add(&mut self, row: &'static Row, roots: &Roots, projects: &[AbsPath]) {

@@ -4,12 +4,14 @@
 //! run was changed while it ran, by the run or by somebody else. A file that moved with its directory keeps its time, so
 //! what lies in a directory that is new at its place counts as changed, too.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 
 use serde::{Deserialize, Serialize};
 
+use crate::plan::protect::{LEADS_THERE, Rules};
 use crate::vocab::commands::{self, Commands};
 use crate::vocab::location::Roots;
 use crate::vocab::path::AbsPath;
@@ -126,7 +128,8 @@ impl Before {
 
     /// What changed since.
     pub fn changes(&self, variables: &Roots) -> Changes {
-        let mut walk = Walk { before: self, variables, left: ENTRIES, changes: Changes::default() };
+        let mut walk =
+            Walk { before: self, variables, rules: OnceCell::new(), left: ENTRIES, changes: Changes::default() };
         walk.changes.whole = true;
         for root in &self.roots {
             let inside_another = self.roots.iter().any(|other| other != root && root.is_beneath(other));
@@ -163,6 +166,8 @@ fn text(path: &AbsPath) -> Option<Vec<u8>> {
 struct Walk<'a> {
     before: &'a Before,
     variables: &'a Roots,
+    /// Made for the first symlink: most runs make none.
+    rules: OnceCell<Rules>,
     left: usize,
     changes: Changes,
 }
@@ -229,8 +234,9 @@ impl Walk<'_> {
 
     fn symlink(&mut self, place: &AbsPath, born: bool) {
         let Ok(text) = std::fs::read_link(place.to_path_buf()) else { return };
-        if let Some(why) = links::brings_under_names(place, self.variables) {
-            self.add(place, born, What::HostExecutes { why: why.to_owned() });
+        let rules = self.rules.get_or_init(|| Rules::of_the_table(self.variables));
+        if rules.leads_to_protected(place.as_bytes()) {
+            self.add(place, born, What::HostExecutes { why: LEADS_THERE.to_owned() });
         }
         let target = links::Looks::default().resolve(place).1;
         // One that leads nowhere may lead somewhere tomorrow: its text counts.

@@ -4,11 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 
-use crate::vocab::commands;
 use crate::vocab::host::FileKind;
 use crate::vocab::location::{Base, Roots};
 use crate::vocab::path::{AbsPath, goes_up_behind_a_name};
-use crate::vocab::sensitivity::executed_beneath;
 
 use super::places::look_at;
 
@@ -86,12 +84,6 @@ impl Looks {
         }
         (links, Some(here))
     }
-}
-
-/// Why a symlink at `place` matters whatever it leads to: what lies there comes under names that the host executes or obeys.
-pub fn brings_under_names(place: &AbsPath, roots: &Roots) -> Option<&'static str> {
-    let executed = executed_beneath(place, roots).map(|row| row.why);
-    executed.or_else(|| commands::carrier_beneath(place).map(|row| row.why))
 }
 
 /// Where a symlink with this text in `dir` leads, by its text alone; `None` where that does not tell.

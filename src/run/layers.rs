@@ -14,7 +14,7 @@ use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, 
 use std::path::{Path, PathBuf};
 
 use crate::plan::layer::Layer;
-use crate::probe::links::brings_under_names;
+use crate::plan::protect::{LEADS_THERE, Rules};
 use crate::store::layers::Room;
 use crate::store::{Store, StoreError};
 use crate::vocab::commands::{self, Commands};
@@ -159,8 +159,9 @@ impl Held {
     pub fn waiting(&self, roots: &Roots) -> Result<Vec<Waiting>, LayerError> {
         let mut found = BTreeMap::new();
         self.list(Path::new(""), false, &mut found)?;
+        let rules = Rules::of_the_table(roots);
         let told = found.into_iter().map(|(path, way)| {
-            let warnings = self.warnings(&path, way, roots);
+            let warnings = self.warnings(&path, way, roots, &rules);
             Waiting { path, way, warnings }
         });
         Ok(told.collect())
@@ -204,14 +205,16 @@ impl Held {
         Ok(())
     }
 
-    fn warnings(&self, path: &Path, way: Way, roots: &Roots) -> Vec<String> {
+    fn warnings(&self, path: &Path, way: Way, roots: &Roots, rules: &Rules) -> Vec<String> {
         let mut said = Vec::new();
         let (above, below) = (self.above(path), self.below(path));
         let Ok(place) = AbsPath::new(below.as_os_str().as_bytes()) else {
             return vec!["its name is no path".to_owned()];
         };
         let row = covering(&place, roots).into_iter().find(|row| row.sensitivity == Sensitivity::HostExecutes);
-        said.extend(row.map(|row| row.why.to_owned()));
+        // The table as it is written, and as a file system that ignores case reads it.
+        let why = row.map(|row| row.why).or_else(|| Some(rules.protects(place.as_bytes())?.why));
+        said.extend(why.map(str::to_owned));
         if let Ok(meta) = fs::symlink_metadata(&below)
             && !meta.is_dir()
             && (meta.ctime(), meta.ctime_nsec()) >= self.since
@@ -226,9 +229,7 @@ impl Held {
             let text = fs::read_link(&above).unwrap_or_default();
             let up = text.components().filter(|part| *part == std::path::Component::ParentDir).count();
             let unclear = goes_up_behind_a_name(text.as_os_str().as_bytes());
-            said.extend(
-                brings_under_names(&place, roots).map(|why| format!("what it leads to gets other names: {why}")),
-            );
+            said.extend(rules.leads_to_protected(place.as_bytes()).then(|| LEADS_THERE.to_owned()));
             if text.is_absolute() || unclear || up >= path.components().count() {
                 said.push(format!("a symlink that leads out, to `{}`", escape::file(text.as_os_str().as_bytes())));
             }

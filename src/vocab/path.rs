@@ -171,15 +171,6 @@ pub fn goes_up_behind_a_name(text: &[u8]) -> bool {
     parts.skip_while(|part| *part == b"..").any(|part| part == b"..")
 }
 
-/// Whether names that end with `sequence`, in whole components, can lie beneath `path`: whether `path` ends with a beginning of
-/// it that is not all of it (`a/.git` and `.git/hooks`).
-pub fn ends_with_a_beginning_of(path: &[u8], sequence: &str) -> bool {
-    let beginnings = sequence.match_indices('/').filter_map(|(at, _)| sequence.as_bytes().get(..at));
-    beginnings
-        .into_iter()
-        .any(|beginning| path.strip_suffix(beginning).is_some_and(|before| matches!(before.last(), None | Some(b'/'))))
-}
-
 /// The order of clean paths by their components: as that of their bytes, if `/` were less than any other byte.
 pub fn by_component(a: &[u8], b: &[u8]) -> std::cmp::Ordering {
     match a.iter().zip(b).find(|(a, b)| a != b) {
@@ -247,16 +238,6 @@ mod tests {
         }
         for text in ["..", "../../a", "a/b", "./../a", "", "..a/b"] {
             assert!(!goes_up_behind_a_name(text.as_bytes()), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_path_ends_with_a_beginning_in_whole_components_and_not_with_all_of_it() {
-        for path in ["a/.git", ".git", ".git/info"] {
-            assert!(ends_with_a_beginning_of(path.as_bytes(), ".git/info/attributes"), "{path}");
-        }
-        for path in ["x.git", ".git/info/attributes", "info", ".git/inf", ""] {
-            assert!(!ends_with_a_beginning_of(path.as_bytes(), ".git/info/attributes"), "{path}");
         }
     }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::access::Access;
 use super::location::{Base, Roots};
-use super::path::{AbsPath, ends_with_a_beginning_of};
+use super::path::AbsPath;
 
 /// Why a place needs a person's word before it is granted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -157,22 +157,6 @@ static INDEX: LazyLock<Index> = LazyLock::new(|| {
     }
     index
 });
-
-/// The first row of names that the host executes and that can lie beneath `path` without being it: a symlink in the place of
-/// `.vscode` brings what it leads to under all of them.
-pub fn executed_beneath(path: &AbsPath, roots: &Roots) -> Option<&'static Row> {
-    let relative = Relative::of(path.as_bytes(), roots);
-    let holds = |row: &&Row| match row.place {
-        Place::At(base, rest) => relative.parts().any(|(known, path)| {
-            let tail = rest.as_bytes().strip_prefix(path);
-            known == base && tail.is_some_and(|tail| tail.first() == Some(&b'/'))
-        }),
-        Place::Anywhere(base, sequence) => {
-            relative.parts().any(|(known, path)| known == base && ends_with_a_beginning_of(path, sequence))
-        }
-    };
-    table().iter().filter(|row| row.sensitivity == Sensitivity::HostExecutes).find(holds)
-}
 
 /// What remains of one path below each variable: worked out once, for the table has hundreds of rows.
 struct Relative<'p>([Option<&'p [u8]>; Base::ALL.len()]);

@@ -14,7 +14,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use nix::errno::Errno;
 
 use crate::plan::landlock::Ruleset;
-use crate::plan::protect::{Rules, fold};
+use crate::plan::protect::{LEADS_THERE, Rules, fold};
 use crate::sys::paths::{self, Look, Resolve};
 use crate::vocab::commands::{self, Commands};
 use crate::vocab::landlock::Rights;
@@ -124,7 +124,7 @@ impl Judge {
             return refuse(found.why);
         }
         if making == Making::Symlink && self.rules.leads_to_protected(&path) {
-            return refuse("a symlink of this name would lead your machine to what it runs or obeys");
+            return refuse(LEADS_THERE);
         }
         self.git(place, making).map_or(Ok(()), refuse)
     }

@@ -14,7 +14,6 @@ mod judge;
 mod place;
 mod watch;
 
-use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 
@@ -85,7 +84,7 @@ impl Paths {
         }
         let (rules, carries) = match &plan.protection {
             Protection::Strict(rules) => (rules.clone(), plan.has(Wall::Names)),
-            Protection::Scan => (Rules::new(&plan.roots, Vec::new(), &BTreeSet::new(), &[], &[]), false),
+            Protection::Scan => (Rules::of_the_table(&plan.roots), false),
         };
         let flags = nix::fcntl::OFlag::O_PATH | nix::fcntl::OFlag::O_DIRECTORY | nix::fcntl::OFlag::O_CLOEXEC;
         let root = nix::fcntl::open(format!("/proc/{payload}/root").as_str(), flags, Mode::empty());

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::path::{AbsPath, ends_with_a_beginning_of};
+use super::path::AbsPath;
 
 /// Commands by key, the values as one line of text.
 pub type Commands = BTreeMap<String, String>;
@@ -46,11 +46,6 @@ static TABLE: &[Carrier] = include!(concat!(env!("OUT_DIR"), "/commands.rs"));
 /// The row for `path`, if a file of that name carries commands.
 pub fn carrier(path: &AbsPath) -> Option<&'static Carrier> {
     TABLE.iter().find(|row| ends_with(path.as_bytes(), row.path.as_bytes()))
-}
-
-/// The first row of a file that can lie beneath `path` without being it.
-pub fn carrier_beneath(path: &AbsPath) -> Option<&'static Carrier> {
-    TABLE.iter().find(|row| ends_with_a_beginning_of(path.as_bytes(), row.path))
 }
 
 /// Every row.
