@@ -14,16 +14,9 @@ use super::screen::{self, Colour, paint};
 use super::{denials, hints, show};
 
 pub(super) fn run(arguments: &AmendArguments) -> Exit {
-    let file = match show::open(&arguments.profile) {
-        Ok(file) => file,
+    let (file, surroundings) = match show::open_here(&arguments.profile) {
+        Ok(opened) => opened,
         Err(exit) => return exit,
-    };
-    let surroundings = match Surroundings::read(None) {
-        Ok(surroundings) => surroundings,
-        Err(error) => {
-            screen::error(&error, hints::surroundings(&error).as_deref());
-            return Exit::Trouble;
-        }
     };
     let opened = Store::open(&surroundings.state_dir.to_path_buf(), surroundings.identity.uid);
     let read = opened.and_then(|store| {

@@ -3,24 +3,16 @@
 use crate::diff::{self, Context};
 use crate::run::approve::{self, Scope, Word};
 use crate::run::profile_file;
-use crate::run::surroundings::Surroundings;
 use crate::store::Store;
 
 use super::arguments::{Accept, ApproveArguments};
 use super::exit::Exit;
-use super::{conclude, hints, screen, show};
+use super::{conclude, screen, show};
 
 pub(super) fn run(arguments: &ApproveArguments) -> Exit {
-    let file = match show::open(&arguments.profile) {
-        Ok(file) => file,
+    let (file, surroundings) = match show::open_here(&arguments.profile) {
+        Ok(opened) => opened,
         Err(exit) => return exit,
-    };
-    let surroundings = match Surroundings::read(None) {
-        Ok(surroundings) => surroundings,
-        Err(error) => {
-            screen::error(&error, hints::surroundings(&error).as_deref());
-            return Exit::Trouble;
-        }
     };
     let mut profile = file.profile.clone();
     screen::say(show::text(&profile));

@@ -2,12 +2,11 @@
 
 use crate::probe::changes::{Change, Changes, Key, What};
 use crate::run::changes;
-use crate::run::surroundings::Surroundings;
 use crate::vocab::escape;
 
 use super::arguments::ReportArguments;
 use super::exit::Exit;
-use super::{hints, screen, show};
+use super::{screen, show};
 
 /// Findings of one kind that are told at the end of a run.
 const SHOWN: usize = 8;
@@ -15,16 +14,9 @@ const SHOWN: usize = 8;
 const LONGEST: usize = 200;
 
 pub(super) fn run(arguments: &ReportArguments) -> Exit {
-    let file = match show::open(&arguments.profile) {
-        Ok(file) => file,
+    let (file, surroundings) = match show::open_here(&arguments.profile) {
+        Ok(opened) => opened,
         Err(exit) => return exit,
-    };
-    let surroundings = match Surroundings::read(None) {
-        Ok(surroundings) => surroundings,
-        Err(error) => {
-            screen::error(&error, hints::surroundings(&error).as_deref());
-            return Exit::Trouble;
-        }
     };
     let changes = match changes::last(&surroundings, &file) {
         Ok(Some(changes)) => changes,

@@ -10,7 +10,6 @@ use serde_json::json;
 
 use crate::profile::evidence::date;
 use crate::run::refusals::{Kept, Kind, Refusal, denied, kept};
-use crate::run::surroundings::Surroundings;
 use crate::sandbox::Live;
 use crate::store::{Store, StoreError, approvals};
 use crate::vocab::escape;
@@ -128,16 +127,9 @@ impl Log {
 
 /// `pinfold denials`
 pub(super) fn run(arguments: &DenialsArguments) -> Exit {
-    let file = match super::show::open(&arguments.profile) {
-        Ok(file) => file,
+    let (file, surroundings) = match super::show::open_here(&arguments.profile) {
+        Ok(opened) => opened,
         Err(exit) => return exit,
-    };
-    let surroundings = match Surroundings::read(None) {
-        Ok(surroundings) => surroundings,
-        Err(error) => {
-            screen::error(&error, super::hints::surroundings(&error).as_deref());
-            return Exit::Trouble;
-        }
     };
     let store = Store::open(&surroundings.state_dir.to_path_buf(), surroundings.identity.uid);
     let runs = match store.and_then(|store| kept(&store, &file.path)) {

@@ -6,22 +6,17 @@ use std::os::unix::ffi::OsStrExt as _;
 use crate::explain::{self, Answer, Question, tree};
 use crate::profile::evidence::{Evidence, Subject};
 use crate::run::evidence;
-use crate::run::surroundings::Surroundings;
 use crate::vocab::bundle::Layout;
 
 use super::arguments::ExplainArguments;
 use super::exit::Exit;
 use super::screen::{self, Colour, paint};
-use super::{hints, show};
+use super::show;
 
 pub(super) fn run(arguments: &ExplainArguments) -> Exit {
-    let file = match show::open(&arguments.profile) {
-        Ok(file) => file,
+    let (file, surroundings) = match show::open_here(&arguments.profile) {
+        Ok(opened) => opened,
         Err(exit) => return exit,
-    };
-    let surroundings = match Surroundings::read(None) {
-        Ok(surroundings) => surroundings,
-        Err(error) => return fail(&error, hints::surroundings(&error).as_deref()),
     };
     let found = match &arguments.evidence {
         Some(path) => evidence::import(path).map(Some),

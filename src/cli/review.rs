@@ -18,16 +18,9 @@ const LISTED: usize = 40;
 const LONGEST: u64 = 1 << 20;
 
 pub(super) fn run(arguments: &ReviewArguments) -> Exit {
-    let file = match show::open(&arguments.profile) {
-        Ok(file) => file,
+    let (file, surroundings) = match show::open_here(&arguments.profile) {
+        Ok(opened) => opened,
         Err(exit) => return exit,
-    };
-    let surroundings = match Surroundings::read(None) {
-        Ok(surroundings) => surroundings,
-        Err(error) => {
-            screen::error(&error, hints::surroundings(&error).as_deref());
-            return Exit::Trouble;
-        }
     };
     let store = Store::open(&surroundings.state_dir.to_path_buf(), surroundings.identity.uid);
     let held = match store.map_err(LayerError::from).and_then(|store| Held::open(&store, &file.path)) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use crate::plan::mounts;
+use crate::plan::grants;
 use crate::profile::evidence::Evidence;
 use crate::profile::{Delivery, NetAccess, Profile, Protect, SecretSource};
 use crate::run::evidence;
@@ -81,9 +81,9 @@ pub(super) struct Expansion {
 
 impl Expansion {
     fn of(profile: &Profile, surroundings: &Surroundings) -> Self {
-        let host = surroundings.host(&mounts::wanted_paths(profile, &surroundings.roots));
+        let host = surroundings.host(&grants::wanted_paths(profile, &surroundings.roots));
         let opened = |name: &String| {
-            let places = mounts::opened_by(name, profile, &host).into_iter().map(|(path, _)| path);
+            let places = grants::opened_by(name, profile, &host).into_iter().map(|(path, _)| path);
             (name.clone(), places.collect())
         };
         let base = rows().filter(|(_, row)| row.class == Class::Base).map(|(call, _)| call.name());
@@ -124,6 +124,16 @@ pub(super) fn find(given: &Path) -> PathBuf {
 /// A profile by file, or by name in `generated-profiles/`; an error is already said.
 pub(super) fn open(given: &Path) -> Result<ProfileFile, Exit> {
     opened(given, profile_file::load(&find(given)))
+}
+
+/// A profile, and where this is.
+pub(super) fn open_here(given: &Path) -> Result<(ProfileFile, Surroundings), Exit> {
+    let file = open(given)?;
+    let surroundings = Surroundings::read(None).map_err(|error| {
+        screen::error(&error, hints::surroundings(&error).as_deref());
+        Exit::Trouble
+    })?;
+    Ok((file, surroundings))
 }
 
 /// Two profiles, read at the same time: that is most of what comparing them takes.

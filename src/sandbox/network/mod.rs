@@ -20,6 +20,7 @@ mod legs;
 mod lookups;
 mod names;
 mod outward;
+mod pool;
 mod pump;
 mod refusals;
 mod resolver;

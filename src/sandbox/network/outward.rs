@@ -1,26 +1,26 @@
 //! Where a connection is to lead → the connection, made on threads of their own: through a proxy it takes several steps, of
 //! which each may hang, and one that hangs delays no other.
 
-use std::collections::VecDeque;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::sys::inet;
 use crate::vocab::escape;
 use crate::vocab::proxy::Proxy;
 
-/// Threads at most.
-const MOST_THREADS: usize = 1024;
-/// Orders that wait for one at most.
-const MOST_WAITING: usize = 8192;
-/// The host's resolver keeps whole packets on the stack.
-const STACK: usize = 256 << 10;
+use super::pool::{Pool, Size};
+
+const SIZE: Size = Size {
+    name: "outward",
+    // The host's resolver keeps whole packets on the stack.
+    stack: 256 << 10,
+    threads: 1024,
+    waiting: 8192,
+};
 /// For one address of a proxy, and for a tunnel in all.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PATIENCE_IN_ALL: Duration = Duration::from_secs(60);
@@ -56,93 +56,37 @@ impl From<std::io::Error> for Failure {
     }
 }
 
-type Done = (u64, Result<TcpStream, Failure>);
-
-#[derive(Debug, Default)]
-struct State {
-    waiting: VecDeque<(u64, Way)>,
-    done: Vec<Done>,
-    threads: usize,
-    idle: usize,
-    closed: bool,
-}
-
-#[derive(Debug)]
-struct Shared {
-    state: Mutex<State>,
-    more: Condvar,
-    wake: EventFd,
-}
+pub(super) type Done = (u64, Result<TcpStream, Failure>);
 
 /// The connections in the making.
 #[derive(Debug)]
-pub(super) struct Outward {
-    shared: Arc<Shared>,
-}
+pub(super) struct Outward(Pool<(u64, Way), Done>);
 
 impl Outward {
     pub(super) fn new() -> Result<Self, Errno> {
-        let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
-        Ok(Self { shared: Arc::new(Shared { state: Mutex::default(), more: Condvar::new(), wake }) })
+        Pool::new(SIZE, |(number, way)| (number, connect(&way))).map(Self)
     }
 
     /// Readable when one is there.
     pub(super) fn ready(&self) -> impl AsFd + '_ {
-        self.shared.wake.as_fd()
+        self.0.ready()
     }
 
     /// Begins one; `false` where too many wait.
     pub(super) fn begin(&self, number: u64, way: Way) -> bool {
-        let mut state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.waiting.len() >= MOST_WAITING {
-            return false;
-        }
-        state.waiting.push_back((number, way));
-        if state.idle >= state.waiting.len() || state.threads >= MOST_THREADS {
-            self.shared.more.notify_one();
-            return true;
-        }
-        let shared = Arc::clone(&self.shared);
-        let made =
-            std::thread::Builder::new().name("outward".to_owned()).stack_size(STACK).spawn(move || work(&shared));
-        if made.is_ok() {
-            state.threads += 1;
-        }
-        state.threads > 0
+        self.0.begin((number, way))
     }
 
     /// Those that are made, or failed.
     pub(super) fn done(&self) -> Vec<Done> {
-        // EAGAIN: there is none.
-        self.shared.wake.read().ok();
-        std::mem::take(&mut self.shared.state.lock().unwrap_or_else(PoisonError::into_inner).done)
+        self.0.done()
     }
 }
 
-impl Drop for Outward {
-    fn drop(&mut self) {
-        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
-        self.shared.more.notify_all();
-    }
-}
-
-fn work(shared: &Shared) {
-    let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
-    while !state.closed {
-        let Some((number, way)) = state.waiting.pop_front() else {
-            state.idle += 1;
-            state = shared.more.wait(state).unwrap_or_else(PoisonError::into_inner);
-            state.idle -= 1;
-            continue;
-        };
-        drop(state);
-        let made = match &way {
-            Way::Direct(to) => TcpStream::connect_timeout(to, PATIENCE_DIRECT).map_err(Failure::from),
-            Way::Proxy(proxy, to) => tunnel(proxy, to),
-        };
-        state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.done.push((number, made));
-        shared.wake.write(1).ok();
+fn connect(way: &Way) -> Result<TcpStream, Failure> {
+    match way {
+        Way::Direct(to) => TcpStream::connect_timeout(to, PATIENCE_DIRECT).map_err(Failure::from),
+        Way::Proxy(proxy, to) => tunnel(proxy, to),
     }
 }
 
