@@ -11,7 +11,7 @@ use crate::vocab::argument_words::{NESTING, NESTING_SOCKETS, PAIR_KINDS, ioctl_c
 use crate::vocab::syscall::Syscall;
 use crate::vocab::syscall_table::{Class, IOCTLS, rows};
 
-use super::mounts::PlanError;
+use super::error::PlanError;
 use super::observe::refusals;
 use super::{Action, Condition, FilterSpec, Rule, Test, Width};
 

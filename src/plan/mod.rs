@@ -6,8 +6,11 @@
 
 pub mod answers;
 pub mod compile;
+pub mod error;
 pub mod explain;
 pub mod filter;
+mod furnish;
+pub mod grants;
 pub mod landlock;
 pub mod layer;
 pub mod mounts;
@@ -23,6 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::vocab::host::Identity;
 use crate::vocab::path::AbsPath;
 use crate::vocab::syscall::Syscall;
+pub use furnish::below_secrets;
 
 /// A run, resolved on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]

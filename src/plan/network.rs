@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use crate::profile::{NetAccess, NetGrant, Profile};
 use crate::vocab::endpoint::{HostPort, HostPorts, LOCALHOST, NetTarget};
 use crate::vocab::host::{FileKind, Host};
-use crate::vocab::path::AbsPath;
+use crate::vocab::path::{AbsPath, follow};
 use crate::vocab::proxy::{Proxies, Proxy, ProxyError, is_proxy_variable};
 use crate::vocab::reach::RESOLVER;
 use crate::vocab::syscall::Syscall;
@@ -170,7 +170,7 @@ fn really(host: &Host, mut place: AbsPath) -> AbsPath {
     for _ in 0..40 {
         let Some(text) = host.look(&place).and_then(|seen| seen.link.clone()) else { break };
         let base = place.parent().unwrap_or_else(AbsPath::root);
-        let Some(next) = super::mounts::follow(&base, &text) else { break };
+        let Some(next) = follow(&base, &text) else { break };
         place = next;
     }
     place

@@ -13,7 +13,7 @@ use crate::vocab::location::{Base, Roots};
 use crate::vocab::path::AbsPath;
 use crate::vocab::sensitivity::{Place, Row, Sensitivity, covering, table};
 
-use super::mounts::INSISTED_ON;
+use super::furnish::INSISTED_ON;
 use super::network::Policy;
 use super::walls::Wall;
 use super::{Mode, MountStep, Nesting, Network, Plan, RootStyle};

@@ -235,8 +235,9 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::error::PlanError;
+    use crate::plan::mounts::plan;
     use crate::plan::mounts::tests::{empty, host};
-    use crate::plan::mounts::{PlanError, plan};
     use crate::profile::{Lack, PathGrant, Profile};
     use crate::vocab::access::Access;
     use crate::vocab::host::{FileKind, Host};

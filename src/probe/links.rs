@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 
 use crate::vocab::host::FileKind;
 use crate::vocab::location::{Base, Roots};
-use crate::vocab::path::{AbsPath, goes_up_behind_a_name};
+use crate::vocab::path::{AbsPath, follow, goes_up_behind_a_name};
 
 use super::places::look_at;
 
@@ -88,18 +88,7 @@ impl Looks {
 
 /// Where a symlink with this text in `dir` leads, by its text alone; `None` where that does not tell.
 pub(super) fn by_text(dir: &AbsPath, text: &[u8]) -> Option<AbsPath> {
-    if goes_up_behind_a_name(text) {
-        return None;
-    }
-    let mut here = if text.first() == Some(&b'/') { AbsPath::root() } else { dir.clone() };
-    for part in text.split(|byte| *byte == b'/') {
-        here = match part {
-            b"" | b"." => here,
-            b".." => here.parent().unwrap_or_else(AbsPath::root),
-            part => here.join(part).ok()?,
-        };
-    }
-    Some(here)
+    if goes_up_behind_a_name(text) { None } else { follow(dir, text) }
 }
 
 /// Symlinks in a directory of the table, which are often all that lies there (`~/.local/bin`, a home made of dotfiles).

@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 
 use crate::diff::{self, Context, Difference};
 use crate::event::{Denial, ExitStatus, GapKind};
-use crate::plan::mounts::{self, PlanError};
+use crate::plan::error::PlanError;
+use crate::plan::grants::wanted_paths;
+use crate::plan::mounts;
 use crate::plan::protect::{self, RefusedWrites};
 use crate::plan::walls::Wall;
 use crate::plan::{Desk, Handing, MountStep, Plan, RootStyle};
@@ -218,7 +220,7 @@ pub fn prepare(surroundings: &Surroundings, request: &EnforceRequest) -> Result<
     }
     let remembered = check_approval(surroundings, request, &file)?;
     let program = surroundings.find_program(name).ok_or_else(|| EnforceError::NotFound(escape::terminal(name)))?;
-    let host = surroundings.host(&mounts::wanted_paths(&file.profile, &surroundings.roots));
+    let host = surroundings.host(&wanted_paths(&file.profile, &surroundings.roots));
     let asked = file.profile.tolerate.contains(&Lack::Namespaces);
     let no_namespaces = if asked { features::why_no_namespaces() } else { None };
     let host = Host { remembered, no_namespaces, ..host };

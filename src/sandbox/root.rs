@@ -14,7 +14,7 @@ use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::{Mode, mkdirat};
 
-use crate::plan::mounts::below_secrets;
+use crate::plan::below_secrets;
 use crate::plan::walls::Wall;
 use crate::plan::{DEVICES, MountStep, Nesting, Plan, RootStyle, SECRETS};
 use crate::sys::mount::{

@@ -48,7 +48,7 @@ impl Secrets {
             let Some(value) = values.get(name) else { continue };
             match way {
                 Handing::Variable => {}
-                Handing::File(_) => secrets.files.push((crate::plan::mounts::below_secrets(name), value.clone())),
+                Handing::File(_) => secrets.files.push((crate::plan::below_secrets(name), value.clone())),
                 Handing::Descriptor(number) => {
                     let made = sealed(value).map_err(|errno| StartError::kernel(Step::Secrets, errno))?;
                     secrets.descriptors.push((made, *number));

@@ -164,6 +164,19 @@ impl Ord for AbsPath {
     }
 }
 
+/// The directory that `text` leads to from `dir`, by text alone.
+pub fn follow(dir: &AbsPath, text: &[u8]) -> Option<AbsPath> {
+    let mut here = if text.first() == Some(&b'/') { AbsPath::root() } else { dir.clone() };
+    for part in text.split(|&b| b == b'/') {
+        here = match part {
+            b"" | b"." => here,
+            b".." => here.parent().unwrap_or_else(AbsPath::root),
+            part => here.join(part).ok()?,
+        };
+    }
+    Some(here)
+}
+
 /// Whether the text of a symlink goes up (`..`) behind a name: where that leads does not stand in the text, since the name may
 /// be a symlink itself.
 pub fn goes_up_behind_a_name(text: &[u8]) -> bool {

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pinfold::plan::compile::compile;
 use pinfold::plan::filter::filter;
-use pinfold::plan::{MountStep, mounts};
+use pinfold::plan::{MountStep, grants, mounts};
 use pinfold::profile::Profile;
 use pinfold::profile::digest::digest;
 use pinfold::profile::emit::emit;
@@ -128,7 +128,7 @@ fn machine_of(bits: u8, profile: &Profile) -> Host {
     ]));
     let kind = if bits & 1 == 0 { FileKind::Dir } else { FileKind::File };
     let seen = |_: &AbsPath| Seen { kind, mode: 0o755, size: 1, modified: 1, uid: 0, link: None, names: 1 };
-    let places = mounts::wanted_paths(profile, &roots);
+    let places = grants::wanted_paths(profile, &roots);
     let uid = if bits & 2 == 0 { 1000 } else { 0 };
     Host {
         identity: Identity { uid, gid: uid },
