@@ -2,10 +2,12 @@
 """usage: review.py PINFOLD [ROUNDS]
 
 What comparing and reporting take: `diff` of two profiles of 10 000 lines of which 200 differ, of one with itself, and
-`report` of a trace of a million events. Prints the least and the median of the rounds, in seconds, and the size of the page.
+`report` of a trace of a million events; `check` of 100 000 lines with two comments each, and `diff` of 100 000 peers. Prints the
+least and the median of the rounds, in seconds, the processor time of the quickest, and the size of what was said.
 """
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -21,6 +23,25 @@ def profile(path, access):
         file.write('schema = 1\nname = "x"\ncommand = ["x"]\n\n[filesystem]\n')
         for n in range(LINES):
             file.write(f'"/opt/tool-{n // 100:03}/file-{n:06}" = "{access(n)}"\n')
+        file.write("\n[syscalls]\nbase = 1\n")
+
+
+MANY = 100_000
+
+
+def commented(path):
+    with open(path, "w") as file:
+        file.write('schema = 1\nname = "x"\ncommand = ["x"]\n\n[filesystem]\n')
+        for n in range(MANY):
+            file.write(f'# of {n}\n# and why\n"/opt/tool-{n // 100:04}/file-{n:06}" = "read"\n')
+        file.write("\n[syscalls]\nbase = 1\n")
+
+
+def peers(path, first):
+    with open(path, "w") as file:
+        file.write('schema = 1\nname = "x"\ncommand = ["x"]\n\n[network]\n')
+        for n in range(first, first + MANY):
+            file.write(f'"host-{n:06}.example.com:443" = "connect"\n')
         file.write("\n[syscalls]\nbase = 1\n")
 
 
@@ -41,12 +62,14 @@ def trace(path):
 def timed(rounds, command, wanted):
     times = []
     for _ in range(rounds):
-        start = time.monotonic()
+        start, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        times.append(time.monotonic() - start)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        times.append((time.monotonic() - start, spent))
         if done.returncode != wanted:
             sys.exit(f"{' '.join(command)}: exit {done.returncode}\n{done.stderr.decode()}")
-    return min(times), statistics.median(times), len(done.stdout)
+    return *min(times), statistics.median(wall for wall, _ in times), len(done.stdout)
 
 
 def main():
@@ -59,14 +82,20 @@ def main():
         profile(one, lambda n: "read")
         profile(other, lambda n: "write" if n % 50 == 0 else "read")
         trace(run)
-        print("| | least s | median s | bytes |\n|---|---|---|---|")
+        many, few, others = (f"{scratch}/{name}" for name in ("many.toml", "few.toml", "others.toml"))
+        commented(many)
+        peers(few, 0)
+        peers(others, 100)
+        print("| | least s | its CPU s | median s | bytes |\n|---|---|---|---|---|")
         for name, command, wanted in [
             ("diff, 200 of 10 000 lines", ["diff", one, other], 1),
             ("diff with itself", ["diff", one, one], 0),
             ("report of a million events", ["report", "--trace", run, one], 0),
+            ("check of 100 000 commented lines", ["check", many], 0),
+            ("diff of 100 000 peers", ["diff", few, others], 1),
         ]:
-            least, median, size = timed(rounds, [pinfold, *command], wanted)
-            print(f"| {name} | {least:.3f} | {median:.3f} | {size} |")
+            least, spent, median, size = timed(rounds, [pinfold, *command], wanted)
+            print(f"| {name} | {least:.3f} | {spent:.3f} | {median:.3f} | {size} |")
 
 
 main()
