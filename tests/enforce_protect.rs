@@ -184,6 +184,52 @@ open(\"n/.git/hooks/evil\", \"w\")'",
     }
 }
 
+/// A name of which the folded form is shorter or longer, above the repository.
+#[test]
+fn no_disguise_above_a_repository_hides_its_hooks() {
+    need!(UserNamespaces);
+    for above in ["\u{212a}", "a\u{200b}b", "\u{130}\u{130}", "\u{ff0f}", "node_modules\u{ff0f}x"] {
+        let hook = format!("{above}/.git/hooks/post-commit");
+        plants(nothing, &format!("mkdir -p '{above}/.git/hooks'; echo evil > '{hook}'"), &hook);
+    }
+}
+
+/// What only becomes a repository, or a protected name, by the name of a directory above that comes last.
+#[test]
+fn nothing_deep_within_a_directory_is_brought_to_where_git_obeys_it() {
+    need!(UserNamespaces);
+    let submodule = "mkdir -p g/modules/sub/hooks; printf '[core]\\n\\tfsmonitor = evil\\n' > g/modules/sub/config
+echo evil > g/modules/sub/hooks/post-checkout; mv g .git";
+    for name in [".git/modules/sub/config", ".git/modules/sub/hooks/post-checkout"] {
+        plants(nothing, submodule, name);
+    }
+    plants(
+        nothing,
+        &format!("mkdir -p .git; {}", submodule.replace("mv g .git", "mv g/modules .git")),
+        ".git/modules/sub/config",
+    );
+    let attributes = "mkdir e g; echo '* filter=evil' > e/attributes; ln -s ../e g/info; mv g .git";
+    plants(nothing, attributes, ".git/info/attributes");
+}
+
+/// Git writes the files of the repository where `core.worktree` leads, by whatever symlinks.
+#[test]
+fn a_repository_has_its_working_tree_nowhere_else() {
+    need!(UserNamespaces, Program("git"));
+    for (link, tree) in
+        [("n/.git/evil", "evil"), ("n/evil", "../evil"), ("n/evil", "../evil/deep"), ("n/.git/evil", "./evil/..")]
+    {
+        let script = format!(
+            "git init -q n; ln -s /etc {link}; git -C n config core.worktree '{tree}'; git -C n config core.worktree"
+        );
+        plants(nothing, &script, "n/.git/config");
+    }
+    works(
+        "git init -q n; git -C n config core.worktree ..; git -C n config core.worktree; echo x > n/f; git -C n status --short",
+        "",
+    );
+}
+
 /// What git takes for a repository of any name: with a configuration that names a command it is not made, in no order.
 #[test]
 fn no_directory_of_another_name_becomes_a_repository_with_a_command() {
@@ -400,6 +446,43 @@ f = os.open('.', os.O_TMPFILE | os.O_RDWR); os.write(f, b'tmp'); import ctypes; 
 print(len([open('many%d' % n, 'w') for n in range(200)]))
 END";
     works(script, "");
+}
+
+/// Among the ways are those that lead back to themselves, and through what the caller alone has in proc.
+#[test]
+fn odd_ways_lead_where_the_kernel_leads_or_nowhere() {
+    need!(UserNamespaces, Program("python3"));
+    let script = r#"python3 -c '
+import os
+os.mkdir("d"); here = os.getcwd()
+d, p, t = os.open("d", os.O_RDONLY), os.open("/proc/self", os.O_RDONLY), os.open("/proc/self/task", os.O_RDONLY)
+def tried(way, dirfd=None):
+    try: os.close(os.open(way, os.O_WRONLY | os.O_CREAT, 0o600, dir_fd=dirfd)); done = "made"
+    except OSError as error: done = "no" if way.startswith("/") and error.errno in (2, 13, 40) else error.strerror
+    print(way.replace(here, "HERE"), dirfd is None, done)
+ways = ["/proc/self/../.." + here + "/a", "/proc/thread-self/../../../.." + here + "/b", "/proc/self/task/../../.." + here + "/c",
+  "/proc/self/cwd/e", "/proc/self/cwd/../" + os.path.basename(here) + "/f", "/proc/self/root" + here + "/g",
+  "/proc/self/fd/%d/h" % d, "/proc/self/fd/%d/../i" % d, "/proc/./self/../self/cwd/j", "/proc/self/../self/../self/../x",
+  "/proc/self/task/../task/../x", "/proc/self/attr/../../x"]
+for way in ways: tried(way)
+for way in ["../.." + here + "/k", "../self/../x", "fd/../../x"]: tried(way, p)
+for way in ["../../.." + here + "/l", "../task/../x"]: tried(way, t)
+os.chdir("/proc/self")
+for way in ["../.." + here + "/m", "../x", "task/../../x"]: tried(way)
+os.chdir(here)
+print(sorted(os.listdir(".")))'"#;
+    let scratch = Scratch::beside_home("protect");
+    scratch.file("script.sh", script);
+    let output = run(&scratch, "strict");
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let made = out(&output);
+    let last = made.lines().last().unwrap_or_default();
+    assert_eq!(
+        last,
+        "['a', 'b', 'c', 'd', 'e', 'f', 'g', 'i', 'k', 'l', 'm', 'script.sh']",
+        "{made}\n{}",
+        said(&output)
+    );
 }
 
 #[test]

@@ -278,7 +278,8 @@ pub fn fold(name: &[u8]) -> Vec<u8> {
             let c = match c {
                 '\u{17f}' => 's',
                 '\u{212a}' => 'k',
-                '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0).unwrap_or(c),
+                // But for the slash: it would make two names of one.
+                '\u{ff01}'..='\u{ff5e}' if c != '\u{ff0f}' => char::from_u32(u32::from(c) - 0xfee0).unwrap_or(c),
                 c => c,
             };
             let mut buffer = [0; 4];

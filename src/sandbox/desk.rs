@@ -125,8 +125,8 @@ impl Note {
 
 /// Who carries out the calls of one desk. All of its work is done between two waits of one loop: it must not block.
 pub trait Handler: Send + fmt::Debug {
-    /// A call.
-    fn take(&mut self, call: Call, tell: &mut dyn FnMut(Note));
+    /// A call. One that turns out to be another desk's is given back.
+    fn take(&mut self, call: Call, tell: &mut dyn FnMut(Note)) -> Option<(Call, Desk)>;
     /// What becomes readable when [`turn`](Self::turn) has something to do.
     fn waits_for(&self) -> Option<BorrowedFd<'_>> {
         None

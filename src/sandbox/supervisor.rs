@@ -80,7 +80,14 @@ impl Service {
         if let Action::Mediate(desk) = action
             && let Some(desk) = self.desks.handlers.get_mut(&desk)
         {
-            return desk.take(Call::new(Arc::clone(&self.listener), call), &mut |note| notes.note(note));
+            let call = Call::new(Arc::clone(&self.listener), call);
+            let Some((call, other)) = desk.take(call, &mut |note| notes.note(note)) else { return };
+            return match self.desks.handlers.get_mut(&other) {
+                // Whatever is given back once more is dropped, and thereby refused.
+                Some(desk) => drop(desk.take(call, &mut |note| notes.note(note))),
+                // Where nobody sits at that desk the caller makes such calls itself.
+                None => call.go_on(),
+            };
         }
         let errno = denial::errno(action);
         // The program's name must be read while the caller still waits.

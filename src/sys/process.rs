@@ -185,6 +185,12 @@ pub fn pidfd(pid: i32) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }
 
+/// Whether thread `tid` is one of process `pid` by now.
+pub fn is_thread(pid: i32, tid: i32) -> bool {
+    // SAFETY: only integers are passed; signal 0 is none.
+    Errno::result(unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, 0) }) != Err(Errno::ESRCH)
+}
+
 /// Sends `signal` to the process behind a pidfd: never to another that got its number.
 pub fn signal(process: impl AsFd, signal: libc::c_int) -> Result<(), Errno> {
     // SAFETY: a null siginfo asks the kernel to fill it in as kill(2) does.

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use nix::errno::Errno;
 
 use crate::event::{Fact, Outcome, Report, Transport};
+use crate::plan::Desk;
 use crate::sys::inet;
 use crate::vocab::endpoint::{Endpoint, HostPort, LOCALHOST};
 use crate::vocab::proxy::Proxy;
@@ -65,14 +66,15 @@ fn datagram(call: &Call, socket: &Socket, passed: &Passed, tell: &mut dyn FnMut(
 }
 
 impl Broker {
-    pub(super) fn call(&mut self, call: Call, tell: &mut dyn FnMut(Note)) {
+    pub(super) fn call(&mut self, call: Call, tell: &mut dyn FnMut(Note)) -> Option<(Call, Desk)> {
         let number = u64::try_from(call.notification().number).ok();
         match number.and_then(Syscall::from_number).map_or("", Syscall::name) {
             "connect" => self.connect(call, tell),
-            "bind" => self.bind(call),
+            "bind" => return self.bind(call),
             "listen" => self.listen(call),
             _ => call.refuse(libc::EPERM),
         }
+        None
     }
 
     fn connect(&mut self, call: Call, tell: &mut dyn FnMut(Note)) {
@@ -278,8 +280,28 @@ impl Broker {
         }
     }
 
-    fn bind(&mut self, call: Call) {
-        self.own(call, |call, socket| inet::bind(&socket.own, &Passed::read(call)?.bytes));
+    /// Makes the call on a socket of the sandbox's own network; a socket with a name in the file system is another desk's, and
+    /// other kinds are left to the kernel.
+    fn bind(&mut self, call: Call) -> Option<(Call, Desk)> {
+        let socket = match Socket::of(&call) {
+            Ok(socket) => socket,
+            Err(errno) => {
+                call.refuse(errno as i32);
+                return None;
+            }
+        };
+        if socket.domain == libc::AF_UNIX {
+            return Some((call, Desk::Paths));
+        }
+        if !socket.is_inet() {
+            call.go_on();
+        } else if socket.namespace == Ok(self.outside) || socket.namespace.is_err() {
+            call.refuse(libc::EINVAL);
+        } else {
+            let done = Passed::read(&call).and_then(|passed| inet::bind(&socket.own, &passed.bytes));
+            answer(call, done);
+        }
+        None
     }
 
     fn listen(&mut self, call: Call) {
@@ -292,22 +314,6 @@ impl Broker {
             return call.refuse(libc::EINVAL);
         }
         let done = inet::listen(&socket.own, call.int(1));
-        answer(call, done);
-    }
-
-    /// Makes a call on a socket of the sandbox's own network; other kinds are left to the kernel.
-    fn own(&self, call: Call, make: impl FnOnce(&Call, &Socket) -> Result<(), Errno>) {
-        let socket = match Socket::of(&call) {
-            Ok(socket) => socket,
-            Err(errno) => return call.refuse(errno as i32),
-        };
-        if !socket.is_inet() {
-            return call.go_on();
-        }
-        if socket.namespace == Ok(self.outside) || socket.namespace.is_err() {
-            return call.refuse(libc::EINVAL);
-        }
-        let done = make(&call, &socket);
         answer(call, done);
     }
 }

@@ -42,6 +42,10 @@ impl Socket {
             Err(_) => return Err(Errno::EBADF),
             Ok(own) => own,
         };
+        // Only now it is known to be of the one that waits.
+        if !call.waits() {
+            return Err(Errno::EBADF);
+        }
         let domain = inet::option(&own, libc::SOL_SOCKET, libc::SO_DOMAIN)?;
         let kind = inet::option(&own, libc::SOL_SOCKET, libc::SO_TYPE)?;
         let namespace = inet::namespace_cookie(&own);

@@ -34,6 +34,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
+use crate::plan::Desk;
 use crate::plan::network::Policy;
 use crate::sys::inet::{self, Unresolved};
 
@@ -356,8 +357,8 @@ fn publish(port: u16) -> Vec<Result<(u16, TcpListener), StartError>> {
 }
 
 impl Handler for Broker {
-    fn take(&mut self, call: Call, tell: &mut dyn FnMut(Note)) {
-        self.call(call, tell);
+    fn take(&mut self, call: Call, tell: &mut dyn FnMut(Note)) -> Option<(Call, Desk)> {
+        self.call(call, tell)
     }
 
     fn waits_for(&self) -> Option<BorrowedFd<'_>> {

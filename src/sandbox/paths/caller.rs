@@ -41,7 +41,8 @@ pub(super) struct Callers {
 impl Callers {
     /// The process of thread `tid`.
     pub(super) fn of(&mut self, tid: i32) -> Result<&mut Process, Errno> {
-        let known = self.threads.get(&tid).copied().filter(|tgid| self.processes.get(tgid).is_some_and(Process::lives));
+        let is_of = |tgid: &i32| self.processes.get(tgid).is_some_and(Process::lives) && process::is_thread(*tgid, tid);
+        let known = self.threads.get(&tid).copied().filter(is_of);
         let tgid = match known {
             Some(tgid) => tgid,
             None => self.read(tid)?,
@@ -100,7 +101,9 @@ impl Process {
     pub(super) fn place(&self, tid: i32, name: &str) -> Result<OwnedFd, Errno> {
         let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
         let task = format!("/proc/{}/task/{tid}/{name}", self.tgid);
-        nix::fcntl::open(task.as_str(), flags, Mode::empty())
+        let place = nix::fcntl::open(task.as_str(), flags, Mode::empty())?;
+        // Only now it is known to be of this process: its number may be another's by then.
+        if self.lives() { Ok(place) } else { Err(Errno::ESRCH) }
     }
 
     /// A copy of one of its descriptors.

@@ -6,7 +6,7 @@
 //! not written again. What was complete before it became a repository is looked at when the last of the two is made.
 
 use std::collections::BTreeMap;
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::io::{Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
@@ -132,10 +132,8 @@ impl Judge {
     /// What git would obey of it.
     fn git(&self, place: &Place, making: Making) -> Option<&'static str> {
         let name = fold(place.name.as_bytes());
-        let hooks = fold(&place.above);
-        if let Some(at) = find_last(&hooks, b"/hooks") {
-            let repository = place.above.get(..at).unwrap_or_default();
-            let sample = at + b"/hooks".len() == hooks.len() && name.ends_with(b".sample") && making == Making::File;
+        if let Some((repository, below)) = in_last(&place.above, b"hooks") {
+            let sample = below.is_empty() && name.ends_with(b".sample") && making == Making::File;
             if !sample && self.is_repository(repository) {
                 return Some(HOOK);
             }
@@ -176,7 +174,7 @@ impl Judge {
                 Err(_) => {}
                 Ok(look) if look.is(libc::S_IFREG) => {
                     let bytes = read(dir, name)?;
-                    self.harmless(&bytes, &Commands::new(), above)?;
+                    self.harmless(&bytes, &Commands::new(), dir, above)?;
                     renew(dir, name, &bytes, look.mode)?;
                 }
                 Ok(_) => return Err(Errno::EPERM),
@@ -195,16 +193,13 @@ impl Judge {
         }
     }
 
-    fn harmless(&self, bytes: &[u8], before: &Commands, above: &[u8]) -> Result<(), Errno> {
+    /// Whether git may obey this text as the configuration of the repository `dir`, which lies or comes to lie at `above`.
+    fn harmless(&self, bytes: &[u8], before: &Commands, dir: &OwnedFd, above: &[u8]) -> Result<(), Errno> {
         let known = AbsPath::new("/.git/config").ok().as_ref().and_then(commands::carrier).ok_or(Errno::EPERM)?;
         let after = known.commands(bytes).map_err(|_| Errno::EPERM)?;
-        // As many steps up as lead to the directory that holds the repository, and no further.
-        let up = above.split(|byte| *byte == b'/').rev().position(|part| fold(part) == b".git").map_or(0, |at| at + 1);
         let trees = commands::work_trees(bytes).map_err(|_| Errno::EPERM)?;
-        let leads_out =
-            trees.iter().any(|tree| tree.starts_with('/') || tree.split('/').filter(|part| *part == "..").count() > up);
         let known = after.iter().all(|(key, value)| before.get(key) == Some(value));
-        if known && !leads_out { Ok(()) } else { Err(Errno::EPERM) }
+        if known && trees.iter().all(|tree| stays_within(tree, dir, above)) { Ok(()) } else { Err(Errno::EPERM) }
     }
 
     /// Whether a rename to `to` brings a configuration to a repository: then [`configure`](Self::configure) does it.
@@ -242,7 +237,7 @@ impl Judge {
             return Err(refuse());
         }
         let bytes = read(&from.parent, &from.name)?;
-        self.harmless(&bytes, &before, &to.above).map_err(|_| refuse())?;
+        self.harmless(&bytes, &before, &to.parent, &to.above).map_err(|_| refuse())?;
         renew(&to.parent, &to.name, &bytes, look.mode)?;
         nix::unistd::unlinkat(&from.parent, from.name.as_c_str(), nix::unistd::UnlinkatFlags::NoRemoveDir)?;
         Ok(())
@@ -254,22 +249,18 @@ impl Judge {
         if !self.rules.stays(&new) {
             return Ok(());
         }
-        let top = open_directory(&from.parent, &from.name)?;
-        if is_by_name(&new) && !self.is_repository(&old) && self.verify_repository(&top, &new).is_err() {
-            return Err(Refused::Name { path: new, why: CONFIG });
-        }
         let mut left = ENTRIES;
-        let mut ahead = vec![(top, old, new)];
+        let mut ahead = vec![(open_directory(&from.parent, &from.name)?, old, new)];
         while let Some((dir, old, new)) = ahead.pop() {
+            // It is one by its name from now on, as may be some that it holds.
+            if is_by_name(&new) && !self.is_repository(&old) && self.verify_repository(&dir, &new).is_err() {
+                return Err(Refused::Name { path: new, why: CONFIG });
+            }
             for (name, kind) in list(&dir)? {
                 left = left.checked_sub(1).ok_or(Errno::EXDEV)?;
                 let at = |above: &[u8]| [above, name.as_bytes()].join(&b'/');
                 let (old, new) = (at(&old), at(&new));
-                if self.rules.protects(&new).is_some()
-                    && self.rules.protects(&old).is_none()
-                    && !self.rules.is_granted(&new)
-                {
-                    let why = self.rules.protects(&new).map_or(HOOK, |found| found.why);
+                if let Some(why) = self.brings_about(&old, &new, kind) {
                     return Err(Refused::Name { path: new, why });
                 }
                 if kind.is_dir() {
@@ -279,6 +270,45 @@ impl Judge {
         }
         Ok(())
     }
+
+    /// Why something that is moved from `old` to `new` may not be there, if it was not that before.
+    fn brings_about(&self, old: &[u8], new: &[u8], kind: std::fs::FileType) -> Option<&'static str> {
+        if self.rules.is_granted(new) {
+            return None;
+        }
+        let found = self.rules.protects(new).filter(|_| self.rules.protects(old).is_none());
+        let leads = || kind.is_symlink() && self.rules.leads_to_protected(new) && !self.rules.leads_to_protected(old);
+        found.map(|found| found.why).or_else(|| leads().then_some(LEADS_THERE))
+    }
+}
+
+/// Whether a working tree by this text (`core.worktree`) lies within the directory that holds the repository `dir`: as many steps
+/// up as lead there and no further, and behind them, in a submodule alone, names of which none is a symlink by now. Git follows
+/// symlinks on this way, unlike on others, and writes where they lead.
+fn stays_within(tree: &str, dir: &OwnedFd, above: &[u8]) -> bool {
+    let folded: Vec<Vec<u8>> = above.split(|byte| *byte == b'/').map(fold).collect();
+    let git = folded.iter().rposition(|part| part == b".git");
+    let up = git.map_or(0, |at| folded.len() - at);
+    let is_submodule = git.is_some_and(|at| folded.get(at + 1).is_some_and(|part| part == b"modules"));
+    let parts: Vec<&str> = tree.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+    let steps = parts.iter().take_while(|part| **part == "..").count();
+    let names = parts.get(steps..).unwrap_or_default();
+    if tree.starts_with('/') || steps > up {
+        return false;
+    }
+    if names.is_empty() {
+        return true;
+    }
+    // Of a directory that is still to come to its place the way cannot be looked at.
+    let is_there = canonical(dir).is_ok_and(|now| now == above);
+    let way = text(tree.as_bytes());
+    let symlinks = |way: CString| {
+        !matches!(
+            paths::open(dir, &way, libc::O_PATH | libc::O_CLOEXEC, 0, Resolve::NO_SYMLINKS),
+            Ok(_) | Err(Errno::ENOENT)
+        )
+    };
+    is_submodule && steps == up && !names.contains(&"..") && is_there && way.is_ok_and(|way| !symlinks(way))
 }
 
 /// Repositories that git makes by these names.
@@ -297,10 +327,17 @@ fn is_by_name(path: &[u8]) -> bool {
     false
 }
 
-/// Where the component `part` (with its slash) begins the last time.
-fn find_last(path: &[u8], part: &[u8]) -> Option<usize> {
-    let ends = |at: usize| matches!(path.get(at + part.len()), None | Some(b'/'));
-    (0..path.len()).rev().find(|at| path.get(*at..).is_some_and(|rest| rest.starts_with(part)) && ends(*at))
+/// What of the path is before its last component that folds to `part`, and what is behind it. A folded name may be shorter or
+/// longer than the name.
+fn in_last<'p>(path: &'p [u8], part: &[u8]) -> Option<(&'p [u8], &'p [u8])> {
+    let mut end = path.len();
+    loop {
+        let slash = path.get(..end)?.iter().rposition(|byte| *byte == b'/')?;
+        if fold(path.get(slash + 1..end)?) == part {
+            return Some((path.get(..slash)?, path.get(end..)?));
+        }
+        end = slash;
+    }
 }
 
 fn open_directory(dir: &OwnedFd, name: &CStr) -> Result<OwnedFd, Errno> {
@@ -358,9 +395,15 @@ mod tests {
     }
 
     #[test]
-    fn the_last_directory_of_hooks_is_found_as_a_whole_component() {
-        assert_eq!(find_last(b"/p/.git/hooks", b"/hooks"), Some(7));
-        assert_eq!(find_last(b"/p/hooks/.git/hooks/x", b"/hooks"), Some(13));
-        assert_eq!(find_last(b"/p/hooksx", b"/hooks"), None);
+    fn the_last_directory_of_hooks_is_found_as_a_whole_component_in_any_disguise() {
+        let before = |path: &'static str| {
+            in_last(path.as_bytes(), b"hooks")
+                .map(|(before, below)| (std::str::from_utf8(before).unwrap(), std::str::from_utf8(below).unwrap()))
+        };
+        assert_eq!(before("/p/.git/hooks"), Some(("/p/.git", "")));
+        assert_eq!(before("/p/hooks/.git/hooks/x"), Some(("/p/hooks/.git", "/x")));
+        assert_eq!(before("/p/hooksx"), None);
+        assert_eq!(before("/p/\u{212a}/.git/hoo\u{212a}s"), Some(("/p/\u{212a}/.git", "")));
+        assert_eq!(before("/p/a\u{200b}b/.git/HOOKS/x"), Some(("/p/a\u{200b}b/.git", "/x")));
     }
 }

@@ -11,6 +11,7 @@
 
 mod caller;
 mod judge;
+mod moves;
 mod place;
 mod watch;
 
@@ -22,9 +23,9 @@ use nix::sched::CloneFlags;
 use nix::sys::stat::{Mode, umask};
 
 use crate::event::Denial;
-use crate::plan::Plan;
 use crate::plan::protect::{self, Protection, RefusedWrites, Rules};
 use crate::plan::walls::Wall;
+use crate::plan::{Desk, Network, Plan};
 use crate::sys::memory;
 use crate::sys::paths::{self, Resolve};
 use crate::sys::seccomp;
@@ -63,6 +64,7 @@ pub struct Paths {
     carries: bool,
     /// Where refused writes are told: the words for places.
     tells: Option<Roots>,
+    network: Network,
 }
 
 /// What a call comes to.
@@ -99,6 +101,7 @@ impl Paths {
             behalf,
             carries,
             tells: (plan.refused_writes == RefusedWrites::Told).then(|| plan.roots.clone()),
+            network: plan.network,
         }))
     }
 
@@ -343,130 +346,6 @@ impl Paths {
         Ok(Done::Nothing)
     }
 
-    fn link(&mut self, call: &Call, from: (i32, u64), to: (i32, u64), flags: i32) -> Result<Done, Refused> {
-        if flags & !(libc::AT_SYMLINK_FOLLOW | libc::AT_EMPTY_PATH) != 0 {
-            return Err(Errno::EINVAL.into());
-        }
-        let old = Self::string(call, from.1)?;
-        let place = self.place(call, to.0, to.1)?;
-        let found = if old.is_empty() && flags & libc::AT_EMPTY_PATH != 0 {
-            Found::Open(Self::way(&self.judge, &mut self.callers, call.tid())?.base(from.0)?)
-        } else {
-            self.find(call, from.0, &old)?
-        };
-        self.allow(&place, Rights::MAKE_REG)?;
-        self.judge.judge(&place, Making::File)?;
-        if place.slash {
-            return Err(Errno::ENOENT.into());
-        }
-        match found {
-            // What was opened without a name, or is open with one.
-            Found::Open(file) => {
-                if let Some(path) = name_of(&file).and_then(|path| self.at(&path)) {
-                    self.judge.judge(&path, Making::File)?;
-                }
-                let own = text(format!("/proc/self/fd/{}", file.as_raw_fd()).as_bytes())?;
-                mere(|| paths::link(&file, &own, &place.parent, &place.name, libc::AT_SYMLINK_FOLLOW))?;
-            }
-            Found::Name(old) => {
-                if flags & libc::AT_SYMLINK_FOLLOW != 0 && paths::look(&old.parent, &old.name)?.is(libc::S_IFLNK) {
-                    // Nobody links what a symlink leads to: it would have to be followed as the kernel does.
-                    return Err(Errno::EXDEV.into());
-                }
-                if old.above != place.above
-                    && !(self.judge.has(&old.above, Rights::REFER) && self.judge.has(&place.above, Rights::REFER))
-                {
-                    return Err(Errno::EXDEV.into());
-                }
-                // A second name could be written where the first cannot.
-                self.judge.judge(&old, Making::File)?;
-                mere(|| paths::link(&old.parent, &old.name, &place.parent, &place.name, 0))?;
-            }
-        }
-        Ok(Done::Nothing)
-    }
-
-    fn at(&self, path: &[u8]) -> Option<Place> {
-        let end = path.iter().rposition(|byte| *byte == b'/')?;
-        let (above, name) = path.split_at(end);
-        let relative = text(above.get(1..).filter(|rest| !rest.is_empty()).unwrap_or(b".")).ok()?;
-        let parent =
-            paths::open(self.judge.root(), &relative, libc::O_PATH | libc::O_CLOEXEC, 0, Resolve::IN_ROOT).ok()?;
-        Some(Place { parent, above: above.to_vec(), name: text(name.get(1..)?).ok()?, slash: false })
-    }
-
-    fn rename(&mut self, call: &Call, from: (i32, u64), to: (i32, u64), flags: u32) -> Result<Done, Refused> {
-        const EXCHANGE: u32 = 2;
-        if flags & !3 != 0 {
-            return Err(Errno::EINVAL.into());
-        }
-        let (old, new) = (Self::string(call, from.1)?, Self::string(call, to.1)?);
-        let (Found::Name(from), Found::Name(to)) = (self.find(call, from.0, &old)?, self.find(call, to.0, &new)?)
-        else {
-            return Err(Errno::EBUSY.into());
-        };
-        if from.name.as_bytes() == b"." || to.name.as_bytes() == b"." {
-            return Err(Errno::EBUSY.into());
-        }
-        let moved = paths::look(&from.parent, &from.name)?;
-        let there = paths::look(&to.parent, &to.name);
-        // The kernel would see no mount of a namespace that the supervisor is not in, and take it away with the name.
-        if moved.is_mounted || there.is_ok_and(|there| there.is_mounted) {
-            return Err(Errno::EBUSY.into());
-        }
-        if (from.slash || to.slash) && !moved.is(libc::S_IFDIR) {
-            return Err(Errno::ENOTDIR.into());
-        }
-        if from.above != to.above
-            && !(self.judge.has(&from.above, Rights::REFER) && self.judge.has(&to.above, Rights::REFER))
-        {
-            return Err(Errno::EXDEV.into());
-        }
-        self.allow(&from, Rights::REMOVE_FILE.and(Rights::REMOVE_DIR))?;
-        if flags == 0 && self.judge.is_configuration(&to) {
-            mere_refused(|| self.judge.configure(&from, &to))?;
-            return Ok(Done::Nothing);
-        }
-        self.arrives(&from, &to, Making::of(moved))?;
-        if flags & EXCHANGE != 0 {
-            self.arrives(&to, &from, Making::of(there?))?;
-        }
-        mere(|| paths::rename(&from.parent, &from.name, &to.parent, &to.name, flags))?;
-        Ok(Done::Nothing)
-    }
-
-    fn arrives(&self, from: &Place, to: &Place, making: Making) -> Result<(), Refused> {
-        self.allow(to, making.right())?;
-        self.judge.judge(to, making)?;
-        if making == Making::Tree { mere_refused(|| self.judge.move_tree(from, to)) } else { Ok(()) }
-    }
-
-    fn bind(&mut self, call: &Call) -> Result<Done, Refused> {
-        let length = usize::try_from(call.int(2)).map_err(|_| Errno::EINVAL)?;
-        let mut address = vec![0; length.min(128)];
-        call.read(call.argument(1), &mut address)?;
-        let socket =
-            Self::way(&self.judge, &mut self.callers, call.tid())?.base(call.int(0)).map_err(|_| Errno::EBADF)?;
-        let family = address.get(..2).and_then(|bytes| bytes.try_into().ok()).map(u16::from_ne_bytes);
-        let name = address.get(2..).unwrap_or_default();
-        if family.map(i32::from) != Some(libc::AF_UNIX) || name.first().is_none_or(|byte| *byte == 0) {
-            mere(|| paths::bind(&socket, &address))?;
-            return Ok(Done::Nothing);
-        }
-        let path = name.split(|byte| *byte == 0).next().unwrap_or_default().to_vec();
-        let Found::Name(place) = self.find(call, libc::AT_FDCWD, &path)? else { return Err(Errno::EADDRINUSE.into()) };
-        self.allow(&place, Rights::MAKE_SOCK)?;
-        self.judge.judge(&place, Making::Node)?;
-        // By a name that is relative to where this thread stands: an address has no descriptor.
-        let mut address = libc::AF_UNIX.to_ne_bytes().get(..2).unwrap_or_default().to_vec();
-        address.extend_from_slice(place.name.as_bytes_with_nul());
-        nix::unistd::fchdir(&place.parent)?;
-        let bound = mere(|| paths::bind(&socket, &address));
-        nix::unistd::chdir("/")?;
-        bound?;
-        Ok(Done::Nothing)
-    }
-
     fn denied(&self, tid: i32, call: &str, path: &[u8], why: &str) -> Note {
         use std::os::unix::ffi::OsStrExt as _;
         let program = std::fs::read_link(format!("/proc/{tid}/exe"));
@@ -543,7 +422,14 @@ fn hand_over(mut call: Call, file: &OwnedFd, close_on_exec: bool) {
 }
 
 impl Handler for Paths {
-    fn take(&mut self, call: Call, tell: &mut dyn FnMut(Note)) {
+    fn take(&mut self, call: Call, tell: &mut dyn FnMut(Note)) -> Option<(Call, Desk)> {
+        self.make(call, tell);
+        None
+    }
+}
+
+impl Paths {
+    fn make(&mut self, call: Call, tell: &mut dyn FnMut(Note)) {
         let name =
             u64::try_from(call.notification().number).ok().and_then(Syscall::from_number).map_or("", Syscall::name);
         let tid = call.tid();

@@ -82,9 +82,14 @@ impl Way<'_> {
     }
 
     fn absolute(&mut self, path: &[u8]) -> Result<Found, Errno> {
-        if let Some(found) = self.own(path)? {
-            return Ok(found);
+        match self.own(path)? {
+            Own::Found(found) => Ok(found),
+            Own::Otherwise(path) => self.by_names(&path),
         }
+    }
+
+    /// From the root, by names and symlinks of files alone.
+    fn by_names(&self, path: &[u8]) -> Result<Found, Errno> {
         let root = self.root.try_clone().map_err(|_| Errno::EMFILE)?;
         let (above, name, slash) = split(path);
         let parent =
@@ -111,58 +116,54 @@ impl Way<'_> {
         }
     }
 
-    /// Ways through the caller's own part of proc, which the supervisor has none of.
-    fn own(&mut self, path: &[u8]) -> Result<Option<Found>, Errno> {
-        let inside = self.process.inside;
-        let rest = if let Some(rest) = path.strip_prefix(b"/proc/thread-self") {
-            let task = format!("/proc/{inside}");
-            Some((task, rest))
-        } else if let Some(rest) = path.strip_prefix(b"/proc/self") {
-            Some((format!("/proc/{inside}"), rest))
-        } else if let Some(rest) = path.strip_prefix(b"/dev/fd") {
-            Some((format!("/proc/{inside}/fd"), rest))
-        } else {
-            let names: [(&[u8], i32); 3] = [(b"/dev/stdin", 0), (b"/dev/stdout", 1), (b"/dev/stderr", 2)];
-            let number = names.iter().find(|(name, _)| *name == path).map(|(_, number)| *number);
-            number.map(|number| (format!("/proc/{inside}/fd/{number}"), &b""[..]))
-        };
-        let mut path = path.to_vec();
-        if let Some((begin, rest)) = rest.filter(|(_, rest)| matches!(rest.first(), None | Some(b'/'))) {
-            path = begin.into_bytes();
-            path.extend_from_slice(rest);
-        }
-        let mut parts = path.split(|byte| *byte == b'/').filter(|part| !part.is_empty());
-        if parts.next() != Some(b"proc") || parts.next() != Some(inside.to_string().as_bytes()) {
+    /// Ways through the caller's own part of proc, which the supervisor has none of. What does not go through a link of the
+    /// kernel there is given back, in the supervisor's words: its `..` may lead anywhere, this way again among it.
+    fn own(&mut self, path: &[u8]) -> Result<Own, Errno> {
+        let path = self.spelled_out(path);
+        let mut parts = path.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".");
+        if parts.next() != Some(b"proc") || parts.next() != Some(self.process.inside.to_string().as_bytes()) {
             // Nor is there a way through somebody else's links.
-            return Ok(None);
+            return Ok(Own::Otherwise(path));
         }
-        let (start, rest): (OwnedFd, Vec<&[u8]>) = match parts.next() {
+        let start = match parts.next() {
             Some(b"fd") => {
                 let number = parts.next().and_then(|part| std::str::from_utf8(part).ok()?.parse().ok());
                 let Some(number) = number else { return Err(Errno::ENOENT) };
-                (self.process.descriptor(number).map_err(|_| Errno::ENOENT)?, parts.collect())
+                self.process.descriptor(number).map_err(|_| Errno::ENOENT)?
             }
-            Some(b"cwd") => (self.process.directory(self.tid)?, parts.collect()),
-            Some(b"root") => (self.root.try_clone().map_err(|_| Errno::EMFILE)?, parts.collect()),
-            Some(name) => {
-                let rest: Vec<&[u8]> = parts.collect();
-                let start = paths::open(
-                    self.root,
-                    &text(format!("proc/{inside}").as_bytes())?,
-                    DIRECTORY,
-                    0,
-                    Resolve::IN_ROOT,
-                )?;
-                let rest = std::iter::once(name).chain(rest).collect::<Vec<_>>().join(&b'/');
-                return self.relative(start, &rest).map(Some);
-            }
+            Some(b"cwd") => self.process.directory(self.tid)?,
+            Some(b"root") => self.root.try_clone().map_err(|_| Errno::EMFILE)?,
+            Some(_) => return Ok(Own::Otherwise(path)),
             None => return Err(Errno::EISDIR),
         };
+        let rest: Vec<&[u8]> = parts.collect();
         if rest.is_empty() {
-            return Ok(Some(Found::Open(start)));
+            return Ok(Own::Found(Found::Open(start)));
         }
-        self.relative(start, &rest.join(&b'/')).map(Some)
+        self.relative(start, &rest.join(&b'/')).map(Own::Found)
     }
+
+    /// The path with the caller's number in the place of `self`.
+    fn spelled_out(&self, path: &[u8]) -> Vec<u8> {
+        let inside = self.process.inside;
+        let names: [(&[u8], i32); 3] = [(b"/dev/stdin", 0), (b"/dev/stdout", 1), (b"/dev/stderr", 2)];
+        if let Some((_, number)) = names.iter().find(|(name, _)| *name == path) {
+            return format!("/proc/{inside}/fd/{number}").into_bytes();
+        }
+        let ways: [(&[u8], &str); 3] = [(b"/proc/thread-self", ""), (b"/proc/self", ""), (b"/dev/fd", "/fd")];
+        let found = ways.iter().find_map(|(way, below)| {
+            let rest = path.strip_prefix(*way).filter(|rest| matches!(rest.first(), None | Some(b'/')))?;
+            Some([format!("/proc/{inside}{below}").as_bytes(), rest].concat())
+        });
+        found.unwrap_or_else(|| path.to_vec())
+    }
+}
+
+/// What of a path is the caller's own.
+enum Own {
+    Found(Found),
+    /// Nothing: it is to be gone by its names.
+    Otherwise(Vec<u8>),
 }
 
 const DIRECTORY: i32 = PATH | libc::O_DIRECTORY;
