@@ -13,6 +13,7 @@ use pinfold::merge::{join, three_way};
 use pinfold::profile::emit::{emit, emit_merged};
 use pinfold::profile::parse::parse;
 use pinfold::profile::{PathGrant, Profile};
+use pinfold::vocab::limits::Limit;
 use pinfold::vocab::location::Location;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -68,7 +69,11 @@ fn any_profile() -> impl Strategy<Value = Profile> {
         "\"K\" = { from = \"file\", path = \"~/k\", approved = false }",
         "\"K\" = { from = \"fd\", fd = 7, approved = true }",
     ]];
-    let limits: &[&[&str]] = &[&["memory = \"1 GiB\"", "memory = \"2 GiB\""], &["processes = 9", "processes = 10"]];
+    let limits: &[&[&str]] = &[
+        &["memory = \"1 GiB\"", "memory = \"2 GiB\"", "memory = \"2 GiB\"\nsoft = [\"memory\"]"],
+        &["processes = 9", "processes = 10"],
+        &["disk = \"1 GiB\"", "disk = \"3 GiB\""],
+    ];
     let top = select(vec![
         "",
         "incomplete = { gaps = [\"timeout\"], approved = true }",
@@ -110,6 +115,16 @@ fn is_within(a: &Profile, b: &Profile) -> bool {
             .all(|(call, words)| b.syscalls.arguments.get(call).is_some_and(|w| words.is_subset(w)))
         && a.environment.is_subset(&b.environment)
         && a.secrets.keys().all(|name| b.secrets.contains_key(name))
+        && allows_no_less(a.limits.memory, b.limits.memory)
+        && allows_no_less(a.limits.processes, b.limits.processes)
+        && allows_no_less(a.limits.private_bytes(), b.limits.private_bytes())
+        && (a.limits.soft.contains(&Limit::Memory)
+            <= (b.limits.soft.contains(&Limit::Memory) || b.limits.memory.is_none()))
+}
+
+/// Whether what stays below the limit `a` stays below `b`.
+fn allows_no_less<T: Ord>(a: Option<T>, b: Option<T>) -> bool {
+    b.is_none_or(|b| a.is_some_and(|a| a <= b))
 }
 
 /// Every approval in `merged` stands on the same line, as it is, in one of `sides`.
@@ -232,6 +247,27 @@ fn a_line_that_one_side_took_out_and_the_other_changed_is_a_conflict() {
     let conflict = merged("\"/srv\" = \"exist\"", "", "\"/srv\" = \"read\"").unwrap_err();
     assert_eq!(conflict, "[filesystem] \"/srv\"");
     assert_eq!(merged("\"/srv\" = \"exist\"", "", "\"/srv\" = \"exist\"").unwrap(), "");
+}
+
+#[test]
+fn a_limit_holds_where_both_sides_have_it_and_a_change_of_one_branch_is_taken() {
+    let of = |lines: &str| parse(&text(&format!("[limits]\n{lines}"))).unwrap();
+    let said = |profile: &Profile| {
+        profile.limits.lines().into_iter().map(|(key, value)| format!("{key} {value}")).collect::<Vec<_>>()
+    };
+    // A side without the limit was seen to work without it.
+    assert_eq!(said(&joined(&of("memory = \"2 GiB\"\nprocesses = 500"), &of("processes = 200"))), ["processes 500"]);
+    // Private directories hold no more than memory where nothing is said.
+    let (one, two) = (of("memory = \"2 GiB\""), of("memory = \"4 GiB\"\ndisk = \"1 GiB\""));
+    assert_eq!(said(&joined(&one, &two)), ["memory \"4 GiB\"", "disk \"2 GiB\""]);
+    // Of branches each limit is for itself.
+    let base = of("memory = \"2 GiB\"\nprocesses = 500");
+    let (raised, lowered) = (of("memory = \"8 GiB\"\nprocesses = 500"), of("memory = \"2 GiB\"\nprocesses = 200"));
+    assert_eq!(said(&three_way(&base, &raised, &lowered).unwrap()), ["memory \"8 GiB\"", "processes 200"]);
+    let (taken_out, added) = (of("processes = 500"), of("memory = \"2 GiB\"\nprocesses = 500\ncpu = \"100 %\""));
+    assert_eq!(said(&three_way(&base, &taken_out, &added).unwrap()), ["processes 500", "cpu \"100 %\""]);
+    let conflict = three_way(&base, &taken_out, &raised).unwrap_err();
+    assert_eq!(conflict.iter().map(ToString::to_string).collect::<Vec<_>>(), ["[limits] memory"]);
 }
 
 #[test]

@@ -62,6 +62,10 @@ fn write(output: &Path, merged: &Merged, inputs: &[std::path::PathBuf]) -> Resul
     for note in &merged.notes {
         screen::say(format!("{} {note}", paint("note:", Colour::Cyan)));
     }
+    for limit in &merged.unlimited {
+        let key = limit.key();
+        screen::say(format!("{} [limits] {key} is gone: not each of the files has it", paint("note:", Colour::Cyan)));
+    }
     screen::say(format!(
         "pinfold: wrote {}; that approves nothing on this machine\n{} `pinfold approve {}` looks at it and approves it",
         path.display(),

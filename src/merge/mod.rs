@@ -5,8 +5,8 @@
 //! approval is invented. A line beneath a wider one of the other side is raised to it: the longest path wins when it is
 //! enforced, and would take from the other what it had.
 //!
-//! What a person alone writes is kept carefully: `tolerate` and `nested_sandbox` hold only where all say so, and a limit holds
-//! where one has it, the greater of two.
+//! What no run shows to be needed is kept carefully: `tolerate` and `nested_sandbox` hold only where all say so. A limit holds
+//! only where both have one, and is the greater of the two: a side without it allows more, and what it was seen to do works on.
 
 mod three_way;
 
@@ -16,6 +16,7 @@ use crate::profile::emit;
 use crate::profile::{Incomplete, Limits, NetGrant, PathGrant, Profile, Secret, Syscalls};
 use crate::vocab::access::Access;
 use crate::vocab::bundle::Bundle;
+use crate::vocab::limits::Limit;
 use crate::vocab::location::Location;
 
 pub use three_way::{Conflict, three_way};
@@ -140,14 +141,30 @@ fn incomplete(a: Option<&Incomplete>, b: Option<&Incomplete>) -> Option<Incomple
     (!gaps.is_empty()).then_some(Incomplete { gaps, approved })
 }
 
+/// What is not limited on one side is not limited. Private directories hold no more than memory where nothing is said of them,
+/// so of them the greater of what is meant counts, not of what is written.
 fn limits(a: &Limits, b: &Limits) -> Limits {
-    Limits {
-        memory: a.memory.max(b.memory),
-        processes: a.processes.max(b.processes),
-        cpu: a.cpu.max(b.cpu),
-        file_size: a.file_size.max(b.file_size),
-        disk: a.disk.max(b.disk),
-        io: a.io.max(b.io),
+    let private = greater(a.private_bytes(), b.private_bytes());
+    let joined = Limits {
+        memory: greater(a.memory, b.memory),
+        processes: greater(a.processes, b.processes),
+        cpu: greater(a.cpu, b.cpu),
+        file_size: greater(a.file_size, b.file_size),
+        disk: private.filter(|_| a.disk.is_some() || b.disk.is_some()),
+        io: greater(a.io, b.io),
         soft: a.soft.union(&b.soft).copied().collect(),
-    }
+    };
+    softened(joined)
+}
+
+/// The greater of two limits; none is greater than any.
+fn greater<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
+    a.zip(b).map(|(a, b)| a.max(b))
+}
+
+/// What is soft is set.
+fn softened(mut limits: Limits) -> Limits {
+    let set: BTreeSet<Limit> = limits.set().into_iter().map(|(limit, _)| limit).collect();
+    limits.soft.retain(|limit| set.contains(limit));
+    limits
 }

@@ -7,11 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::profile::emit::quote;
-use crate::profile::{NetGrant, PathGrant, Profile, Secret, Syscalls};
+use crate::profile::{Limits, NetGrant, PathGrant, Profile, Secret, Syscalls};
 use crate::vocab::location::Location;
 use crate::vocab::syscall::Syscall;
 
-use super::{Lines, inherited, limits};
+use super::{Lines, inherited, softened};
 
 /// A line that one side took out and the other changed, or two values of which neither is greater.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,7 +27,7 @@ pub fn three_way(base: &Profile, ours: &Profile, theirs: &Profile) -> Result<Pro
     let name = merge.one("name", &base.name, &ours.name, &theirs.name, |ours, _| Some(ours.clone()));
     let lack = |a: &Option<_>, b: &Option<_>| Some(super::incomplete(a.as_ref(), b.as_ref()));
     let incomplete = merge.one("incomplete", &base.incomplete, &ours.incomplete, &theirs.incomplete, lack);
-    let limits = merge.one("[limits]", &base.limits, &ours.limits, &theirs.limits, |a, b| Some(limits(a, b)));
+    let limits = limits(&mut merge, &base.limits, &ours.limits, &theirs.limits);
     let place = |place: &Location| format!("[filesystem] {}", quote(&place.to_string()));
     let mut filesystem = merge.map(&base.filesystem, &ours.filesystem, &theirs.filesystem, place, path);
     raise(&mut filesystem, &base.filesystem, &ours.filesystem, &theirs.filesystem);
@@ -115,6 +115,25 @@ impl Merge {
         }
         merged
     }
+}
+
+/// Each limit for itself: one that a side set, raised, lowered or took out is so, and of two changes the greater.
+fn limits(merge: &mut Merge, base: &Limits, ours: &Limits, theirs: &Limits) -> Limits {
+    fn one<T: Ord + Copy>(merge: &mut Merge, key: &str, [base, ours, theirs]: [Option<T>; 3]) -> Option<T> {
+        let both =
+            |ours: &Option<T>, theirs: &Option<T>| ours.zip(*theirs).map(|(ours, theirs)| Some(ours.max(theirs)));
+        merge.one(&format!("[limits] {key}"), &base, &ours, &theirs, both)
+    }
+    let all = [base, ours, theirs];
+    softened(Limits {
+        memory: one(merge, "memory", all.map(|side| side.memory)),
+        processes: one(merge, "processes", all.map(|side| side.processes)),
+        cpu: one(merge, "cpu", all.map(|side| side.cpu)),
+        file_size: one(merge, "file-size", all.map(|side| side.file_size)),
+        disk: one(merge, "disk", all.map(|side| side.disk)),
+        io: one(merge, "io", all.map(|side| side.io)),
+        soft: set(&base.soft, &ours.soft, &theirs.soft),
+    })
 }
 
 /// Whether an approval that was there was taken back by either.

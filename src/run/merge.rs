@@ -2,6 +2,7 @@
 //!
 //! Nothing runs, and nothing is approved by it.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +13,7 @@ use crate::profile::{Profile, emit};
 use crate::reduce::{self, Note};
 use crate::trace::reader::{ReadError, read};
 use crate::trace::{FORMAT, Trace};
+use crate::vocab::limits::Limit;
 
 use super::bundles;
 use super::profile_file::{self, ProfileFileError};
@@ -58,6 +60,8 @@ pub struct Merged {
     pub evidence: Evidence,
     /// What a person should know of the runs.
     pub notes: Vec<Note>,
+    /// Limits that one of the files has and the profile has not.
+    pub unlimited: BTreeSet<Limit>,
 }
 
 /// Merges traces and profiles, in any order and any mixture. `name`: that of the profile, where it is known.
@@ -87,7 +91,9 @@ pub fn files(paths: &[PathBuf], name: Option<&str>) -> Result<Option<Merged>, Me
         notes = reduction.notes;
         whole = Some((reduction.profile, String::new()));
     }
+    let mut limited: BTreeSet<Limit> = whole.iter().flat_map(|(profile, _)| set(profile)).collect();
     for (profile, text) in profiles {
+        limited.extend(set(&profile));
         whole = Some(match whole {
             None => (profile, text),
             Some((known, words)) => {
@@ -98,11 +104,16 @@ pub fn files(paths: &[PathBuf], name: Option<&str>) -> Result<Option<Merged>, Me
         });
     }
     let Some((mut profile, words)) = whole else { return Ok(None) };
+    let unlimited = limited.difference(&set(&profile)).copied().collect();
     if let Some(name) = name {
         name.clone_into(&mut profile.name);
     }
     let text = emit::emit(&profile, Some(&words));
-    Ok(Some(Merged { profile, text, evidence, notes }))
+    Ok(Some(Merged { profile, text, evidence, notes, unlimited }))
+}
+
+fn set(profile: &Profile) -> BTreeSet<Limit> {
+    profile.limits.set().into_iter().map(|(limit, _)| limit).collect()
 }
 
 fn is_trace(path: &Path) -> Result<bool, MergeFilesError> {
