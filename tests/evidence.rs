@@ -62,7 +62,7 @@ fn trace(started: u64, events: Vec<(u32, Fact)>) -> Trace {
     };
     let events: Vec<Event> = events.into_iter().map(|(image, fact)| Event { image: ImageId(image), fact }).collect();
     let footer = Footer { events: events.len() as u64, status: ExitStatus::Code(0) };
-    Trace { header, events, footer: Some(footer) }
+    Trace { header, events: events.into_iter().collect(), footer: Some(footer) }
 }
 
 fn image(parent: Option<u32>, exe: &str, argv: &[&str]) -> Fact {

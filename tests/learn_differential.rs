@@ -295,7 +295,7 @@ fn pinfold(scratch: &Scratch, script: &str) -> Ours {
     let trace = pinfold::trace::reader::read(BufReader::new(std::fs::File::open(trace).unwrap())).unwrap();
     assert!(trace.is_complete(), "{}", said(&output));
     let mut ours = Ours::default();
-    for event in &trace.events {
+    for event in trace.events.iter() {
         let mut add = |path: &AbsPath, intent, result| {
             ours.paths.entry(path.to_path_buf()).or_default().insert((intent, result));
         };

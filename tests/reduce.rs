@@ -389,9 +389,7 @@ proptest! {
         shuffled.extend(facts.iter().take(3).cloned());
         shuffled.sort_by_key(|(_, key)| *key);
         let mut other = trace_in("/home/u/p", shuffled.into_iter().map(|(fact, _)| fact).collect());
-        for event in &mut other.events {
-            event.image = ImageId(77);
-        }
+        other.events = other.events.iter().map(|event| Event { image: ImageId(77), ..event }).collect();
         let second = trace_in("/home/u/p", more);
         let a = reduce(&[trace_in("/home/u/p", plain), second.clone()], &Settings::default());
         let b = reduce(&[second, other], &Settings::default());

@@ -166,7 +166,7 @@ fn a_trace_that_claims_a_circle_or_a_chain_of_thousands_of_programs_is_a_page_al
     let mut chain = run(Roots::default(), []);
     chain.events = (1..5000).map(|number| image(number - 1, number)).collect();
     let mut circle = run(Roots::default(), []);
-    circle.events = vec![image(2, 1), image(1, 2), image(3, 3)];
+    circle.events = [image(2, 1), image(1, 2), image(3, 3)].into_iter().collect();
     let deep = AbsPath::new("/a".repeat(2000)).unwrap();
     let call = Syscall::from_name("openat").unwrap();
     let intent = Intent::Read;

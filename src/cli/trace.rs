@@ -88,13 +88,13 @@ fn show(arguments: &TraceShowArguments) -> Option<String> {
         header.workdir
     );
     let names = programs(&trace);
-    for event in &trace.events {
+    for event in trace.events.iter() {
         let kind = kind(&event.fact);
         if !arguments.kind.is_empty() && !arguments.kind.iter().any(|wanted| wanted == kind) {
             continue;
         }
         let who = names.get(&event.image).map_or("?", String::as_str);
-        let _ = writeln!(out, "{:>4} {who}  {}", event.image.0, line(event));
+        let _ = writeln!(out, "{:>4} {who}  {}", event.image.0, line(&event));
     }
     let _ = writeln!(out, "# {}", ending(&trace));
     Some(out)
@@ -110,7 +110,7 @@ fn ending(trace: &Trace) -> String {
 
 /// The file name of each image's program, or of its script.
 fn programs(trace: &Trace) -> BTreeMap<ImageId, String> {
-    let images = trace.events.iter().filter_map(|event| match &event.fact {
+    let images = trace.events.others().filter_map(|event| match &event.fact {
         Fact::Image(image) => Some((event.image, image.script.as_ref().unwrap_or(&image.exe))),
         _ => None,
     });
@@ -240,13 +240,13 @@ fn stats(arguments: &TraceStatsArguments) -> Option<String> {
     let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
     let mut by_image: BTreeMap<ImageId, usize> = BTreeMap::new();
     let (mut paths, mut calls) = (BTreeSet::new(), BTreeSet::new());
-    for event in &trace.events {
+    for event in trace.events.iter() {
         *kinds.entry(kind(&event.fact)).or_default() += 1;
         *by_image.entry(event.image).or_default() += 1;
-        match &event.fact {
-            Fact::Path(path) => drop(paths.insert(&path.path)),
-            Fact::Pair(pair) => drop((paths.insert(&pair.from), paths.insert(&pair.to))),
-            Fact::Call { call } => drop(calls.insert(*call)),
+        match event.fact {
+            Fact::Path(path) => drop(paths.insert(path.path)),
+            Fact::Pair(pair) => drop((paths.insert(pair.from), paths.insert(pair.to))),
+            Fact::Call { call } => drop(calls.insert(call)),
             _ => {}
         }
     }

@@ -5,27 +5,33 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::event::{Fact, Outcome, PathFact};
 use crate::trace::Trace;
 use crate::vocab::access::Access;
 use crate::vocab::bundle::{Bundle, Layout, Shape};
 use crate::vocab::location::{Location, Roots};
 use crate::vocab::path::AbsPath;
 
-use super::paths::{Id, Paths};
 use super::places::Places;
+use crate::trace::paths::{Id, Paths};
 
 /// The layout of the system of a run, by where its C library was.
 pub(super) fn layout(trace: &Trace) -> Option<Layout> {
     let marks: Vec<AbsPath> =
         Layout::ALL.iter().flat_map(|layout| layout.marks()).filter_map(|mark| AbsPath::new(mark).ok()).collect();
-    let mut seen: BTreeSet<&AbsPath> = BTreeSet::new();
-    for event in &trace.events {
-        if let Fact::Path(PathFact { path, result: Outcome::Ok | Outcome::Unseen, .. }) = &event.fact {
-            seen.extend(marks.iter().filter(|mark| path.is_beneath(mark)));
-        }
+    let paths = trace.events.paths();
+    // Which marks lie at or above each path, a bit for each.
+    let own: BTreeMap<Id, u32> =
+        (0..u32::BITS).zip(&marks).filter_map(|(bit, mark)| Some((paths.find(mark.as_bytes())?, 1 << bit))).collect();
+    let mut over: Vec<u32> = Vec::with_capacity(paths.len());
+    for id in paths.ids() {
+        let above = paths.parent(id).and_then(|parent| over.get(parent.at())).copied().unwrap_or(0);
+        over.push(above | own.get(&id).copied().unwrap_or(0));
     }
-    Layout::of(&|mark| seen.iter().any(|path| path.as_bytes() == mark.as_bytes()))
+    let reached = trace.events.steps().filter(|step| step.result.may_have_succeeded());
+    let seen = reached.fold(0, |seen, step| seen | over.get(step.path.at()).copied().unwrap_or(0));
+    Layout::of(&|mark| {
+        (0..u32::BITS).zip(&marks).any(|(bit, known)| seen >> bit & 1 == 1 && known.as_bytes() == mark.as_bytes())
+    })
 }
 
 /// The bundles that a run can be covered with, on the layout of its system.

@@ -20,10 +20,10 @@ use crate::vocab::access::Access;
 use super::cover::Cover;
 use super::evidence::shape;
 use super::needs::{Need, Needs};
-use super::paths::{Id, Paths};
 use super::places::Places;
 use super::run::Run;
 use super::{Settings, assemble, known};
+use crate::trace::paths::{Id, Paths};
 
 /// Events that are reduced for all trials together: what learning may take in time.
 const BUDGET: usize = 20_000_000;
@@ -35,7 +35,6 @@ const LEFT: f64 = 0.05;
 /// Leaves out each distinct run once and notes in `evidence` what it would have been refused. `profile` is the one from all
 /// `traces`. The newest runs are tried where there are more than time allows.
 pub fn leave_one_out(traces: &[Trace], profile: &Profile, settings: &Settings, evidence: &mut Evidence) {
-    let shapes: Vec<String> = traces.iter().map(shape).collect();
     // One run stands for all of its shape.
     let mut distinct: BTreeMap<&str, usize> = BTreeMap::new();
     for (number, run) in evidence.runs.iter().enumerate() {
@@ -44,6 +43,7 @@ pub fn leave_one_out(traces: &[Trace], profile: &Profile, settings: &Settings, e
     if distinct.len() < 2 {
         return;
     }
+    let shapes: Vec<String> = traces.iter().map(shape).collect();
     let events: usize = traces.iter().map(|trace| trace.events.len()).sum();
     let most = (BUDGET / events.max(1)).max(FEWEST);
     let mut trials: Vec<usize> = distinct.into_values().collect();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::profile::lines::{Line, Lines};
 use crate::vocab::access::Access;
 
-use super::paths::{Id, Paths};
+use crate::trace::paths::{Id, Paths};
 
 /// Which line covers each path of a run.
 #[derive(Debug)]

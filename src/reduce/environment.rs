@@ -17,11 +17,11 @@ pub(super) fn reduce(traces: &[&Trace], notes: &mut BTreeSet<Note>) -> Passed {
         // What a program sets for its children is its own affair: only what the caller gave counts.
         let first: BTreeSet<ImageId> = trace
             .events
-            .iter()
+            .others()
             .filter(|event| matches!(&event.fact, Fact::Image(image) if image.parent.is_none()))
             .map(|event| event.image)
             .collect();
-        for event in trace.events.iter().filter(|event| first.contains(&event.image)) {
+        for event in trace.events.others().filter(|event| first.contains(&event.image)) {
             let Fact::Environment { names, credentials } = &event.fact else { continue };
             for name in names.union(credentials).filter(|name| !name.is_empty() && !name.contains(['=', '\0'])) {
                 if is_powerful(name) {

@@ -14,7 +14,7 @@ use crate::profile::lines::Lines;
 use crate::trace::Trace;
 use crate::vocab::access::Access;
 use crate::vocab::endpoint::Endpoint;
-use crate::vocab::location::{Location, Locator};
+use crate::vocab::location::Location;
 use crate::vocab::reach::is_stand_in;
 use crate::vocab::syscall::Syscall;
 use crate::vocab::syscall_table::{Class, row};
@@ -22,9 +22,9 @@ use crate::vocab::syscall_table::{Class, row};
 use super::Settings;
 use super::cover::Cover;
 use super::needs::Needs;
-use super::path_graph::{Node, PathGraph};
-use super::paths::Id;
+use super::path_graph::{Met, Node, PathGraph};
 use super::places::Places;
+use crate::trace::paths::Id;
 
 /// Things that are kept: a hostile program can make any number.
 const MOST_FACTS: usize = 200_000;
@@ -62,7 +62,9 @@ fn run(trace: &Trace) -> Run {
 pub(super) fn shape(trace: &Trace) -> String {
     let mut needs = Needs::of(trace);
     let (places, locator) = (Places::of(trace, &mut needs), trace.header.roots.locator());
-    let mut lines = BTreeSet::new();
+    // A digest of each line: of many paths they take little room, and their order is that of what they stand for.
+    let mut lines: Vec<[u8; 32]> = Vec::new();
+    let mut add = |line: String| lines.push(Sha256::digest(line).into());
     // The outermost name above each path, or itself, that the run made.
     let mut made: Vec<Option<Id>> = Vec::with_capacity(needs.paths.len());
     for id in needs.paths.ids() {
@@ -72,25 +74,24 @@ pub(super) fn shape(trace: &Trace) -> String {
     for (id, need) in needs.iter().filter(|(id, _)| !places.is_private(*id)) {
         let made = made.get(id.at()).copied().flatten();
         let changed = made.or_else(|| need.access.writes().then_some(id));
-        lines.insert(match changed.and_then(|changed| needs.paths.parent(changed)) {
+        add(match changed.and_then(|changed| needs.paths.parent(changed)) {
             Some(above) => format!("changes in {}", places.location(&needs.paths, above)),
             None => format!("{} {}", need.access, places.location(&needs.paths, id)),
         });
     }
-    for event in &trace.events {
-        lines.extend(match &event.fact {
+    for event in trace.events.others() {
+        let line = match &event.fact {
             Fact::Call { call } => Some(format!("call {call}")),
             Fact::Argument { call, value } => Some(format!("argument {call} {value}")),
             Fact::Connect { endpoint, transport, .. } => peer(endpoint, *transport).map(|peer| format!("peer {peer}")),
             Fact::Image(image) => Some(format!("runs {} {:?}", locator.locate(&image.exe), image.argv)),
             _ => None,
-        });
+        };
+        line.into_iter().for_each(&mut add);
     }
-    let mut digest = Sha256::new();
-    for line in lines {
-        digest.update(line);
-        digest.update(b"\n");
-    }
+    lines.sort_unstable();
+    lines.dedup();
+    let digest = lines.iter().fold(Sha256::new(), |digest, line| digest.chain_update(line));
     digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -122,7 +123,6 @@ struct Gathering<'a> {
 struct Here<'t> {
     run: u32,
     trace: &'t Trace,
-    locator: Locator,
     programs: BTreeMap<ImageId, u32>,
     lines: Lines,
 }
@@ -139,13 +139,7 @@ impl<'a> Gathering<'a> {
 
     fn add(&mut self, run: u32, trace: &Trace) {
         let (roots, programs) = (&trace.header.roots, self.programs(trace));
-        let here = Here {
-            run,
-            trace,
-            locator: roots.locator(),
-            programs,
-            lines: Lines::of(self.profile, roots, super::bundles::layout(trace)),
-        };
+        let here = Here { run, trace, programs, lines: Lines::of(self.profile, roots, super::bundles::layout(trace)) };
         self.paths(&here);
         self.rest(&here);
         self.variables(&here);
@@ -155,7 +149,7 @@ impl<'a> Gathering<'a> {
     fn programs(&mut self, trace: &Trace) -> BTreeMap<ImageId, u32> {
         let locator = trace.header.roots.locator();
         let mut images: BTreeMap<ImageId, &event::Image> = BTreeMap::new();
-        for event in &trace.events {
+        for event in trace.events.others() {
             if let Fact::Image(image) = &event.fact {
                 images.entry(event.image).or_insert(image);
             }
@@ -209,14 +203,11 @@ impl<'a> Gathering<'a> {
         let mut needs = Needs::told(here.trace, &mut |id, image| who.push((id, image)));
         who.sort_unstable();
         who.dedup();
-        for event in &here.trace.events {
-            if let Fact::Path(fact) = &event.fact {
-                needs.paths.add(&fact.path);
-            }
-        }
         let places = Places::of(here.trace, &mut needs);
         let (paths, cover) = (&needs.paths, Cover::of(&here.lines, &needs.paths));
         let grant = |id: Id| cover.over(id).map(|line| line.number);
+        let name = |id: Id| places.location(paths, id);
+        let mut kept = vec![false; paths.len()];
         // Both go by the number of the path.
         let mut who = who.into_iter().peekable();
         for (id, need) in needs.iter() {
@@ -225,44 +216,44 @@ impl<'a> Gathering<'a> {
                 programs.extend(here.programs.get(&image));
             }
             if !places.is_private(id) {
-                let subject = Subject::Place(places.location(paths, id));
-                self.witness(subject, here.run, Outcome::Used, Some(need.access), grant(id), programs);
+                let subject = Subject::Place(name(id));
+                let is_kept = self.witness(subject, here.run, Outcome::Used, Some(need.access), grant(id), programs);
+                kept.get_mut(id.at()).into_iter().for_each(|slot| *slot = is_kept);
             }
         }
-        for event in &here.trace.events {
+        let is_kept = |id: Id| kept.get(id.at()) == Some(&true);
+        let mut met = Met::default();
+        for step in here.trace.events.steps().filter(|step| !places.is_private(step.path)) {
+            let program = here.programs.get(&step.image).copied();
+            let outcome = match step.result {
+                event::Outcome::Ok | event::Outcome::Unseen => {
+                    if let Some(program) = program {
+                        let way = (program, step.links, step.path);
+                        self.graph.step(way, is_kept(step.path), &mut met, &name);
+                    }
+                    continue;
+                }
+                event::Outcome::Errno(libc::ENOENT) => Outcome::Probed,
+                event::Outcome::Errno(_) => Outcome::Refused,
+            };
+            let programs = program.into_iter().collect();
+            self.witness(Subject::Place(name(step.path)), here.run, outcome, None, grant(step.path), programs);
+        }
+        for event in here.trace.events.others() {
             let program = here.programs.get(&event.image).copied();
             match &event.fact {
-                Fact::Path(fact) => {
-                    let Some(id) = paths.find(fact.path.as_bytes()).filter(|id| !places.is_private(*id)) else {
-                        continue;
-                    };
-                    let place = places.location(paths, id);
-                    let outcome = match fact.result {
-                        event::Outcome::Ok | event::Outcome::Unseen => {
-                            if let Some(program) = program {
-                                let hops = fact.hops.iter().map(|hop| here.locator.locate(&hop.link));
-                                self.graph.access(program, hops, place);
-                            }
-                            continue;
-                        }
-                        event::Outcome::Errno(libc::ENOENT) => Outcome::Probed,
-                        event::Outcome::Errno(_) => Outcome::Refused,
-                    };
-                    let programs = program.into_iter().collect();
-                    self.witness(Subject::Place(place), here.run, outcome, None, grant(id), programs);
-                }
                 Fact::Pair(fact) if fact.result.may_have_succeeded() => {
                     let ends = [&fact.from, &fact.to].into_iter().filter_map(|end| paths.find(end.as_bytes()));
                     for end in ends.filter(|end| !places.is_private(*end)) {
                         if let Some(program) = program {
-                            self.graph.access(program, [], places.location(paths, end));
+                            self.graph.step((program, &[], end), is_kept(end), &mut met, &name);
                         }
                     }
                 }
                 Fact::Census(census) => {
                     let Some(id) = paths.find(census.dir.as_bytes()) else { continue };
                     let Some(grant) = grant(id) else { continue };
-                    let (entries, capped) = self.census.entry((grant, places.location(paths, id))).or_default();
+                    let (entries, capped) = self.census.entry((grant, name(id))).or_default();
                     *entries = (*entries).max(census.entries);
                     *capped |= census.capped;
                 }
@@ -273,7 +264,7 @@ impl<'a> Gathering<'a> {
 
     /// Calls, their arguments, and peers.
     fn rest(&mut self, here: &Here<'_>) {
-        for event in &here.trace.events {
+        for event in here.trace.events.others() {
             let programs: BTreeSet<u32> = here.programs.get(&event.image).copied().into_iter().collect();
             let (subject, outcome) = match &event.fact {
                 Fact::Call { call } => match row(*call).class {
@@ -304,7 +295,7 @@ impl<'a> Gathering<'a> {
     fn variables(&mut self, here: &Here<'_>) {
         let mut mentioned = None;
         let mut present: BTreeMap<&String, BTreeSet<u32>> = BTreeMap::new();
-        for event in &here.trace.events {
+        for event in here.trace.events.others() {
             match &event.fact {
                 Fact::Mentioned { names, .. } => mentioned = Some(names),
                 Fact::Environment { names, credentials } => {
@@ -325,6 +316,7 @@ impl<'a> Gathering<'a> {
         }
     }
 
+    /// Whether there was room for it.
     fn witness(
         &mut self,
         subject: Subject,
@@ -333,10 +325,10 @@ impl<'a> Gathering<'a> {
         access: Option<Access>,
         grant: Option<u32>,
         programs: BTreeSet<u32>,
-    ) {
-        if !self.evidence.facts.contains_key(&subject) && self.evidence.facts.len() >= MOST_FACTS {
+    ) -> bool {
+        if self.evidence.facts.len() >= MOST_FACTS && !self.evidence.facts.contains_key(&subject) {
             self.evidence.capped = true;
-            return;
+            return false;
         }
         let fresh =
             || Witness { outcome, access, grant, programs: BTreeSet::new(), because: None, runs: Runs::default() };
@@ -347,6 +339,7 @@ impl<'a> Gathering<'a> {
         known.grant = [known.grant, grant].into_iter().flatten().min();
         known.programs.extend(programs);
         known.runs.0.insert(run);
+        true
     }
 
     fn finish(mut self) -> Evidence {

@@ -13,7 +13,7 @@ use crate::vocab::location::{Base, Location};
 /// What is known of the directories of all runs, by location.
 #[derive(Debug, Default)]
 pub(super) struct Exposure {
-    counted: BTreeMap<Location, Counted>,
+    counted: BTreeMap<Base, BTreeMap<Vec<u8>, Counted>>,
 }
 
 /// The census of one directory, joined over runs: what was there at any time counts, and whoever trusts it less.
@@ -35,8 +35,11 @@ impl Exposure {
         let entries = if census.capped { u64::from(census.entries) * 4 } else { u64::from(census.entries) };
         let is_cache = census.markers.contains("CACHEDIR.TAG");
         let fresh = Counted { entries, owner: census.owner, world_readable: census.world_readable, is_cache };
+        let Location::Path { base, rest } = dir else { return };
         self.counted
-            .entry(dir)
+            .entry(base)
+            .or_default()
+            .entry(rest)
             .and_modify(|known| {
                 known.entries = known.entries.max(entries);
                 known.owner = known.owner.max(census.owner);
@@ -48,8 +51,8 @@ impl Exposure {
 
     /// What opening `dir` itself costs beyond the `used` entries in it, its subdirectories not counted. `known` of its entries
     /// the runs came by.
-    pub(super) fn cost(&self, dir: &Location, known: u64, used: u64, access: Access) -> u64 {
-        let counted = self.counted.get(dir);
+    pub(super) fn cost(&self, dir: (Base, &[u8]), known: u64, used: u64, access: Access) -> u64 {
+        let counted = self.counted.get(&dir.0).and_then(|counted| counted.get(dir.1));
         let entries = match counted {
             Some(counted) => counted.entries,
             // What was neither counted nor gone through is a file.
@@ -61,9 +64,9 @@ impl Exposure {
 }
 
 /// What such a directory of the system usually holds, with all beneath.
-fn usual(dir: &Location) -> u64 {
-    let Location::Path { base: Base::Root, rest } = dir else { return UNKNOWN };
-    match rest.as_slice() {
+fn usual(dir: (Base, &[u8])) -> u64 {
+    let (Base::Root, rest) = dir else { return UNKNOWN };
+    match rest {
         b"usr/share" => 100_000,
         b"usr/lib" | b"lib" | b"usr/lib64" => 30_000,
         b"usr/local" | b"usr/share/doc" | b"usr/share/man" => 10_000,
@@ -74,8 +77,7 @@ fn usual(dir: &Location) -> u64 {
 }
 
 /// What one entry weighs, in thousandths of a line.
-fn weight(dir: &Location, counted: Option<&Counted>, access: Access) -> u64 {
-    let Location::Path { base, rest } = dir else { return FORBIDDEN };
+fn weight((base, rest): (Base, &[u8]), counted: Option<&Counted>, access: Access) -> u64 {
     let writes = access.writes();
     // Whoever opens a directory that its owner keeps to himself opens what nobody was to see.
     let private = counted.is_some_and(|counted| counted.owner != Owner::Caller && !counted.world_readable);
@@ -157,6 +159,11 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn cost(exposure: &Exposure, dir: &str, of: u64, access: Access) -> u64 {
+        let Location::Path { base, rest } = place(dir) else { unreachable!() };
+        exposure.cost((base, &rest), of, of, access)
+    }
+
     fn census(entries: u32, owner: Owner, world_readable: bool, marker: Option<&str>) -> Census {
         Census {
             dir: crate::vocab::path::AbsPath::root(),
@@ -184,7 +191,7 @@ mod tests {
         ] {
             let mut exposure = Exposure::default();
             exposure.add(place(dir), &census(10, Owner::Caller, true, None));
-            let cost = |access| exposure.cost(&place(dir), 4, 4, access);
+            let cost = |access| cost(&exposure, dir, 4, access);
             assert_eq!((cost(Access::Read), cost(Access::Write)), (6 * read, (6 * write).min(FORBIDDEN)), "{dir}");
         }
     }
@@ -194,8 +201,8 @@ mod tests {
         let mut exposure = Exposure::default();
         exposure.add(place("/srv/x"), &census(1, Owner::Other, false, None));
         exposure.add(place("/srv/c"), &census(1, Owner::Caller, true, Some("CACHEDIR.TAG")));
-        assert_eq!(exposure.cost(&place("/srv/x"), 0, 0, Access::Read), 50_000);
-        assert_eq!(exposure.cost(&place("/srv/c"), 0, 0, Access::Read), 5);
+        assert_eq!(cost(&exposure, "/srv/x", 0, Access::Read), 50_000);
+        assert_eq!(cost(&exposure, "/srv/c", 0, Access::Read), 5);
     }
 
     #[test]
@@ -204,14 +211,14 @@ mod tests {
         for (entries, owner) in [(5, Owner::Caller), (2, Owner::Other), (3, Owner::Caller)] {
             exposure.add(place("~/.x"), &census(entries, owner, owner == Owner::Caller, None));
         }
-        assert_eq!(exposure.cost(&place("~/.x"), 0, 0, Access::Read), 5 * 50_000);
+        assert_eq!(cost(&exposure, "~/.x", 0, Access::Read), 5 * 50_000);
     }
 
     #[test]
     fn what_was_not_counted_is_as_large_as_such_directories_are_and_a_file_is_one() {
         let exposure = Exposure::default();
-        assert_eq!(exposure.cost(&place("/usr/share"), 1, 1, Access::Read), 99_999 * 2);
-        assert_eq!(exposure.cost(&place("~/.x"), 1, 1, Access::Read), (UNKNOWN - 1) * 1000);
-        assert_eq!(exposure.cost(&place("~/.x"), 0, 0, Access::Read), 0);
+        assert_eq!(cost(&exposure, "/usr/share", 1, Access::Read), 99_999 * 2);
+        assert_eq!(cost(&exposure, "~/.x", 1, Access::Read), (UNKNOWN - 1) * 1000);
+        assert_eq!(cost(&exposure, "~/.x", 0, Access::Read), 0);
     }
 }

@@ -11,9 +11,9 @@ use crate::vocab::location::Base;
 use crate::vocab::path::AbsPath;
 use crate::vocab::sensitivity::{Sensitivity, ending, table};
 
-use super::paths::{Id, Paths};
 use super::places::Tops;
 use super::units;
+use crate::trace::paths::{Id, Paths};
 
 /// Behind the last row of the table.
 const NO_ROW: u16 = u16::MAX;

@@ -21,7 +21,7 @@ const LEAST_CPU: u64 = 100;
 
 /// Of all runs together; nothing where no run told its peaks.
 pub(super) fn reduce(traces: &[&Trace]) -> Limits {
-    let peaks: Vec<&Peaks> = traces.iter().flat_map(|trace| &trace.events).filter_map(peaks).collect();
+    let peaks: Vec<&Peaks> = traces.iter().flat_map(|trace| trace.events.others()).filter_map(peaks).collect();
     let Some(memory) = peaks.iter().map(|peaks| peaks.memory.saturating_add(peaks.file_size)).max() else {
         return Limits::default();
     };

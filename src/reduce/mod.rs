@@ -35,7 +35,6 @@ mod limits;
 pub mod needs;
 pub mod network;
 pub mod path_graph;
-pub mod paths;
 mod places;
 mod run;
 mod tree;
@@ -204,7 +203,7 @@ fn assemble(runs: &[&Run<'_>], settings: &Settings) -> Reduction {
     let grants = run::join(runs, &named, settings, &mut notes);
     many(&grants, &mut notes);
     for trace in &traces {
-        for event in &trace.events {
+        for event in trace.events.others() {
             if let Fact::Image(image) = &event.fact
                 && image.set_id
             {
@@ -212,7 +211,7 @@ fn assemble(runs: &[&Run<'_>], settings: &Settings) -> Reduction {
             }
         }
     }
-    let facts: Vec<&Fact> = traces.iter().flat_map(|trace| &trace.events).map(|event| &event.fact).collect();
+    let facts: Vec<&Fact> = traces.iter().flat_map(|trace| trace.events.others()).map(|event| &event.fact).collect();
     let command = command(&traces, &mut notes);
     let (environment, secrets) = environment::reduce(&traces, &mut notes);
     let granted = |access, sensitive: Option<Sensitivity>| PathGrant {

@@ -5,14 +5,15 @@
 
 use std::collections::BTreeSet;
 
-use crate::event::{Fact, ImageId, Intent, Outcome, PairFact, PairOperation, PathFact};
+use crate::event::{Fact, ImageId, Intent, Outcome, PairFact, PairOperation};
 use crate::trace::Trace;
+use crate::trace::events::Step;
 use crate::vocab::access::Access;
 use crate::vocab::endpoint::Endpoint;
 use crate::vocab::host::FileKind;
 use crate::vocab::path::AbsPath;
 
-use super::paths::{Id, Paths};
+use crate::trace::paths::{Id, Paths};
 
 /// What one path is needed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,9 +61,13 @@ impl Needs {
 
     /// What `trace` shows; `who` is told which image needed which path, more than once where it did so more than once.
     pub fn told(trace: &Trace, who: &mut dyn FnMut(Id, ImageId)) -> Self {
-        let mut needs = Self::default();
-        let listens: BTreeSet<&AbsPath> = trace.events.iter().filter_map(|event| listened(&event.fact)).collect();
-        for event in &trace.events {
+        let mut needs = Self { paths: Paths::over(trace.events.paths()), ..Self::default() };
+        let listens: BTreeSet<&AbsPath> = trace.events.others().filter_map(|event| listened(&event.fact)).collect();
+        let listening: BTreeSet<Id> = listens.iter().filter_map(|path| needs.paths.find(path.as_bytes())).collect();
+        for step in trace.events.steps() {
+            needs.step(&mut |id| who(id, step.image), step, &listening);
+        }
+        for event in trace.events.others() {
             let mut who = |id| who(id, event.image);
             match &event.fact {
                 Fact::Image(image) => {
@@ -71,7 +76,6 @@ impl Needs {
                         needs.add(&mut who, script, Access::Read, false, false);
                     }
                 }
-                Fact::Path(fact) => needs.path(&mut who, fact, &listens),
                 Fact::Pair(fact) => needs.pair(&mut who, fact),
                 Fact::Connect { endpoint: Endpoint::Unix(path), result, .. }
                     if result.may_have_succeeded() && !listens.contains(path) =>
@@ -124,43 +128,40 @@ impl Needs {
         }
     }
 
-    fn path(&mut self, who: &mut dyn FnMut(Id), fact: &PathFact, listens: &BTreeSet<&AbsPath>) {
-        let is_dir = fact.kind == Some(FileKind::Dir) || matches!(fact.call.name(), "mkdir" | "mkdirat" | "rmdir");
-        let there = match fact.result {
+    fn step(&mut self, who: &mut dyn FnMut(Id), step: Step<'_>, listening: &BTreeSet<Id>) {
+        let is_dir = step.kind == Some(FileKind::Dir) || matches!(step.call.name(), "mkdir" | "mkdirat" | "rmdir");
+        let there = match step.result {
             Outcome::Ok | Outcome::Unseen => None,
             Outcome::Errno(EEXIST | EISDIR | ENOTEMPTY) => Some(Access::Exist),
-            Outcome::Errno(EINVAL) if fact.intent == Intent::Look => Some(Access::Exist),
+            Outcome::Errno(EINVAL) if step.intent == Intent::Look => Some(Access::Exist),
             Outcome::Errno(_) => return,
         };
-        for hop in &fact.hops {
-            self.add(who, &hop.link, Access::Exist, false, false);
+        for link in step.links {
+            self.need(who, *link, Access::Exist, false, false);
         }
+        let id = step.path;
         if let Some(access) = there {
-            self.add(who, &fact.path, access, false, is_dir);
+            self.need(who, id, access, false, is_dir);
             return;
         }
-        match fact.intent {
-            Intent::Look | Intent::Enter => drop(self.add(who, &fact.path, Access::Exist, false, is_dir)),
+        match step.intent {
+            Intent::Look | Intent::Enter => self.need(who, id, Access::Exist, false, is_dir),
             Intent::List => {
-                let id = self.add(who, &fact.path, Access::Exist, false, true);
+                self.need(who, id, Access::Exist, false, true);
                 if let Some(Some(need)) = self.needs.get_mut(id.at()) {
                     need.listed = true;
                 }
             }
-            Intent::Read | Intent::Execute | Intent::Map => {
-                self.add(who, &fact.path, Access::Read, false, is_dir);
-            }
-            Intent::Write | Intent::Truncate | Intent::Attributes => {
-                self.add(who, &fact.path, Access::Write, false, is_dir);
-            }
-            Intent::Connect if listens.contains(&fact.path) => {}
-            Intent::Connect => drop(self.add(who, &fact.path, Access::Write, false, false)),
+            Intent::Read | Intent::Execute | Intent::Map => self.need(who, id, Access::Read, false, is_dir),
+            Intent::Write | Intent::Truncate | Intent::Attributes => self.need(who, id, Access::Write, false, is_dir),
+            Intent::Connect if listening.contains(&id) => {}
+            Intent::Connect => self.need(who, id, Access::Write, false, false),
             Intent::Create => {
-                let id = self.add(who, &fact.path, Access::Write, true, is_dir);
+                self.need(who, id, Access::Write, true, is_dir);
                 self.mark(id, |name| name.made = true);
             }
             Intent::Remove => {
-                let id = self.add(who, &fact.path, Access::Write, true, is_dir);
+                self.need(who, id, Access::Write, true, is_dir);
                 self.mark(id, |name| name.gone = true);
             }
         }
@@ -194,6 +195,11 @@ impl Needs {
 
     fn add(&mut self, who: &mut dyn FnMut(Id), path: &AbsPath, access: Access, name_changes: bool, is_dir: bool) -> Id {
         let id = self.paths.add(path);
+        self.need(who, id, access, name_changes, is_dir);
+        id
+    }
+
+    fn need(&mut self, who: &mut dyn FnMut(Id), id: Id, access: Access, name_changes: bool, is_dir: bool) {
         who(id);
         if self.needs.len() < self.paths.len() {
             self.needs.resize(self.paths.len(), None);
@@ -204,7 +210,6 @@ impl Needs {
             need.name_changes |= name_changes;
             need.is_dir |= is_dir;
         }
-        id
     }
 
     fn mark(&mut self, id: Id, how: impl FnOnce(&mut Name)) {

@@ -36,7 +36,7 @@ pub(super) fn reached(fact: &Fact) -> Option<&HostPort> {
 fn names(traces: &[&Trace], notes: &mut BTreeSet<Note>) -> BTreeMap<NetTarget, NetGrant> {
     let mut grants = BTreeMap::new();
     let mut zones: BTreeMap<(String, u16), BTreeSet<String>> = BTreeMap::new();
-    for event in traces.iter().flat_map(|trace| &trace.events) {
+    for event in traces.iter().flat_map(|trace| trace.events.others()) {
         let Some(peer) = reached(&event.fact) else { continue };
         if let Some((first, zone)) = peer.host.split_once('.').filter(|(_, zone)| zone.contains('.'))
             && peer.address().is_none()
@@ -81,7 +81,7 @@ fn unconfined(traces: &[&Trace], notes: &mut BTreeSet<Note>) -> BTreeMap<NetTarg
 fn peers(trace: &Trace) -> BTreeSet<String> {
     let listens: BTreeSet<&Endpoint> = trace
         .events
-        .iter()
+        .others()
         .filter_map(|event| match &event.fact {
             Fact::Listen { endpoint } => Some(endpoint),
             _ => None,
@@ -95,7 +95,7 @@ fn peers(trace: &Trace) -> BTreeSet<String> {
         endpoint => listens.contains(endpoint),
     };
     let mut peers = BTreeSet::new();
-    for event in &trace.events {
+    for event in trace.events.others() {
         let Fact::Connect { endpoint, transport, result } = &event.fact else { continue };
         let reached = result.may_have_succeeded() || *result == Outcome::Errno(EINPROGRESS);
         if !reached || own(endpoint) {

@@ -13,6 +13,7 @@ use petgraph::algo::dominators;
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
 
+use crate::trace::paths::Id;
 use crate::vocab::location::Location;
 
 /// Something in a run.
@@ -64,16 +65,24 @@ impl Edge {
 /// All runs of a profile.
 #[derive(Debug)]
 pub struct PathGraph {
-    graph: DiGraph<Node, Edge>,
+    /// A node that is an image has its number.
+    graph: DiGraph<Option<u32>, Edge>,
     nodes: BTreeMap<Node, NodeIndex>,
     edges: BTreeSet<(NodeIndex, NodeIndex, Edge)>,
     start: NodeIndex,
 }
 
+/// The nodes of one run's paths, so that a path that comes again is not named again.
+#[derive(Debug, Default)]
+pub struct Met {
+    files: Vec<Option<NodeIndex>>,
+    links: Vec<Option<NodeIndex>>,
+}
+
 impl Default for PathGraph {
     fn default() -> Self {
         let mut graph = DiGraph::new();
-        let start = graph.add_node(Node::Start);
+        let start = graph.add_node(None);
         Self { graph, nodes: BTreeMap::from([(Node::Start, start)]), edges: BTreeSet::new(), start }
     }
 }
@@ -103,20 +112,51 @@ impl PathGraph {
         self.edge(from, Node::File(place), edge);
     }
 
+    /// As [`Self::access`], by the numbers of paths in one run, whose names `name` knows. `is_kept`: whether the place is there
+    /// even if nothing else led to it so far.
+    pub fn step(
+        &mut self,
+        (image, links, place): (u32, &[Id], Id),
+        is_kept: bool,
+        met: &mut Met,
+        name: &dyn Fn(Id) -> Location,
+    ) {
+        let end = match known(&met.files, place) {
+            Some(end) => end,
+            None => {
+                let file = Node::File(name(place));
+                if !is_kept && !self.nodes.contains_key(&file) {
+                    return;
+                }
+                keep(&mut met.files, place, self.node(file))
+            }
+        };
+        let (mut from, mut edge) = (self.node(Node::Image(image)), Edge::Access);
+        for link in links {
+            let to = known(&met.links, *link);
+            let to = to.unwrap_or_else(|| keep(&mut met.links, *link, self.node(Node::Link(name(*link)))));
+            self.join(from, to, edge);
+            (from, edge) = (to, Edge::Resolve);
+        }
+        self.join(from, end, edge);
+    }
+
     /// An image connected to `peer`.
     pub fn connect(&mut self, image: u32, peer: String) {
         self.edge(Node::Image(image), Node::Peer(peer), Edge::Connect);
     }
 
     fn edge(&mut self, from: Node, to: Node, edge: Edge) {
-        let [from, to] = [from, to].map(|node| match self.nodes.get(&node) {
-            Some(index) => *index,
-            None => {
-                let index = self.graph.add_node(node.clone());
-                self.nodes.insert(node, index);
-                index
-            }
-        });
+        let [from, to] = [from, to].map(|node| self.node(node));
+        self.join(from, to, edge);
+    }
+
+    fn node(&mut self, node: Node) -> NodeIndex {
+        let image = if let Node::Image(number) = node { Some(number) } else { None };
+        *self.nodes.entry(node).or_insert_with(|| self.graph.add_node(image))
+    }
+
+    fn join(&mut self, from: NodeIndex, to: NodeIndex, edge: Edge) {
         if from != to && self.edges.insert((from, to, edge)) {
             self.graph.add_edge(from, to, edge);
         }
@@ -126,10 +166,7 @@ impl PathGraph {
     /// start in common needed it.
     pub fn causes(&self) -> BTreeMap<&Node, u32> {
         let dominators = dominators::simple_fast(&self.graph, self.start);
-        let image = |index: NodeIndex| match self.graph.node_weight(index) {
-            Some(Node::Image(number)) => Some(*number),
-            _ => None,
-        };
+        let image = |index: NodeIndex| self.graph.node_weight(index).copied().flatten();
         let things = self.nodes.iter().filter(|(node, _)| !matches!(node, Node::Start | Node::Image(_)));
         let cause = |index: NodeIndex| dominators.strict_dominators(index)?.find_map(image);
         things.filter_map(|(node, index)| Some((node, cause(*index)?))).collect()
@@ -137,12 +174,26 @@ impl PathGraph {
 
     /// Every edge once, in the order of its ends.
     pub fn edges(&self) -> BTreeSet<(&Node, Edge, &Node)> {
+        let names: BTreeMap<NodeIndex, &Node> = self.nodes.iter().map(|(node, index)| (*index, node)).collect();
         let ends = |edge: petgraph::graph::EdgeReference<'_, Edge>| {
-            Some((edge.source(), edge.target(), *edge.weight()))
-                .and_then(|(from, to, edge)| Some((self.graph.node_weight(from)?, edge, self.graph.node_weight(to)?)))
+            Some((*names.get(&edge.source())?, *edge.weight(), *names.get(&edge.target())?))
         };
         self.graph.edge_references().filter_map(ends).collect()
     }
+}
+
+fn known(met: &[Option<NodeIndex>], id: Id) -> Option<NodeIndex> {
+    met.get(id.at()).copied().flatten()
+}
+
+fn keep(met: &mut Vec<Option<NodeIndex>>, id: Id, node: NodeIndex) -> NodeIndex {
+    if met.len() <= id.at() {
+        met.resize(id.at() + 1, None);
+    }
+    if let Some(slot) = met.get_mut(id.at()) {
+        *slot = Some(node);
+    }
+    node
 }
 
 impl std::fmt::Display for Node {
@@ -167,6 +218,8 @@ impl std::fmt::Display for PathGraph {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trace::paths::Paths;
+    use crate::vocab::path::AbsPath;
 
     fn place(text: &str) -> Location {
         text.parse().unwrap()
@@ -221,6 +274,24 @@ link /lib --resolve--> /usr/lib/libc.so.6
             "peer example.com:443: 2",
         ];
         assert_eq!(causes, expected);
+    }
+
+    #[test]
+    fn a_step_by_numbers_is_an_access_by_names_and_makes_no_place_that_is_not_kept() {
+        let mut paths = Paths::default();
+        let ids = ["/lib", "/usr/lib/libc.so.6", "/etc/x"].map(|path| paths.add(&AbsPath::new(path).unwrap()));
+        let name = |id: Id| place(&paths.path(id).to_string());
+        let [link, libc, other] = ids;
+        let (mut by_name, mut by_number, mut met) = (graph(), graph(), Met::default());
+        by_name.access(1, [place("/lib")], place("/usr/lib/libc.so.6"));
+        for _ in 0..2 {
+            by_number.step((1, &[link], libc), false, &mut met, &name);
+            by_number.step((1, &[], other), false, &mut met, &name);
+        }
+        assert_eq!(by_number.to_string(), by_name.to_string());
+        by_name.access(1, [], place("/etc/x"));
+        by_number.step((1, &[], other), true, &mut met, &name);
+        assert_eq!(by_number.to_string(), by_name.to_string());
     }
 
     #[test]

@@ -17,8 +17,8 @@ use crate::vocab::sensitivity::{Row, sensitive, table};
 use super::ground::Ground;
 use super::needs::{Need, Needs};
 use super::network::reached;
-use super::paths::{Id, Paths};
 use super::{Grant, Note};
+use crate::trace::paths::{Id, Paths};
 
 /// What each sandbox has of its own.
 const PRIVATE: [&str; 4] = ["/proc", "/dev", "/tmp", "/var/tmp"];
@@ -71,7 +71,7 @@ impl<'a> Tops<'a> {
             .get(Base::Project)
             .filter(|project| !project.is_root() && !home.as_ref().is_some_and(|home| home.is_beneath(project)));
         // Where no peer was reached, the profile names none, and an enforced run has no such files.
-        let broker = trace.header.broker && trace.events.iter().any(|event| reached(&event.fact).is_some());
+        let broker = trace.header.broker && trace.events.others().any(|event| reached(&event.fact).is_some());
         let below = |name: &&str| home.as_ref()?.join(name).ok();
         let xdg = [Base::XdgConfig, Base::XdgCache, Base::XdgData, Base::XdgState, Base::XdgRuntime];
         let xdg = xdg.into_iter().filter_map(|base| roots.get(base));
@@ -121,7 +121,7 @@ impl<'a> Places<'a> {
     pub(super) fn of(trace: &'a Trace, needs: &mut Needs) -> Self {
         let tops = Tops::of(trace);
         let mut census: BTreeMap<Id, (&AbsPath, Census)> = BTreeMap::new();
-        for event in &trace.events {
+        for event in trace.events.others() {
             if let Fact::Census(taken) = &event.fact {
                 let id = needs.paths.add(&taken.dir);
                 let known = census.entry(id).and_modify(|(_, known)| add(known, taken));

@@ -17,9 +17,9 @@ use super::bundles::{Covered, Roles};
 use super::ephemeral::{Names, ephemeral};
 use super::exposure::Exposure;
 use super::needs::Needs;
-use super::paths::{Id, Paths};
 use super::places::Places;
 use super::{Grant, Note, Settings, tree};
+use crate::trace::paths::{Id, Paths};
 
 /// What one run needs.
 #[derive(Debug)]
@@ -166,7 +166,7 @@ pub(super) fn join(
     let opened: BTreeSet<&Location> = runs.iter().flat_map(|run| run.roles.opened(named)).collect();
     all.retain(|place, grant| grant.access != Access::Exist || grant.sensitive.is_some() || !opened.contains(place));
     let mut all = cover(all, &exposure, runs, settings);
-    for run in runs {
+    for run in runs.iter().filter(|run| !run.pairs.is_empty() || run.places.sensitive_names().next().is_some()) {
         let roots = &run.trace.header.roots;
         let here = all.iter().filter_map(|(place, grant)| Some((roots.resolve(place)?, *grant)));
         let mut here: BTreeMap<AbsPath, Grant> = here.collect();
@@ -186,10 +186,10 @@ fn cover(
     runs: &[&Run<'_>],
     settings: &Settings,
 ) -> BTreeMap<Location, Grant> {
-    let plain = all.iter().filter(|(_, grant)| grant.sensitive.is_none());
-    let plain: BTreeMap<Location, Access> = plain.map(|(place, grant)| (place.clone(), grant.access)).collect();
     let closed = Closed::of(runs);
-    let lines = tree::cover(&plain, exposure, &|place, access| closed.lets(place, access, runs), settings);
+    let may = |place: &Location, access| closed.lets(place, access, runs);
+    let plain = all.iter().filter(|(_, grant)| grant.sensitive.is_none());
+    let lines = tree::cover(plain.map(|(place, grant)| (place, grant.access)), exposure, &may, settings);
     all.retain(|_, grant| grant.sensitive.is_some());
     for (place, access) in lines {
         let grant = Grant { access, sensitive: None };

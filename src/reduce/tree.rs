@@ -27,156 +27,189 @@ const MODES: [Option<Access>; 3] = [None, Some(Access::Read), Some(Access::Write
 /// What covers no need, or stands where no line may. No sum of costs comes to it.
 const IMPOSSIBLE: u64 = 1 << 60;
 
-#[derive(Debug)]
+/// A place of the tree, and what is chosen there.
+#[derive(Debug, Clone, Copy)]
 struct Node {
-    place: Location,
-    parent: Option<usize>,
+    /// Its name is the first `end` bytes of this part.
+    part: u32,
+    end: u32,
+    parent: Option<u32>,
     need: Option<Access>,
+    is_leaf: bool,
+    /// By inherited mode: the mode of least cost.
+    best: [u8; 3],
+}
+
+/// A needed place: its variable, what follows that, and what is needed.
+type Part<'a> = (Base, &'a [u8], Access);
+
+/// A place of the tree while those beneath it come.
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    node: usize,
+    end: usize,
     children: u64,
     /// Those of them at or beneath which something is written.
     written: u64,
-    /// By inherited mode: the least cost, and the mode that gives it.
-    best: [(u64, usize); 3],
     /// By mode: the sum of the children's costs.
     below: [u64; 3],
 }
 
 /// The lines that cover `needs`: places with what is needed of each. `may`: whether a line of that much may stand at a place
 /// that nobody needed as a whole.
-pub(super) fn cover(
-    needs: &BTreeMap<Location, Access>,
+pub(super) fn cover<'a>(
+    needs: impl Iterator<Item = (&'a Location, Access)>,
     exposure: &Exposure,
     may: &dyn Fn(&Location, Access) -> bool,
     settings: &Settings,
 ) -> BTreeMap<Location, Access> {
-    let mut nodes = plant(needs);
-    // A child stands behind its parent, so from the end each comes before its parent.
-    for at in (0..nodes.len()).rev() {
-        let Some(node) = nodes.get(at) else { continue };
-        let best = choose(node, exposure, may, settings);
-        let (parent, writes) = (node.parent, node.written > 0 || node.need.is_some_and(Access::writes));
-        if let Some(node) = nodes.get_mut(at) {
-            node.best = best;
-        }
-        if let Some(parent) = parent.and_then(|parent| nodes.get_mut(parent)) {
-            parent.written += u64::from(writes);
-            for (sum, (cost, _)) in parent.below.iter_mut().zip(best) {
-                *sum = sum.saturating_add(cost);
-            }
-        }
-    }
-    lines(&nodes)
-}
-
-/// The tree of all needed places and what is above them, parents first.
-fn plant(needs: &BTreeMap<Location, Access>) -> Vec<Node> {
-    let parts = needs.iter().filter_map(|(place, need)| match place {
-        Location::Path { base, rest } => Some((*base, rest.as_slice(), *need)),
+    let parts = needs.filter_map(|(place, need)| match place {
+        Location::Path { base, rest } => Some((*base, rest.as_slice(), need)),
         Location::Bundle(_) => None,
     });
-    let mut parts: Vec<(Base, &[u8], Access)> = parts.collect();
+    let mut parts: Vec<Part<'_>> = parts.collect();
     // Then what lies beneath a place follows it at once.
     parts
         .sort_unstable_by(|(base, rest, _), (other, above, _)| base.cmp(other).then_with(|| by_component(rest, above)));
-    let mut nodes: Vec<Node> = Vec::new();
-    // The way down to the place before: where each component of it ends, and its node.
-    let mut way: Vec<(usize, usize)> = Vec::new();
+    let mut walk = Walk { parts: &parts, nodes: Vec::new(), way: Vec::new(), exposure, may, settings };
     let mut before: (Base, &[u8]) = (Base::Root, &[]);
-    for (base, rest, need) in parts {
+    for (part, (base, rest, need)) in (0..).zip(&parts) {
         let common = rest.iter().zip(before.1).take_while(|(a, b)| a == b).count();
         let ends = |end: usize| end <= common && matches!(rest.get(end), None | Some(b'/'));
         // The base itself ends at 0, where a component follows without a slash.
-        way.retain(|(end, _)| base == before.0 && (*end == 0 || ends(*end)));
-        let down = way.last().map(|(end, _)| *end);
+        walk.close(|end| *base == before.0 && (end == 0 || ends(end)));
+        walk.open(part, rest, *need);
+        before = (*base, *rest);
+    }
+    walk.close(|_| false);
+    lines(&walk.nodes, &parts)
+}
+
+/// The way down to the place before, and all that was met: a place is chosen for when everything beneath it was.
+struct Walk<'a> {
+    parts: &'a [Part<'a>],
+    nodes: Vec<Node>,
+    way: Vec<Open>,
+    exposure: &'a Exposure,
+    may: &'a dyn Fn(&Location, Access) -> bool,
+    settings: &'a Settings,
+}
+
+impl Walk<'_> {
+    /// Goes down to the place of a part.
+    fn open(&mut self, part: u32, rest: &[u8], need: Access) {
+        let down = self.way.last().map(|open| open.end);
         let cuts = rest.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(end, _)| end);
         let all = std::iter::once(0).chain(cuts).chain((!rest.is_empty()).then_some(rest.len()));
         for end in all.filter(|end| down.is_none_or(|down| *end > down)) {
-            let parent = way.last().map(|(_, node)| *node);
-            if let Some(parent) = parent.and_then(|parent| nodes.get_mut(parent)) {
-                parent.children += 1;
-            }
-            let place = Location::Path { base, rest: rest.get(..end).unwrap_or_default().to_vec() };
-            way.push((end, nodes.len()));
-            nodes.push(Node { place, parent, need: None, children: 0, written: 0, best: [(0, 0); 3], below: [0; 3] });
+            let parent = self.way.last_mut().map(|open| {
+                open.children += 1;
+                open.node
+            });
+            let parent = parent.and_then(|parent| u32::try_from(parent).ok());
+            self.way.push(Open { node: self.nodes.len(), end, children: 0, written: 0, below: [0; 3] });
+            let end = u32::try_from(end).unwrap_or(u32::MAX);
+            self.nodes.push(Node { part, end, parent, need: None, is_leaf: true, best: [0; 3] });
         }
-        if let Some(node) = way.last().and_then(|(_, node)| nodes.get_mut(*node)) {
+        if let Some(node) = self.way.last().and_then(|open| self.nodes.get_mut(open.node)) {
             node.need = node.need.max(Some(need));
         }
-        before = (base, rest);
     }
-    nodes
-}
 
-fn choose(
-    node: &Node,
-    exposure: &Exposure,
-    may: &dyn Fn(&Location, Access) -> bool,
-    settings: &Settings,
-) -> [(u64, usize); 3] {
-    // What is needed itself as a whole is opened by the need, and no line makes it more.
-    let needed = |access: Access| node.need.is_some_and(|need| need >= access && need != Access::Replace);
-    let opened = |mode: usize| match MODES.get(mode).copied().flatten() {
-        Some(access) if !needed(access) => {
-            // What is read is not thereby written.
-            let used = if access.writes() { node.written } else { node.children };
-            let cost = exposure.cost(&node.place, node.children, used, access);
-            cost.saturating_mul(settings.exposure) / 1000
-        }
-        _ => 0,
-    };
-    let below = |mode: usize| node.below.get(mode).copied().unwrap_or(0);
-    let mut best = [(u64::MAX, 0); 3];
-    for (inherited, slot) in best.iter_mut().enumerate() {
-        for mode in inherited..MODES.len() {
-            // What is inherited is opened whether a line may stand here or not: that was judged above.
-            let line = match MODES.get(mode).copied().flatten() {
-                Some(access) if mode != inherited => {
-                    if needed(access) || may(&node.place, access) {
-                        settings.rule
-                    } else {
-                        IMPOSSIBLE
-                    }
+    /// Goes up to the last place that is to stay open, and chooses for those that are not.
+    fn close(&mut self, stays: impl Fn(usize) -> bool) {
+        while let Some(open) = self.way.pop_if(|open| !stays(open.end)) {
+            let Some(node) = self.nodes.get(open.node).copied() else { continue };
+            let best = self.choose(&node, &open);
+            if let Some(node) = self.nodes.get_mut(open.node) {
+                node.best = best.map(|(_, mode)| u8::try_from(mode).unwrap_or(0));
+                node.is_leaf = open.children == 0;
+            }
+            if let Some(above) = self.way.last_mut() {
+                above.written += u64::from(open.written > 0 || node.need.is_some_and(Access::writes));
+                for (sum, (cost, _)) in above.below.iter_mut().zip(best) {
+                    *sum = sum.saturating_add(cost);
                 }
-                _ => 0,
-            };
-            let lack = match (node.need, MODES.get(mode).copied().flatten()) {
-                // A rewritten file has a line of its own but where all may be written.
-                (Some(Access::Replace), Some(Access::Write)) => 0,
-                (Some(Access::Replace), _) => settings.rule,
-                (Some(Access::Exist), None) if node.children == 0 => settings.rule,
-                (Some(Access::Exist) | None, _) => 0,
-                (Some(need), mode) if mode >= Some(need) => 0,
-                (Some(_), _) => IMPOSSIBLE,
-            };
-            let cost = opened(mode).saturating_add(line).saturating_add(lack).saturating_add(below(mode));
-            if cost < slot.0 {
-                *slot = (cost, mode);
             }
         }
     }
-    best
+
+    /// By inherited mode: the least cost, and the mode that gives it.
+    fn choose(&self, node: &Node, open: &Open) -> [(u64, usize); 3] {
+        let Some((base, rest)) = place(node, self.parts) else { return [(0, 0); 3] };
+        let rule = self.settings.rule;
+        // What is needed itself as a whole is opened by the need, and no line makes it more.
+        let needed = |access: Access| node.need.is_some_and(|need| need >= access && need != Access::Replace);
+        let opened = |mode: usize| match MODES.get(mode).copied().flatten() {
+            Some(access) if !needed(access) => {
+                // What is read is not thereby written.
+                let used = if access.writes() { open.written } else { open.children };
+                let cost = self.exposure.cost((base, rest), open.children, used, access);
+                cost.saturating_mul(self.settings.exposure) / 1000
+            }
+            _ => 0,
+        };
+        let lack = |mode: usize| match (node.need, MODES.get(mode).copied().flatten()) {
+            // A rewritten file has a line of its own but where all may be written.
+            (Some(Access::Replace), Some(Access::Write)) => 0,
+            (Some(Access::Replace), _) => rule,
+            (Some(Access::Exist), None) if open.children == 0 => rule,
+            (Some(Access::Exist) | None, _) => 0,
+            (Some(need), mode) if mode >= Some(need) => 0,
+            (Some(_), _) => IMPOSSIBLE,
+        };
+        let below = |mode: usize| open.below.get(mode).copied().unwrap_or(0);
+        let all = [0, 1, 2].map(|mode| opened(mode).saturating_add(lack(mode)).saturating_add(below(mode)));
+        let mut known: [Option<bool>; 3] = [None; 3];
+        let mut may_stand = |mode: usize| match (MODES.get(mode).copied().flatten(), known.get_mut(mode)) {
+            (Some(access), Some(known)) => *known.get_or_insert_with(|| {
+                needed(access) || (self.may)(&Location::Path { base, rest: rest.to_vec() }, access)
+            }),
+            _ => true,
+        };
+        let mut best = [(u64::MAX, 0); 3];
+        for (inherited, slot) in best.iter_mut().enumerate() {
+            for (mode, cost) in all.into_iter().enumerate().skip(inherited) {
+                // What is inherited is opened whether a line may stand here or not: that was judged above.
+                let line = if mode == inherited { 0 } else { rule };
+                // Most lines are too dear anyway, and where they may stand need not be asked.
+                if cost.saturating_add(line) >= slot.0 {
+                    continue;
+                }
+                let line = if mode == inherited || may_stand(mode) { line } else { IMPOSSIBLE };
+                let cost = cost.saturating_add(line);
+                if cost < slot.0 {
+                    *slot = (cost, mode);
+                }
+            }
+        }
+        best
+    }
+}
+
+/// The place of a node.
+fn place<'a>(node: &Node, parts: &[Part<'a>]) -> Option<(Base, &'a [u8])> {
+    let (base, rest, _) = parts.get(usize::try_from(node.part).ok()?)?;
+    Some((*base, rest.get(..usize::try_from(node.end).ok()?)?))
 }
 
 /// The lines of the cheapest choice, from the top down.
-fn lines(nodes: &[Node]) -> BTreeMap<Location, Access> {
+fn lines(nodes: &[Node], parts: &[Part<'_>]) -> BTreeMap<Location, Access> {
     let mut lines = BTreeMap::new();
-    let mut modes: Vec<usize> = Vec::with_capacity(nodes.len());
+    let mut modes: Vec<u8> = Vec::with_capacity(nodes.len());
     for node in nodes {
-        let inherited = node.parent.and_then(|parent| modes.get(parent).copied()).unwrap_or(0);
-        let mode = node.best.get(inherited).map_or(inherited, |(_, mode)| *mode);
+        let above = node.parent.and_then(|parent| modes.get(usize::try_from(parent).ok()?));
+        let inherited = above.copied().unwrap_or(0);
+        let mode = node.best.get(usize::from(inherited)).copied().unwrap_or(inherited);
         modes.push(mode);
-        let access = MODES.get(mode).copied().flatten();
-        if mode != inherited {
-            lines.extend(access.map(|access| (node.place.clone(), access)));
-        }
-        match node.need {
-            Some(Access::Replace) if access != Some(Access::Write) => {
-                lines.insert(node.place.clone(), Access::Replace);
-            }
-            Some(Access::Exist) if access.is_none() && node.children == 0 => {
-                lines.insert(node.place.clone(), Access::Exist);
-            }
-            _ => {}
+        let access = MODES.get(usize::from(mode)).copied().flatten();
+        let line = match node.need {
+            Some(Access::Replace) if access != Some(Access::Write) => Some(Access::Replace),
+            Some(Access::Exist) if access.is_none() && node.is_leaf => Some(Access::Exist),
+            _ => access.filter(|_| mode != inherited),
+        };
+        if let (Some(access), Some((base, rest))) = (line, place(node, parts)) {
+            lines.insert(Location::Path { base, rest: rest.to_vec() }, access);
         }
     }
     lines
@@ -185,6 +218,8 @@ fn lines(nodes: &[Node]) -> BTreeMap<Location, Access> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+
+    use std::collections::BTreeSet;
 
     use super::*;
     use crate::event::{Census, Owner};
@@ -195,6 +230,10 @@ mod tests {
 
     fn needs(lines: &[(&str, Access)]) -> BTreeMap<Location, Access> {
         lines.iter().map(|(text, access)| (place(text), *access)).collect()
+    }
+
+    fn pairs(needs: &BTreeMap<Location, Access>) -> impl Iterator<Item = (&Location, Access)> {
+        needs.iter().map(|(place, access)| (place, *access))
     }
 
     /// What is known of directories that hold so many names.
@@ -218,7 +257,7 @@ mod tests {
     #[track_caller]
     fn gives(lines: &[(&str, Access)], dirs: &[(&str, u32)], expected: &[&str]) {
         let may = |at: &Location, _: Access| *at != place("~") && *at != place("/");
-        let found = cover(&needs(lines), &holding(dirs), &may, &Settings::default());
+        let found = cover(pairs(&needs(lines)), &holding(dirs), &may, &Settings::default());
         let found: Vec<String> = found.iter().map(|(place, access)| format!("{place} {access}")).collect();
         assert_eq!(found, expected);
     }
@@ -264,6 +303,30 @@ mod tests {
         gives(&[("$PROJECT", Write), ("$PROJECT/x/y", Read), ("~/x/y", Read)], &[], &["$PROJECT write", "~/x/y read"]);
     }
 
+    /// A place that is needed, or is above one that is.
+    struct Place {
+        place: Location,
+        need: Option<Access>,
+        children: u64,
+    }
+
+    fn planted(needs: &BTreeMap<Location, Access>) -> Vec<Place> {
+        let mut all: BTreeSet<Location> = needs.keys().cloned().collect();
+        let above = |place: &Location| {
+            let Location::Path { base, rest } = place else { unreachable!() };
+            let cut = rest.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
+            (!rest.is_empty()).then(|| Location::Path { base: *base, rest: rest[..cut].to_vec() })
+        };
+        for place in needs.keys() {
+            all.extend(std::iter::successors(above(place), above));
+        }
+        let children =
+            |place: &Location| all.iter().filter(|child| above(child).as_ref() == Some(place)).count() as u64;
+        all.iter()
+            .map(|place| Place { place: place.clone(), need: needs.get(place).copied(), children: children(place) })
+            .collect()
+    }
+
     /// What the lines give a place.
     fn given(lines: &BTreeMap<Location, Access>, at: &Location) -> Option<Access> {
         let over = lines.iter().filter(|(place, access)| *place == at || (**access != Exist && at.is_beneath(place)));
@@ -271,13 +334,14 @@ mod tests {
     }
 
     /// The cost of some lines by the words of the documentation, worked out without the program.
-    fn cost(lines: &BTreeMap<Location, Access>, nodes: &[Node], exposure: &Exposure) -> u64 {
+    fn cost(lines: &BTreeMap<Location, Access>, nodes: &[Place], exposure: &Exposure) -> u64 {
         let rule = Settings::default().rule;
-        let opened = |node: &Node| {
+        let opened = |node: &Place| {
             let wide = lines.iter().filter(|(place, _)| node.place.is_beneath(place));
             match wide.map(|(_, access)| *access).filter(|access| matches!(access, Read | Write)).max() {
                 Some(access) if node.need.is_none_or(|need| need < access || need == Replace) => {
-                    exposure.cost(&node.place, node.children, node.children, access)
+                    let Location::Path { base, rest } = &node.place else { unreachable!() };
+                    exposure.cost((*base, rest), node.children, node.children, access)
                 }
                 _ => 0,
             }
@@ -293,12 +357,12 @@ mod tests {
             sizes in prop::collection::vec(0..6_u32, 10),
         ) {
             let all: BTreeMap<Location, Access> = all.into_iter().map(|(text, access)| (place(&text), access)).collect();
-            let nodes = plant(&all);
+            let nodes = planted(&all);
             let places: Vec<String> = nodes.iter().map(|node| node.place.to_string()).collect();
             let dirs: Vec<(&str, u32)> = places.iter().map(String::as_str).zip(sizes).collect();
             let exposure = holding(&dirs);
             let may = |at: &Location, _: Access| *at != place("~");
-            let found = cover(&all, &exposure, &may, &Settings::default());
+            let found = cover(pairs(&all), &exposure, &may, &Settings::default());
             let best = cost(&found, &nodes, &exposure);
             for choice in 0_u32..1 << (nodes.len() - 1).min(12) {
                 let chosen = nodes.iter().skip(1).enumerate().filter(|(bit, _)| choice >> bit & 1 == 1);

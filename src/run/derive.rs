@@ -3,6 +3,7 @@
 //! Invariant: a profile from complete runs is not replaced by one from an incomplete run. What a person approved is carried
 //! over from the text that was *approved*: what stands in the file now may have been written by anybody.
 
+use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +13,7 @@ use crate::profile::evidence::Evidence;
 use crate::reduce::{self, Note};
 use crate::store::{Store, StoreError};
 use crate::trace::Trace;
-use crate::trace::reader::{ReadError, read};
+use crate::trace::reader::{ReadError, read, read_header};
 
 use super::profile_file::{self, ProfileFile, ProfileFileError};
 use super::surroundings::Surroundings;
@@ -127,7 +128,7 @@ pub fn from_trace(
     terms: Terms,
 ) -> Result<Derived, DeriveError> {
     let store = Store::open(&surroundings.state_dir.to_path_buf(), surroundings.identity.uid)?;
-    let header = read_trace(trace)?.header;
+    let header = read_from(trace, read_header)?;
     let path =
         profile.map_or_else(|| identity::profile_of(&surroundings.project(), &header.command), Path::to_path_buf);
     let path = profile_file::absolute(&path);
@@ -154,9 +155,13 @@ pub(super) fn derive(
 }
 
 fn read_trace(path: &Path) -> Result<Trace, DeriveError> {
+    read_from(path, read)
+}
+
+fn read_from<T>(path: &Path, read: fn(BufReader<File>) -> Result<T, ReadError>) -> Result<T, DeriveError> {
     let wrong = |source| DeriveError::Read { path: path.to_path_buf(), source };
-    let file = std::fs::File::open(path).map_err(|error| wrong(error.into()))?;
-    read(BufReader::new(file)).map_err(wrong)
+    let file = File::open(path).map_err(|error| wrong(error.into()))?;
+    read(BufReader::with_capacity(1 << 18, file)).map_err(wrong)
 }
 
 /// Why `trace` gives no profile, if it does not.
@@ -172,7 +177,7 @@ fn no_profile(
     }
     match terms.gaps {
         Gaps::Refuse => {
-            Some(NoProfile::Incomplete(trace.events.iter().filter_map(|e| e.fact.gap()).cloned().collect()))
+            Some(NoProfile::Incomplete(trace.events.others().filter_map(|e| e.fact.gap()).cloned().collect()))
         }
         Gaps::Accept if previous.is_some_and(|file| file.profile.incomplete.is_none()) => Some(NoProfile::Worse),
         // Who ends a run by a time limit or a signal does not expect it to succeed.

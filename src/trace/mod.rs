@@ -4,6 +4,8 @@
 //! Invariant: a file that was cut off anywhere reads up to the cut and says that it is torn; a file of a newer version, or
 //! one that is no trace, is an error that names the line. The format is specified in `docs/trace.md`.
 
+pub mod events;
+pub mod paths;
 pub mod reader;
 pub mod writer;
 
@@ -11,9 +13,11 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Event, ExitStatus, Fact, Gap, GapKind};
+use crate::event::{ExitStatus, Fact, Gap, GapKind};
 use crate::vocab::location::Roots;
 use crate::vocab::path::AbsPath;
+
+use events::Events;
 
 /// Version of the trace format that this build writes; older ones are read, newer ones are refused.
 pub const VERSION: u32 = 1;
@@ -79,7 +83,7 @@ pub struct Trace {
     /// Of which run.
     pub header: Header,
     /// What was observed, in order.
-    pub events: Vec<Event>,
+    pub events: Events,
     /// Present if the run ended and the file is whole.
     pub footer: Option<Footer>,
 }
@@ -87,13 +91,13 @@ pub struct Trace {
 impl Trace {
     /// Whether everything of the run was observed: a footer, and no gap.
     pub fn is_complete(&self) -> bool {
-        self.footer.is_some() && !self.events.iter().any(|event| matches!(event.fact, Fact::Gap { .. }))
+        self.footer.is_some() && !self.events.others().any(|event| matches!(event.fact, Fact::Gap { .. }))
     }
 
     /// Why it is not complete; empty if it is.
     pub fn gaps(&self) -> BTreeSet<GapKind> {
         let mut gaps: BTreeSet<GapKind> =
-            self.events.iter().filter_map(|event| event.fact.gap()).map(Gap::kind).collect();
+            self.events.others().filter_map(|event| event.fact.gap()).map(Gap::kind).collect();
         // Where somebody ended the run on purpose, that is why there is no footer.
         let meant = [GapKind::Imported, GapKind::Interrupted, GapKind::Timeout];
         if self.footer.is_none() && !meant.iter().any(|kind| gaps.contains(kind)) {
@@ -129,6 +133,6 @@ pub(crate) mod tests {
             broker: false,
             opened: Vec::new(),
         };
-        Trace { header, events: Vec::new(), footer: None }
+        Trace { header, events: Events::default(), footer: None }
     }
 }

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use crate::event::Event;
 use crate::vocab::escape;
 
+use super::events::Events;
 use super::{FORMAT, Footer, Header, MAX_LINE, Trace, VERSION};
 
 /// Why bytes are no trace.
@@ -84,14 +85,16 @@ struct FooterLine {
 /// How the footer begins, and no event.
 const FOOTER: &[u8] = b"{\"footer\":";
 
+/// Reads the first line alone: of which run it is.
+pub fn read_header(source: impl BufRead) -> Result<Header, ReadError> {
+    first(&mut Lines { source, line: Vec::new(), number: 0 })
+}
+
 /// Reads a trace to its end, or to where it was cut off.
 pub fn read(source: impl BufRead) -> Result<Trace, ReadError> {
     let mut lines = Lines { source, line: Vec::new(), number: 0 };
-    let header = match lines.next()? {
-        Some(line) => header(line)?,
-        None => return Err(lines.without_header()),
-    };
-    let mut trace = Trace { header, events: Vec::new(), footer: None };
+    let header = first(&mut lines)?;
+    let mut trace = Trace { header, events: Events::default(), footer: None };
     while let Some(line) = lines.next()? {
         let is_footer = line.starts_with(FOOTER);
         let parsed = if is_footer {
@@ -115,6 +118,13 @@ pub fn read(source: impl BufRead) -> Result<Trace, ReadError> {
         }
     }
     Ok(trace)
+}
+
+fn first(lines: &mut Lines<impl BufRead>) -> Result<Header, ReadError> {
+    match lines.next()? {
+        Some(line) => header(line),
+        None => Err(lines.without_header()),
+    }
 }
 
 /// The version is looked at before anything else: a later header may have any other shape.

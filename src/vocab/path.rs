@@ -118,10 +118,15 @@ impl AbsPath {
 
     /// What remains of `self` below `top`, without a leading slash (empty when equal); `None` when it lies elsewhere.
     pub fn relative_to(&self, top: &Self) -> Option<&[u8]> {
-        if top.is_root() {
-            return self.0.get(1..);
+        top.rest_of(&self.0)
+    }
+
+    /// As [`Self::relative_to`], the other way about and of the bytes of a clean path.
+    pub fn rest_of<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
+        if self.is_root() {
+            return path.get(1..);
         }
-        let rest = self.0.strip_prefix(top.as_bytes())?;
+        let rest = path.strip_prefix(self.as_bytes())?;
         match rest.first() {
             None => Some(rest),
             Some(b'/') => rest.get(1..),

@@ -37,7 +37,7 @@ pub(crate) fn trace_reader(bytes: &[u8]) {
     let Ok(trace) = read(bytes) else { return };
     let mut written = Vec::new();
     let mut writer = Writer::new(&mut written, &trace.header).unwrap();
-    trace.events.iter().for_each(|event| writer.event(event).unwrap());
+    trace.events.iter().for_each(|event| writer.event(&event).unwrap());
     match &trace.footer {
         Some(footer) => writer.finish(footer.status).unwrap(),
         None => writer.flush().unwrap(),

@@ -111,13 +111,16 @@ impl<'a> Files<'a> {
         }
         for trace in traces {
             let names = Names::of(&trace.header.roots);
-            for event in &trace.events {
+            for step in trace.events.steps().filter(|step| step.result == Outcome::Ok) {
+                said.add_path(&names, trace.events.paths().bytes(step.path), Mark::Used);
+            }
+            for event in trace.events.others() {
                 said.note(&names, &event.fact);
             }
         }
         let names = traces.last().map(|trace| Names::of(&trace.header.roots)).unwrap_or_default();
         for path in refused {
-            said.add_path(&names, path, Mark::Refused);
+            said.add_path(&names, path.as_bytes(), Mark::Refused);
         }
         let mut files = Self::tree(said);
         let granted = profile.filesystem.iter().filter(|(_, grant)| grant.approved);
@@ -328,17 +331,16 @@ struct Sayings<'a>(BTreeMap<&'static str, Vec<Said<'a>>>);
 impl<'a> Sayings<'a> {
     fn note(&mut self, names: &Names, fact: &'a Fact) {
         match fact {
-            Fact::Path(path) if path.result == Outcome::Ok => self.add_path(names, &path.path, Mark::Used),
             Fact::Pair(pair) if pair.result == Outcome::Ok => {
-                self.add_path(names, &pair.from, Mark::Used);
-                self.add_path(names, &pair.to, Mark::Used);
+                self.add_path(names, pair.from.as_bytes(), Mark::Used);
+                self.add_path(names, pair.to.as_bytes(), Mark::Used);
             }
-            Fact::Census(census) => self.add_path(names, &census.dir, Mark::Entries(census.entries)),
+            Fact::Census(census) => self.add_path(names, census.dir.as_bytes(), Mark::Entries(census.entries)),
             _ => {}
         }
     }
 
-    fn add_path(&mut self, names: &Names, path: &'a AbsPath, mark: Mark) {
+    fn add_path(&mut self, names: &Names, path: &'a [u8], mark: Mark) {
         let (base, rest) = names.split(path);
         self.add(base, rest, mark);
     }
@@ -376,8 +378,8 @@ impl Names {
         Self(names)
     }
 
-    fn split<'p>(&self, path: &'p AbsPath) -> (Base, &'p [u8]) {
-        let found = self.0.iter().find_map(|(base, top)| Some((*base, path.relative_to(top)?)));
-        found.unwrap_or((Base::Root, path.as_bytes()))
+    fn split<'p>(&self, path: &'p [u8]) -> (Base, &'p [u8]) {
+        let found = self.0.iter().find_map(|(base, top)| Some((*base, top.rest_of(path)?)));
+        found.unwrap_or((Base::Root, path))
     }
 }

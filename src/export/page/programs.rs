@@ -75,7 +75,7 @@ impl Programs {
 
     fn add(&mut self, run: usize, trace: &Trace) {
         let mut places: BTreeMap<ImageId, usize> = BTreeMap::new();
-        for event in &trace.events {
+        for event in trace.events.others() {
             if let Fact::Image(image) = &event.fact {
                 let above = image.parent.and_then(|parent| places.get(&parent)).copied().unwrap_or(0);
                 let program = image.script.as_ref().unwrap_or(&image.exe);
@@ -89,10 +89,16 @@ impl Programs {
                 places.insert(event.image, place);
             }
         }
-        for event in &trace.events {
-            let place = places.get(&event.image).copied().unwrap_or(0);
-            if let Some(node) = self.all.get_mut(place) {
-                node.note(&event.fact, &trace.header.roots);
+        let roots = &trace.header.roots;
+        let at = |image: &ImageId| places.get(image).copied().unwrap_or(0);
+        for step in trace.events.steps().filter(|step| step.result == Outcome::Ok) {
+            if let Some(node) = self.all.get_mut(at(&step.image)) {
+                node.place(want(step.intent), roots, || trace.events.paths().path(step.path));
+            }
+        }
+        for event in trace.events.others() {
+            if let Some(node) = self.all.get_mut(at(&event.image)) {
+                node.note(&event.fact, roots);
             }
         }
     }
@@ -176,20 +182,20 @@ fn list<'a>(page: &mut Markup, title: &'static str, words: impl Iterator<Item = 
 }
 
 impl Program {
-    fn note(&mut self, fact: &Fact, roots: &Roots) {
+    fn place(&mut self, want: &'static str, roots: &Roots, path: impl FnOnce() -> AbsPath) {
+        let set = self.files.entry(want).or_default();
         // What is not listed anyway is not worth its name.
-        let enough = |set: &BTreeSet<String>| set.len() > 20 * OF_ONE;
-        let mut place = |want: &'static str, path: &AbsPath| {
-            let set = self.files.entry(want).or_default();
-            if !enough(set) {
-                set.insert(roots.locate(path).to_string());
-            }
-        };
+        if set.len() <= 20 * OF_ONE {
+            set.insert(roots.locate(&path()).to_string());
+        }
+    }
+
+    fn note(&mut self, fact: &Fact, roots: &Roots) {
         match fact {
-            Fact::Path(path) if path.result == Outcome::Ok => place(want(path.intent), &path.path),
             Fact::Pair(pair) if pair.result == Outcome::Ok => {
-                place(want(Intent::Write), &pair.from);
-                place(want(Intent::Write), &pair.to);
+                for end in [&pair.from, &pair.to] {
+                    self.place(want(Intent::Write), roots, || end.clone());
+                }
             }
             Fact::Connect { endpoint, transport, result }
                 if result.may_have_succeeded() && !matches!(transport, Transport::UdpProbe | Transport::Netlink) =>

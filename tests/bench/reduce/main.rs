@@ -1,6 +1,7 @@
 //! The reducer for its benchmark: `expand [--rule N] [--exposure N] [--figure] TRACE...` prints the profile of traces with its
 //! places resolved, as JSON, and with `--figure` how many runs would have been refused something by the others; `speed EVENTS...` makes traces of that many distinct facts and prints what reducing them takes: of a run
-//! shaped like those of agents, and of one that uses each file once, all over the machine.
+//! shaped like those of agents, and of one that uses each file once, all over the machine; `write agent|scattered EVENTS FILE`
+//! writes such a trace to a file, for `pinfold learn --from-trace`.
 
 #![allow(
     clippy::allow_attributes,
@@ -16,11 +17,13 @@ use std::collections::BTreeMap;
 use std::io::BufReader;
 use std::time::Instant;
 
-use pinfold::event::{Census, Event, Fact, Image, ImageId, Intent, Outcome, Owner, PathFact, Peaks};
+use pinfold::event::{Census, Event, ExitStatus, Fact, Image, ImageId, Intent, Outcome, Owner, PathFact, Peaks};
 use pinfold::profile::evidence::Evidence;
 use pinfold::reduce::confidence::{Figure, leave_one_out};
 use pinfold::reduce::evidence::gather;
 use pinfold::reduce::{Settings, reduce};
+use pinfold::trace::events::Events;
+use pinfold::trace::writer::Writer;
 use pinfold::trace::{Header, Trace, reader};
 use pinfold::vocab::bundle::Layout;
 use pinfold::vocab::host::FileKind;
@@ -33,7 +36,11 @@ fn main() {
     match words.next().as_deref() {
         Some("expand") => expand(words),
         Some("speed") => words.for_each(|count| speed(count.parse().unwrap())),
-        _ => eprintln!("usage: reduce expand [--rule N] [--exposure N] [--figure] TRACE... | reduce speed EVENTS..."),
+        Some("write") => write(&words.collect::<Vec<_>>()),
+        _ => eprintln!(
+            "usage: reduce expand [--rule N] [--exposure N] [--figure] TRACE... | reduce speed EVENTS... | reduce write \
+             agent|scattered EVENTS FILE"
+        ),
     }
 }
 
@@ -128,10 +135,13 @@ fn trace(shape: Shape, count: usize) -> Trace {
         opened: vec![],
         broker: false,
     };
-    let mut facts = vec![
-        Fact::Image(Image { parent: None, exe: path("/usr/bin/agent"), script: None, argv: vec![], set_id: false }),
-        Fact::Peaks(Peaks { memory: 1 << 30, processes: 9, threads: 30, ..Peaks::default() }),
-    ];
+    let mut events = Events::default();
+    let mut push = |fact: Fact| {
+        let image = if matches!(fact, Fact::Image(_)) { 0 } else { u32::try_from(events.len() % 40).unwrap() };
+        events.push(Event { image: ImageId(image), fact });
+    };
+    push(Fact::Image(Image { parent: None, exe: path("/usr/bin/agent"), script: None, argv: vec![], set_id: false }));
+    push(Fact::Peaks(Peaks { memory: 1 << 30, processes: 9, threads: 30, ..Peaks::default() }));
     let call = Syscall::from_name("openat").unwrap();
     for number in 0..count {
         let place = path(&file(shape, number));
@@ -139,7 +149,7 @@ fn trace(shape: Shape, count: usize) -> Trace {
         let is_own = shape == Shape::Scattered || place.to_string().starts_with("/home");
         let intent = if number % 11 == 0 && is_own { Intent::Write } else { Intent::Read };
         if number % 50 == 0 {
-            facts.push(Fact::Census(Census {
+            push(Fact::Census(Census {
                 dir: place.parent().unwrap(),
                 entries: 100,
                 capped: false,
@@ -150,13 +160,19 @@ fn trace(shape: Shape, count: usize) -> Trace {
             }));
         }
         let (kind, result) = (Some(FileKind::File), Outcome::Ok);
-        facts.push(Fact::Path(PathFact { intent, call, path: place, hops: vec![], kind, result }));
+        push(Fact::Path(PathFact { intent, call, path: place, hops: vec![], kind, result }));
     }
-    let events = facts.into_iter().enumerate().map(|(number, fact)| {
-        let image = ImageId(u32::try_from(number % 40).unwrap());
-        Event { image: if matches!(fact, Fact::Image(_)) { ImageId(0) } else { image }, fact }
-    });
-    Trace { header, events: events.collect(), footer: None }
+    Trace { header, events, footer: None }
+}
+
+fn write(words: &[String]) {
+    let [shape, count, path] = words else { panic!("write agent|scattered EVENTS FILE") };
+    let shape = if shape == "agent" { Shape::Agent } else { Shape::Scattered };
+    let trace = trace(shape, count.parse().unwrap());
+    let out = std::io::BufWriter::new(std::fs::File::create(path).unwrap());
+    let mut writer = Writer::new(out, &trace.header).unwrap();
+    trace.events.iter().for_each(|event| writer.event(&event).unwrap());
+    writer.finish(ExitStatus::Code(0)).unwrap();
 }
 
 fn speed(count: usize) {

@@ -6,6 +6,7 @@
 //! cannot choose names that meet there.
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 
 use crate::vocab::path::AbsPath;
 
@@ -29,16 +30,20 @@ impl Id {
 /// One path: where its bytes are, and the directory that it stands in.
 #[derive(Debug, Clone, Copy)]
 struct Node {
-    start: usize,
+    start: u32,
     len: u32,
     parent: u32,
     /// So that growing looks at no bytes.
     hash: u32,
 }
 
-/// All paths of a run.
-#[derive(Debug)]
+/// All paths of a run, or some more than those.
+#[derive(Debug, Clone)]
 pub struct Paths {
+    /// Those that have the first numbers.
+    base: Option<Arc<Paths>>,
+    /// How many those are.
+    first: u32,
     /// A path and those above it that were new with it share their bytes.
     bytes: Vec<u8>,
     nodes: Vec<Node>,
@@ -49,7 +54,14 @@ pub struct Paths {
 
 impl Default for Paths {
     fn default() -> Self {
-        let mut paths = Self { bytes: Vec::new(), nodes: Vec::new(), slots: vec![FREE; 64], keys: RandomState::new() };
+        let mut paths = Self {
+            base: None,
+            first: 0,
+            bytes: Vec::new(),
+            nodes: Vec::new(),
+            slots: vec![FREE; 64],
+            keys: RandomState::new(),
+        };
         paths.bytes.push(b'/');
         let hash = paths.hash(b"/");
         paths.insert(Node { start: 0, len: 1, parent: FREE, hash });
@@ -58,19 +70,31 @@ impl Default for Paths {
 }
 
 impl Paths {
+    /// Those of `base` with their numbers, and room for more.
+    pub fn over(base: &Arc<Self>) -> Self {
+        Self {
+            base: Some(Arc::clone(base)),
+            first: u32::try_from(base.len()).unwrap_or(FREE),
+            bytes: Vec::new(),
+            nodes: Vec::new(),
+            slots: vec![FREE; 64],
+            keys: base.keys.clone(),
+        }
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.nodes.len()
+        self.nodes.len() + usize::try_from(self.first).unwrap_or(0)
     }
 
     /// Never: `/` is always there.
     pub fn is_empty(&self) -> bool {
-        self.nodes.is_empty()
+        self.len() == 0
     }
 
     /// All, what stands above before what stands beneath.
     pub fn ids(&self) -> impl DoubleEndedIterator<Item = Id> + use<> {
-        (0..u32::try_from(self.nodes.len()).unwrap_or(FREE)).map(Id)
+        (0..u32::try_from(self.len()).unwrap_or(FREE)).map(Id)
     }
 
     /// The number of a path, a new one if need be.
@@ -91,7 +115,7 @@ impl Paths {
                 None => news.push((above.len(), hash)),
             }
         };
-        let start = self.bytes.len();
+        let start = u32::try_from(self.bytes.len()).unwrap_or(FREE);
         self.bytes.extend_from_slice(path);
         for (len, hash) in news.into_iter().rev() {
             let len = u32::try_from(len).unwrap_or(FREE);
@@ -106,14 +130,18 @@ impl Paths {
     }
 
     fn look(&self, path: &[u8], hash: u32) -> Option<Id> {
-        let is_it = |id: Id| self.nodes.get(id.at()).is_some_and(|node| node.hash == hash && self.text(*node) == path);
+        if let Some(known) = self.base.as_ref().and_then(|base| base.look(path, hash)) {
+            return Some(known);
+        }
+        let is_it = |at: u32| self.own(at).is_some_and(|node| node.hash == hash && self.text(*node) == path);
         let found = *self.slots.get(self.slot(hash, is_it))?;
-        (found != FREE).then_some(Id(found))
+        (found != FREE).then(|| Id(found + self.first))
     }
 
     /// The bytes of a path.
     pub fn bytes(&self, id: Id) -> &[u8] {
-        self.nodes.get(id.at()).map_or(b"/", |node| self.text(*node))
+        let (table, node) = self.node(id);
+        node.map_or(b"/", |node| table.text(*node))
     }
 
     /// The last component; nothing for `/`.
@@ -129,7 +157,7 @@ impl Paths {
 
     /// The directory above; `None` for `/`.
     pub fn parent(&self, id: Id) -> Option<Id> {
-        self.nodes.get(id.at()).map(|node| node.parent).filter(|parent| *parent != FREE).map(Id)
+        self.node(id).1.map(|node| node.parent).filter(|parent| *parent != FREE).map(Id)
     }
 
     /// Every directory above, nearest first, `/` last.
@@ -137,9 +165,21 @@ impl Paths {
         std::iter::successors(self.parent(id), |id| self.parent(*id))
     }
 
+    /// Where a number stands for something, and for what.
+    fn node(&self, id: Id) -> (&Self, Option<&Node>) {
+        match (id.0.checked_sub(self.first), &self.base) {
+            (None, Some(base)) => base.node(id),
+            (own, _) => (self, own.and_then(|at| self.own(at))),
+        }
+    }
+
+    fn own(&self, at: u32) -> Option<&Node> {
+        self.nodes.get(usize::try_from(at).ok()?)
+    }
+
     fn text(&self, node: Node) -> &[u8] {
-        let end = node.start + usize::try_from(node.len).unwrap_or(0);
-        self.bytes.get(node.start..end).unwrap_or(b"/")
+        let [start, len] = [node.start, node.len].map(|number| usize::try_from(number).unwrap_or(0));
+        self.bytes.get(start..start + len).unwrap_or(b"/")
     }
 
     fn hash(&self, path: &[u8]) -> u32 {
@@ -148,12 +188,12 @@ impl Paths {
     }
 
     /// Where in `slots` whatever is looked for is, or would be.
-    fn slot(&self, hash: u32, is_it: impl Fn(Id) -> bool) -> usize {
+    fn slot(&self, hash: u32, is_it: impl Fn(u32) -> bool) -> usize {
         let mask = self.slots.len() - 1;
         let mut slot = usize::try_from(hash).unwrap_or(0) & mask;
         loop {
             match self.slots.get(slot) {
-                Some(&id) if id != FREE && !is_it(Id(id)) => slot = (slot + 1) & mask,
+                Some(&at) if at != FREE && !is_it(at) => slot = (slot + 1) & mask,
                 _ => return slot,
             }
         }
@@ -162,22 +202,22 @@ impl Paths {
     fn insert(&mut self, node: Node) -> Id {
         if (self.nodes.len() + 1) * 2 > self.slots.len() {
             self.slots = vec![FREE; self.slots.len() * 2];
-            for id in self.ids() {
-                self.put(id);
+            for at in 0..self.nodes.len() {
+                self.put(at);
             }
         }
-        let id = Id(u32::try_from(self.nodes.len()).unwrap_or(FREE));
+        let at = self.nodes.len();
         self.nodes.push(node);
-        self.put(id);
-        id
+        self.put(at);
+        Id(u32::try_from(at).unwrap_or(FREE).saturating_add(self.first))
     }
 
     /// What is put there is there for the first time.
-    fn put(&mut self, id: Id) {
-        let hash = self.nodes.get(id.at()).map_or(0, |node| node.hash);
+    fn put(&mut self, at: usize) {
+        let hash = self.nodes.get(at).map_or(0, |node| node.hash);
         let slot = self.slot(hash, |_| false);
         if let Some(slot) = self.slots.get_mut(slot) {
-            *slot = id.0;
+            *slot = u32::try_from(at).unwrap_or(FREE);
         }
     }
 }
@@ -216,6 +256,25 @@ mod tests {
                 prop_assert_eq!(above, path.ancestors().collect::<Vec<_>>());
                 prop_assert!(paths.ancestors(id).all(|above| above < id));
             }
+        }
+
+        #[test]
+        fn more_paths_over_others_are_numbered_as_if_they_stood_in_one_table(
+            all in prop::collection::vec("(/[abc]{1,2}){1,4}", 1..200), cut in 0..200_usize,
+        ) {
+            let all: Vec<AbsPath> = all.iter().map(|text| AbsPath::new(text).unwrap()).collect();
+            let (mut one, mut base) = (Paths::default(), Paths::default());
+            for path in all.iter().take(cut) {
+                base.add(path);
+            }
+            let mut over = Paths::over(&Arc::new(base));
+            for path in &all {
+                let id = one.add(path);
+                prop_assert_eq!(over.add(path), id);
+                prop_assert_eq!((over.path(id), over.find(path.as_bytes())), (path.clone(), Some(id)));
+                prop_assert!(over.ancestors(id).eq(one.ancestors(id)));
+            }
+            prop_assert_eq!(over.len(), one.len());
         }
     }
 }
