@@ -228,3 +228,186 @@ fn listened(fact: &Fact) -> Option<&AbsPath> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Event, Hop, Image};
+    use crate::trace::tests::empty;
+    use crate::vocab::syscall::Syscall;
+
+    fn path(text: &str) -> AbsPath {
+        AbsPath::new(text).unwrap()
+    }
+
+    fn step(intent: Intent, call: &str, at: &str, kind: FileKind, result: Outcome) -> Fact {
+        let call = Syscall::from_name(call).unwrap();
+        let (kind, hops) = (Some(kind), vec![]);
+        Fact::Path(crate::event::PathFact { intent, call, path: path(at), hops, kind, result })
+    }
+
+    fn does(intent: Intent, at: &str) -> Fact {
+        step(intent, "openat", at, FileKind::File, Outcome::Ok)
+    }
+
+    fn fails(intent: Intent, at: &str, errno: i32) -> Fact {
+        step(intent, "openat", at, FileKind::File, Outcome::Errno(errno))
+    }
+
+    fn pair(operation: PairOperation, from: &str, to: &str, result: Outcome) -> Fact {
+        let (call, kind) = (Syscall::from_name("rename").unwrap(), Some(FileKind::File));
+        Fact::Pair(PairFact { operation, call, from: path(from), to: path(to), replaced: false, kind, result })
+    }
+
+    /// What facts come to: each need with what else is known of its name, then the pairs, sorted.
+    #[track_caller]
+    fn come_to(facts: Vec<Fact>, expected: &str) {
+        let mut trace = empty();
+        trace.events = facts.into_iter().map(|fact| Event { image: ImageId(0), fact }).collect();
+        let needs = Needs::of(&trace);
+        let line = |(id, need): (Id, Need)| {
+            let words = [
+                (need.name_changes, "name"),
+                (need.is_dir, "dir"),
+                (need.listed, "listed"),
+                (needs.is_made(id), "made"),
+                (needs.is_gone(id), "gone"),
+                (needs.is_replaced(id), "replaced"),
+            ];
+            let words: String = words.iter().filter(|(is, _)| *is).map(|(_, word)| format!(" {word}")).collect();
+            format!("{} {}{words}\n", needs.paths.path(id), need.access)
+        };
+        let mut lines: Vec<String> = needs.iter().map(line).collect();
+        lines.sort();
+        let pairs =
+            needs.pairs.iter().map(|(from, to)| format!("{} -> {}\n", needs.paths.path(*from), needs.paths.path(*to)));
+        assert_eq!(lines.into_iter().chain(pairs).collect::<String>(), expected);
+    }
+
+    use Intent::*;
+
+    #[test]
+    fn each_intent_is_a_need() {
+        let all = [
+            (Look, "/a/look"),
+            (Enter, "/a/enter"),
+            (Read, "/a/read"),
+            (Execute, "/a/execute"),
+            (Map, "/a/map"),
+            (Write, "/a/write"),
+            (Truncate, "/a/truncate"),
+            (Attributes, "/a/attributes"),
+            (Connect, "/a/connect"),
+            (Create, "/a/create"),
+            (Remove, "/a/remove"),
+        ];
+        let mut facts: Vec<Fact> = all.into_iter().map(|(intent, at)| does(intent, at)).collect();
+        facts.push(step(List, "openat", "/a/list", FileKind::Dir, Outcome::Ok));
+        facts.push(step(Create, "mkdir", "/a/mkdir", FileKind::File, Outcome::Unseen));
+        come_to(
+            facts,
+            "\
+/a/attributes write
+/a/connect write
+/a/create write name made
+/a/enter exist
+/a/execute read
+/a/list exist dir listed
+/a/look exist
+/a/map read
+/a/mkdir write name dir made
+/a/read read
+/a/remove write name gone
+/a/truncate write
+/a/write write
+",
+        );
+    }
+
+    #[test]
+    fn what_failed_is_a_need_only_where_the_answer_says_that_it_is_there() {
+        let errnos = [2, 13, 20, 40].map(|errno| fails(Read, &format!("/no/{errno}"), errno));
+        let there = [
+            step(Create, "mkdir", "/yes/dir", FileKind::Dir, Outcome::Errno(EEXIST)),
+            fails(Write, "/yes/isdir", EISDIR),
+            step(Remove, "rmdir", "/yes/full", FileKind::Dir, Outcome::Errno(ENOTEMPTY)),
+            // readlink of what is no link.
+            fails(Look, "/yes/file", EINVAL),
+            fails(Write, "/no/write", EINVAL),
+            does(Read, "/yes/full/x"),
+        ];
+        come_to(
+            errnos.into_iter().chain(there).collect(),
+            "/yes/dir exist dir\n/yes/file exist\n/yes/full exist dir\n/yes/full/x read\n/yes/isdir exist\n",
+        );
+    }
+
+    #[test]
+    fn of_one_path_the_most_counts_and_what_something_lies_in_is_a_directory() {
+        let facts = [(Look, "/a/b"), (Write, "/a/b/c"), (Read, "/a/b/c"), (Create, "/a/b/d"), (Remove, "/a/b/d")];
+        come_to(
+            facts.into_iter().map(|(intent, at)| does(intent, at)).collect(),
+            "/a/b exist dir\n/a/b/c write\n/a/b/d write name made gone\n",
+        );
+    }
+
+    #[test]
+    fn a_pair_is_a_need_of_both_ends_and_fails_as_a_whole() {
+        come_to(
+            vec![
+                pair(PairOperation::Rename, "/a/tmp", "/a/file", Outcome::Ok),
+                pair(PairOperation::Exchange, "/b/one", "/b/two", Outcome::Ok),
+                pair(PairOperation::Link, "/c/one", "/c/two", Outcome::Unseen),
+                pair(PairOperation::Rename, "/d/one", "/d/two", Outcome::Errno(18)),
+            ],
+            "\
+/a/file write name made replaced
+/a/tmp write name gone
+/b/one write name replaced
+/b/two write name replaced
+/c/one read
+/c/two write name made
+/a/tmp -> /a/file
+/b/one -> /b/two
+/c/one -> /c/two
+",
+        );
+    }
+
+    #[test]
+    fn links_on_the_way_programs_and_sockets_are_needed_and_not_what_the_run_itself_listens_on() {
+        let mut linked = does(Read, "/usr/lib/x");
+        if let Fact::Path(fact) = &mut linked {
+            fact.hops = vec![Hop { link: path("/lib"), text: "usr/lib".into() }];
+        }
+        let connect = |at: &str| Fact::Connect {
+            endpoint: Endpoint::Unix(path(at)),
+            transport: crate::event::Transport::Unix,
+            result: Outcome::Ok,
+        };
+        let (exe, script) = (path("/usr/bin/python3"), Some(path("/home/u/x.py")));
+        come_to(
+            vec![
+                linked,
+                Fact::Image(Image { parent: None, exe, script, argv: vec![], set_id: false }),
+                connect("/run/theirs"),
+                connect("/run/own"),
+                does(Connect, "/run/own"),
+                Fact::Listen { endpoint: Endpoint::Unix(path("/run/own")) },
+            ],
+            "/home/u/x.py read\n/lib exist\n/run/theirs write\n/usr/bin/python3 read\n/usr/lib/x read\n",
+        );
+    }
+
+    #[test]
+    fn whoever_asks_is_told_which_image_needed_what() {
+        let mut trace = empty();
+        let facts = [(1, does(Read, "/a")), (2, does(Look, "/a")), (2, fails(Read, "/b", 2))];
+        trace.events = facts.into_iter().map(|(image, fact)| Event { image: ImageId(image), fact }).collect();
+        let mut told = Vec::new();
+        let needs = Needs::told(&trace, &mut |id, image| told.push((id, image.0)));
+        let told: Vec<String> =
+            told.into_iter().map(|(id, image)| format!("{} {image}", needs.paths.path(id))).collect();
+        assert_eq!(told, ["/a 1", "/a 2"]);
+    }
+}

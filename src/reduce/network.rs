@@ -110,3 +110,122 @@ fn peers(trace: &Trace) -> BTreeSet<String> {
     }
     peers
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Event, ImageId};
+    use crate::profile::emit::net_grant;
+    use crate::trace::tests::empty;
+    use crate::vocab::path::AbsPath;
+
+    fn trace(broker: bool, facts: Vec<Fact>) -> Trace {
+        let mut trace = empty();
+        trace.header.broker = broker;
+        trace.events = facts.into_iter().map(|fact| Event { image: ImageId(0), fact }).collect();
+        trace
+    }
+
+    fn connect(endpoint: Endpoint, transport: Transport, result: Outcome) -> Fact {
+        Fact::Connect { endpoint, transport, result }
+    }
+
+    fn name(peer: &str, result: Outcome) -> Fact {
+        let Ok(NetTarget::Name(peer)) = peer.parse() else { panic!("{peer}") };
+        connect(Endpoint::Name(peer), Transport::Tcp, result)
+    }
+
+    fn inet(address: &str) -> Endpoint {
+        Endpoint::Inet(address.parse().unwrap())
+    }
+
+    /// The lines and notes that runs give, a line each.
+    #[track_caller]
+    fn give(traces: &[Trace], expected: &[&str]) {
+        let mut notes = BTreeSet::new();
+        let lines = reduce(&traces.iter().collect::<Vec<_>>(), &mut notes);
+        let lines = lines.iter().map(|(target, grant)| format!("{target} = {}", net_grant(target, grant)));
+        let said: Vec<String> = lines.chain(notes.iter().map(|note| format!("note: {note}"))).collect();
+        assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn what_the_broker_reached_is_a_line_and_what_is_near_waits_for_a_person() {
+        let refused = name("refused.example.com:443", Outcome::Errno(111));
+        let facts = vec![
+            name("api.example.com:443", Outcome::Ok),
+            name("slow.example.com:443", Outcome::Errno(EINPROGRESS)),
+            name("localhost:8080", Outcome::Ok),
+            name("10.0.0.1:22", Outcome::Unseen),
+            name("93.184.216.34:443", Outcome::Ok),
+            refused,
+            // The address that stood for a name is no peer of its own.
+            connect(inet("93.184.216.34:443"), Transport::Tcp, Outcome::Ok),
+        ];
+        give(
+            &[trace(true, facts)],
+            &[
+                "10.0.0.1:22 = { access = \"connect\", approved = false }",
+                "93.184.216.34:443 = \"connect\"",
+                "api.example.com:443 = \"connect\"",
+                "localhost:8080 = { access = \"connect\", approved = false }",
+                "slow.example.com:443 = \"connect\"",
+            ],
+        );
+    }
+
+    #[test]
+    fn names_that_look_chosen_anew_stay_as_they_are_and_a_note_offers_the_pattern() {
+        let facts = ["a1b2c3d4.cdn.example.com:443", "e5f6a7b8.cdn.example.com:443", "www.example.com:443"];
+        give(
+            &[trace(true, facts.iter().map(|peer| name(peer, Outcome::Ok)).collect())],
+            &[
+                "a1b2c3d4.cdn.example.com:443 = \"connect\"",
+                "e5f6a7b8.cdn.example.com:443 = \"connect\"",
+                "www.example.com:443 = \"connect\"",
+                "note: a1b2c3d4.cdn.example.com, e5f6a7b8.cdn.example.com looks like one of many that are chosen anew: if \
+                 other runs meet others, a person may write \"*.cdn.example.com:443\"",
+            ],
+        );
+    }
+
+    #[test]
+    fn without_a_broker_a_peer_outside_asks_for_the_whole_network_and_what_the_run_listens_on_does_not() {
+        let own = vec![
+            Fact::Listen { endpoint: inet("127.0.0.1:9") },
+            Fact::Listen { endpoint: Endpoint::Abstract("own".into()) },
+            connect(inet("127.0.0.1:9"), Transport::Tcp, Outcome::Ok),
+            connect(Endpoint::Abstract("own".into()), Transport::Unix, Outcome::Ok),
+            connect(inet("192.0.2.1:53"), Transport::UdpProbe, Outcome::Ok),
+            connect(inet("192.0.2.1:80"), Transport::Tcp, Outcome::Errno(111)),
+            connect(Endpoint::Unix(AbsPath::new("/run/x").unwrap()), Transport::Unix, Outcome::Ok),
+            connect(Endpoint::Netlink(0), Transport::Netlink, Outcome::Ok),
+        ];
+        give(&[trace(false, own)], &[]);
+        let outside = (1..=6).map(|last| connect(inet(&format!("192.0.2.{last}:443")), Transport::Tcp, Outcome::Ok));
+        let bus = connect(Endpoint::Abstract("/tmp/dbus".into()), Transport::Unix, Outcome::Ok);
+        give(
+            &[trace(false, outside.chain([bus]).collect())],
+            &[
+                "@host = { access = \"unconfined\", approved = false }",
+                "note: it reached 192.0.2.1:443, 192.0.2.2:443, 192.0.2.3:443, 192.0.2.4:443, 192.0.2.5:443, …: that needs \
+                 the host's whole network",
+            ],
+        );
+    }
+
+    #[test]
+    fn runs_with_and_without_a_broker_come_together() {
+        give(
+            &[
+                trace(true, vec![name("api.example.com:443", Outcome::Ok)]),
+                trace(false, vec![connect(inet("192.0.2.1:443"), Transport::Tcp, Outcome::Ok)]),
+            ],
+            &[
+                "@host = { access = \"unconfined\", approved = false }",
+                "api.example.com:443 = \"connect\"",
+                "note: it reached 192.0.2.1:443: that needs the host's whole network",
+            ],
+        );
+    }
+}
