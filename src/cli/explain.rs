@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 
 use crate::explain::{self, Answer, Question, tree};
-use crate::profile::evidence::{Evidence, Subject};
+use crate::profile::evidence::{Evidence, Outcome, Subject};
 use crate::run::evidence;
 use crate::vocab::bundle::Layout;
 
@@ -60,7 +60,7 @@ pub(super) fn run(arguments: &ExplainArguments) -> Exit {
     }
     let layout = Layout::of(&|mark| std::path::Path::new(mark).exists());
     let answer = explain::explain(&file.profile, &known, &surroundings.roots, layout, &question);
-    let text = if arguments.json { json(&answer) } else { text(&answer) };
+    let text = if arguments.json { json(&answer) } else { text(&answer, &question) };
     end(&text)
 }
 
@@ -91,7 +91,7 @@ fn json(answer: &Answer) -> String {
     serde_json::to_string_pretty(answer).map(|text| text + "\n").unwrap_or_default()
 }
 
-fn text(answer: &Answer) -> String {
+fn text(answer: &Answer, question: &Question) -> String {
     let mut out = format!("{}: {}\n", answer.subject, answer.verdict.as_str());
     let _ = writeln!(out, "  why      {}", answer.why);
     if let Some(line) = &answer.line {
@@ -112,8 +112,12 @@ fn text(answer: &Answer) -> String {
         } else {
             format!("first on {}, last on {}", seen.first, seen.last)
         };
-        let _ =
-            writeln!(out, "  seen     {}{access} in {} of {} runs, {days}", seen.outcome.as_str(), seen.runs, seen.of);
+        let outcome = match (question, seen.outcome) {
+            // It was there, and nobody can tell whether it was looked for.
+            (Question::Variable(_), Outcome::Probed) => "set",
+            (_, outcome) => outcome.as_str(),
+        };
+        let _ = writeln!(out, "  seen     {outcome}{access} in {} of {} runs, {days}", seen.runs, seen.of);
         for (index, chain) in seen.chains.iter().enumerate() {
             let _ = writeln!(out, "  {}  {chain}", if index == 0 { "by     " } else { "       " });
         }

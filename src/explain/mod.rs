@@ -403,14 +403,17 @@ fn variable(profile: &Profile, evidence: &Evidence, name: &str) -> Answer {
         answer.verdict = Verdict::Granted;
         answer.line = Some(format!("[environment] pass = [{}]", quote(name)));
         answer.why = "it is passed on where the caller has it set".to_owned();
+        if answer.seen.as_ref().is_some_and(|seen| seen.outcome == Outcome::Probed) {
+            answer.why.push_str("; no file that a run executed or read names it, so that it may do without");
+        }
     } else {
         answer.why = match &answer.seen {
             _ if evidence.runs.is_empty() => {
                 "it is not passed on; nothing is known here of the runs behind this profile".to_owned()
             }
             Some(_) => {
-                "it was set while learning and is not passed on: nothing shows that it matters, it leads out of the \
-                        sandbox, or a person took it out"
+                "it was set while learning and is not passed on: it leads out of the sandbox or changes every program, or \
+                 a person took it out"
                     .to_owned()
             }
             None => format!("it is not passed on: it was set in none of {}", runs(evidence.runs.len())),
