@@ -1,6 +1,6 @@
 //! The trace file: events of one run, one JSON object a line, behind a versioned header and before a footer.
 //!
-//! Turns [`Event`]s into bytes and back over `Read` and `Write`. It does not know who makes events or what they are for.
+//! Turns [`Event`](crate::event::Event)s into bytes and back over `Read` and `Write`. It does not know who makes events or what they are for.
 //! Invariant: a file that was cut off anywhere reads up to the cut and says that it is torn; a file of a newer version, or
 //! one that is no trace, is an error that names the line. The format is specified in `docs/trace.md`.
 
