@@ -101,3 +101,23 @@ fn changed_commands_are_held_back_where_that_is_asked_for_and_put_nowhere_else()
     let output = run(&[]);
     assert!(read("package.json").contains("sh evil"), "the control: {}", said(&output));
 }
+
+#[test]
+fn neither_a_symlink_nor_a_taken_name_keeps_changed_commands_from_being_held_back() {
+    need!(UserNamespaces);
+    let evil = "echo '{\"scripts\": {\"test\": \"sh evil\"}}'";
+    for (script, taken) in [
+        (format!("{evil} > other; ln -sf other package.json"), "unrelated"),
+        (format!("{evil} > package.json"), "package.json.held/x"),
+    ] {
+        let scratch = learned(&script);
+        scratch.file(taken, "kept");
+        let profile = scratch.profile();
+        let words = ["enforce", "--profile", profile.to_str().unwrap(), "--hold-commands", "--", "sh", "script.sh"];
+        let output = scratch.pinfold(&words).output().unwrap();
+        assert!(said(&output).contains("is as it was before the run"), "{script}: {}", said(&output));
+        let path = scratch.project().join("package.json");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), r#"{"scripts": {"test": "true"}}"#, "{script}");
+        assert!(!path.is_symlink() && scratch.project().join(taken).exists(), "{script}");
+    }
+}

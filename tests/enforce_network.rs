@@ -63,7 +63,7 @@ fn clients_of_every_kind_reach_what_is_granted_learned_and_enforced() {
 }
 
 /// Ways around; each gets through without a sandbox.
-const ATTACKS: [&str; 32] = [
+const ATTACKS: [&str; 34] = [
     "another_name",
     "another_port",
     "a_literal_address",
@@ -78,6 +78,8 @@ const ATTACKS: [&str; 32] = [
     "a_second_connection_of_a_socket_that_has_ended",
     "listening_on_a_socket_of_the_host",
     "binding_a_socket_of_the_host",
+    "a_source_route_on_a_connected_socket",
+    "another_interface_for_a_connected_socket",
     "a_socket_that_another_process_passes",
     "an_address_that_changes",
     "a_descriptor_that_changes",
@@ -107,7 +109,7 @@ fn no_way_around_the_names_gets_through() {
     for name in ATTACKS {
         assert!(got_through(&native, name), "the control of {name} failed: {}", said(&native));
     }
-    let lines = "\"api.example.com:80\" = \"connect\"\n\"inner.example.com:80\" = \"connect\"\n\"meta.example.com:80\" = \"connect\"";
+    let lines = "\"api.example.com:80\" = \"connect\"\n\"inner.example.com:80\" = \"connect\"\n\"meta.example.com:80\" = \"connect\"\n\"six.example.com:80\" = \"connect\"";
     let inside = run(&with_lines(&scratch, lines));
     for name in ATTACKS {
         assert!(out(&inside).contains(name), "{name} was not tried: {}", said(&inside));
@@ -124,6 +126,7 @@ fn no_way_around_the_names_gets_through() {
         "inner.example.com:80, which is 10.9.9.9:80",
         "169.254.169.254:80",
         "meta.example.com:80, which is 169.254",
+        "another way for what is sent (option 57 of level 41)",
     ] {
         assert!(denials.contains(said), "`{said}` is not named: {denials}");
     }

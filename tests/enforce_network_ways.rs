@@ -139,10 +139,38 @@ def tls(name):
         data += chunk
     return b"reached" in data
 
+def hello(name, share):
+    """A client's hello of TLS 1.3; without a share of a key the server asks for another."""
+    part = lambda data, size=2: len(data).to_bytes(size, "big") + data
+    extension = lambda kind, data: kind.to_bytes(2, "big") + part(data)
+    group = bytes([0, 29])
+    shares = part(group + part(bytes([9] + [7] * 31))) if share else part(b"")
+    said = extension(0, part(bytes([0]) + part(name.encode()))) + extension(43, part(bytes([3, 4]), 1))
+    said += extension(10, part(group)) + extension(13, part(bytes([8, 4, 4, 3, 4, 1]))) + extension(51, shares)
+    body = bytes([3, 3] + [5] * 32 + [0]) + part(bytes([0x13, 1])) + bytes([1, 0]) + part(said)
+    return bytes([22, 3, 1]) + part(bytes([1]) + part(body, 3))
+
+def asked_again(name, between=b""):
+    """The second hello is for `name`: REACHED if the server goes on with it."""
+    sock = socket.create_connection(("api.example.com", 443), 5)
+    sock.sendall(hello("api.example.com", False))
+    first = sock.recv(4096)
+    if bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c") not in first:
+        return False
+    sock.sendall(between + hello(name, True))
+    sock.settimeout(5)
+    answer = sock.recv(4096)
+    while answer[:1] == bytes([20]):
+        answer = answer[6:] or sock.recv(4096)
+    return answer[:1] == bytes([22]) and answer[5] == 2
+
 HOST = "GET / HTTP/1.1\nHost: api.example.com\n"
 WAYS = {
     "the_name_itself": lambda: plain(HOST + "Connection: close\n\n"),
     "the_name_itself_in_tls": lambda: tls("api.example.com"),
+    "the_name_itself_in_a_second_hello": lambda: asked_again("api.example.com"),
+    "another_name_in_a_second_hello": lambda: asked_again("other.example.com"),
+    "another_name_in_a_second_hello_behind_a_change_of_ciphers": lambda: asked_again("other.example.com", bytes([20, 3, 3, 0, 1, 1])),
     "two_requests": lambda: plain(HOST + "\n" + HOST + "Connection: close\n\n", 2),
     "another_host": lambda: plain("GET / HTTP/1.0\nHost: other.example.com\n\n"),
     "another_host_in_the_second_request": lambda: plain(HOST + "\nGET / HTTP/1.0\nHost: other.example.com\n\n", 2),
@@ -164,8 +192,11 @@ for name in sys.argv[1:] or WAYS:
         print(name, "refused:", type(error).__name__, flush=True)
 "#;
 
-const ITSELF: [&str; 3] = ["the_name_itself", "the_name_itself_in_tls", "two_requests"];
-const OTHERS: [&str; 6] = [
+const ITSELF: [&str; 4] =
+    ["the_name_itself", "the_name_itself_in_tls", "the_name_itself_in_a_second_hello", "two_requests"];
+const OTHERS: [&str; 8] = [
+    "another_name_in_a_second_hello",
+    "another_name_in_a_second_hello_behind_a_change_of_ciphers",
     "another_host",
     "another_host_in_the_second_request",
     "no_host",

@@ -179,6 +179,46 @@ fn a_symlink_that_brings_a_file_under_a_name_the_host_runs_or_leads_out_by_anoth
 }
 
 #[test]
+fn what_carries_commands_by_a_symlink_or_the_shape_of_its_directory_is_not_taken_with_the_rest() {
+    need!(UserNamespaces);
+    let scratch = project(
+        "mkdir -p bare/objects bare/refs bare/hooks plain/hooks; echo evil | tee bare/hooks/post-commit plain/hooks/x >/dev/null
+         printf '[core]\\n\\tfsmonitor = evil\\n' | tee bare/config plain/config >/dev/null
+         printf '{\"scripts\": {\"test\": \"evil\"}}' > other; ln -sf other package.json; rm -r tree; echo x > tree",
+    );
+    scratch.file("package.json", "{\"scripts\": {\"test\": \"mine\"}}");
+    run(overlaid(&scratch, ""));
+    let taken = review(&scratch, &["--take"]);
+    assert_eq!(taken.status.code(), Some(1), "{}", said(&taken));
+    for (name, told) in [
+        ("bare/config", "core.fsmonitor from nothing to evil"),
+        ("bare/hooks/post-commit", "git runs it"),
+        ("bare/objects", "takes the directory for a repository"),
+        ("package.json", "and is a symlink to `other`"),
+        ("tree", "and was a directory"),
+    ] {
+        assert!(said(&taken).contains(name) && said(&taken).contains(told), "{name}: {}", said(&taken));
+    }
+    let project = scratch.project();
+    assert!(!project.join("bare/config").exists() && !project.join("bare/hooks/post-commit").exists());
+    assert!(read(&scratch, "package.json").unwrap().contains("mine") && project.join("tree/a").exists());
+    // The control: the same where git sees no repository, and what is no symlink.
+    assert!(read(&scratch, "plain/config").is_some() && read(&scratch, "plain/hooks/x").is_some(), "{}", said(&taken));
+    assert!(read(&scratch, "other").is_some());
+}
+
+#[test]
+fn what_a_run_closed_to_its_user_can_be_reviewed_and_taken() {
+    need!(UserNamespaces);
+    let scratch = project("mkdir -p d/e; echo x > d/e/f; chmod 0 d/e/f d/e d; echo y > g; chmod 0 g");
+    run(overlaid(&scratch, ""));
+    let taken = review(&scratch, &["--take"]);
+    assert_eq!(taken.status.code(), Some(0), "{}", said(&taken));
+    assert_eq!(read(&scratch, "d/e/f").as_deref(), Some("x\n"));
+    assert_eq!(read(&scratch, "g").as_deref(), Some("y\n"));
+}
+
+#[test]
 fn nothing_is_written_through_a_symlink_and_what_the_user_changed_meanwhile_is_not_lost() {
     need!(UserNamespaces);
     let scratch = project("echo new > tree/a; echo new > changed; echo x > sub/x");

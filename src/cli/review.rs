@@ -161,9 +161,19 @@ fn line(waiting: &Waiting) -> String {
     out
 }
 
-/// As diff(1) says it; nothing for what is no text.
+/// As diff(1) says it, and what it does not say.
 fn difference(held: &Held, waiting: &Waiting) -> String {
     let (below, above) = (held.below(&waiting.path), held.above(&waiting.path));
+    if waiting.way != Way::Removed
+        && let Ok(meta) = std::fs::symlink_metadata(&above)
+    {
+        if let Ok(text) = std::fs::read_link(&above) {
+            return format!("    a symlink to `{}`\n", escape::terminal(text.as_os_str().as_encoded_bytes()));
+        }
+        if meta.is_file() && meta.len() > LONGEST {
+            return format!("    {} bytes, too many to be shown\n", meta.len());
+        }
+    }
     let file = |path: &Path| {
         let meta = std::fs::symlink_metadata(path).ok();
         meta.filter(|meta| meta.is_file() && meta.len() <= LONGEST).map(|_| path.to_path_buf())

@@ -252,6 +252,25 @@ const INET: [u64; 2] = [2, 10];
 /// Families that a network namespace does not hold: vsock reaches the hypervisor from every namespace of older kernels.
 const BEYOND: [u64; 1] = [40];
 
+/// Options by which what is sent on a connected socket goes elsewhere than its peer (ip(7), ipv6(7), RFC 3542, RFC 8754), or by
+/// another way than the machine's: source routes, and interfaces. The level and the number of each.
+const STEERING: [(u64, u64); 11] = [
+    // IP_OPTIONS, IP_UNICAST_IF
+    (0, 4),
+    (0, 50),
+    // IPV6_2292PKTOPTIONS, IPV6_HOPOPTS, IPV6_RTHDRDSTOPTS, IPV6_RTHDR, IPV6_DSTOPTS, IPV6_UNICAST_IF, IPV6_NEXTHOP
+    (41, 6),
+    (41, 54),
+    (41, 55),
+    (41, 57),
+    (41, 59),
+    (41, 76),
+    (41, 9),
+    // SO_BINDTODEVICE, SO_BINDTOIFINDEX
+    (1, 25),
+    (1, 62),
+];
+
 /// What no list allows, before everything else.
 fn refuse(spec: &mut FilterSpec, refuse: impl Fn(i32) -> Action) {
     let mut front: Vec<(&str, Vec<Condition>, i32)> = Vec::new();
@@ -268,6 +287,9 @@ fn refuse(spec: &mut FilterSpec, refuse: impl Fn(i32) -> Action) {
     }
     for (name, flags) in [("sendto", 3), ("sendmsg", 2), ("sendmmsg", 3)] {
         front.push((name, vec![word(flags, MSG_FASTOPEN, Test::Equal, MSG_FASTOPEN)], EOPNOTSUPP));
+    }
+    for (level, option) in STEERING {
+        front.push(("setsockopt", vec![is(1, level), is(2, option)], EPERM));
     }
     for (name, conditions, errno) in front.into_iter().rev() {
         if let Some(call) = Syscall::from_name(name) {

@@ -392,6 +392,26 @@ impl Plan {
     }
 }
 
+/// What git obeys of a repository, by the first component below it; what git never runs is not among it.
+fn is_obeyed(below: &[u8]) -> bool {
+    let first = below.split(|byte| *byte == b'/').next().unwrap_or_default();
+    matches!(first, b"config" | b"config.worktree" | b"commondir" | b"info")
+        || first == b"hooks" && !below.ends_with(b".sample")
+}
+
+/// `place` as it would be called in a `.git`, where it is something that git obeys in a directory above that `is_repository`
+/// by its shape alone: git takes every directory for one that holds `objects` and `refs`.
+pub fn as_in_git(place: &AbsPath, is_repository: impl Fn(&AbsPath) -> bool) -> Option<AbsPath> {
+    if place.components().any(|part| part == b".git") {
+        return None;
+    }
+    let above = place.ancestors().find(|dir| place.relative_to(dir).is_some_and(is_obeyed) && is_repository(dir))?;
+    above.join(".git").ok()?.join(place.relative_to(&above)?).ok()
+}
+
+/// The two names by which git knows a repository.
+pub const SHAPE: [&str; 2] = ["objects", "refs"];
+
 /// Whether a name is judged by what it holds: then it is not mounted read-only, and git can still write it.
 pub fn is_judged_by_contents(path: &AbsPath) -> bool {
     [".git/config", ".git/config.worktree", ".git/modules", ".gitmodules"]
@@ -454,6 +474,18 @@ mod tests {
             assert!(rules().leads_to_protected(name.as_bytes()), "{name}");
         }
         assert!(!rules().leads_to_protected(b"/h/p/src"));
+    }
+
+    #[test]
+    fn what_git_obeys_is_known_in_a_repository_of_any_name() {
+        let called = |place: &str| as_in_git(&path(place), |dir| *dir == path("/p/bare")).map(|path| path.to_string());
+        assert_eq!(called("/p/bare/config").as_deref(), Some("/p/bare/.git/config"));
+        assert_eq!(called("/p/bare/hooks/x").as_deref(), Some("/p/bare/.git/hooks/x"));
+        for other in
+            ["/p/config", "/p/bare/HEAD", "/p/bare/hooks/x.sample", "/p/bare/sub/config", "/p/bare/.git/config"]
+        {
+            assert_eq!(called(other), None, "{other}");
+        }
     }
 
     #[test]

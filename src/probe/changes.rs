@@ -11,7 +11,7 @@ use std::os::unix::fs::MetadataExt as _;
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::protect::{LEADS_THERE, Rules};
+use crate::plan::protect::{LEADS_THERE, Rules, SHAPE, as_in_git};
 use crate::vocab::commands::{self, Commands};
 use crate::vocab::location::Roots;
 use crate::vocab::path::AbsPath;
@@ -107,7 +107,7 @@ impl Before {
     pub fn look(roots: Vec<AbsPath>) -> Self {
         let (mut carriers, mut texts) = (BTreeMap::new(), BTreeMap::new());
         let mut keep = |path: AbsPath| {
-            if let Some(commands) = read(&path) {
+            if let Some(commands) = read(&path, &path) {
                 texts.extend(text(&path).map(|text| (path.clone(), text)));
                 carriers.insert(path, commands);
             }
@@ -126,11 +126,31 @@ impl Before {
         self.texts.get(path).map(Vec::as_slice)
     }
 
+    /// Whether something was changed since, and whether it was made.
+    fn ages(&self, meta: &std::fs::Metadata) -> (bool, bool) {
+        let younger = |time: (i64, i64)| time >= self.since;
+        let born = meta.created().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+        let born = born
+            .is_some_and(|born| younger((i64::try_from(born.as_secs()).unwrap_or(0), i64::from(born.subsec_nanos()))));
+        (younger((meta.ctime(), meta.ctime_nsec())), born)
+    }
+
     /// What changed since.
     pub fn changes(&self, variables: &Roots) -> Changes {
-        let mut walk =
-            Walk { before: self, variables, rules: OnceCell::new(), left: ENTRIES, changes: Changes::default() };
-        walk.changes.whole = true;
+        let mut walk = Walk {
+            before: self,
+            variables,
+            rules: OnceCell::new(),
+            left: ENTRIES,
+            changes: Changes { found: Vec::new(), whole: true },
+        };
+        // First, and whatever their times say: no number of other files hides them, and what one leads to may have changed.
+        for path in self.carriers.keys() {
+            if let Some(after) = read(path, path) {
+                let born = std::fs::symlink_metadata(path.to_path_buf()).is_ok_and(|meta| self.ages(&meta).1);
+                walk.commands(path, path, born, after);
+            }
+        }
         for root in &self.roots {
             let inside_another = self.roots.iter().any(|other| other != root && root.is_beneath(other));
             if !inside_another {
@@ -149,10 +169,14 @@ impl Before {
     }
 }
 
-/// The commands of a file that carries some; `None`: no such file, `Some(None)`: it cannot be read as what it is.
-fn read(path: &AbsPath) -> Option<Option<Commands>> {
-    let row = commands::carrier(path)?;
-    let meta = std::fs::symlink_metadata(path.to_path_buf()).ok().filter(std::fs::Metadata::is_file)?;
+/// The commands of a file that carries some by the name `called`; `None`: no such file, `Some(None)`: it cannot be read as what
+/// it is. A symlink carries what it leads to: so it is read.
+fn read(path: &AbsPath, called: &AbsPath) -> Option<Option<Commands>> {
+    let row = commands::carrier(called)?;
+    let is_link = std::fs::symlink_metadata(path.to_path_buf()).ok()?.is_symlink();
+    let Some(meta) = std::fs::metadata(path.to_path_buf()).ok().filter(std::fs::Metadata::is_file) else {
+        return is_link.then_some(None);
+    };
     let bytes = (meta.len() <= LONGEST).then(|| std::fs::read(path.to_path_buf()).ok()).flatten();
     Some(bytes.and_then(|bytes| row.commands(&bytes).ok()))
 }
@@ -161,6 +185,12 @@ fn read(path: &AbsPath) -> Option<Option<Commands>> {
 fn text(path: &AbsPath) -> Option<Vec<u8>> {
     let meta = std::fs::symlink_metadata(path.to_path_buf()).ok().filter(std::fs::Metadata::is_file)?;
     (meta.len() <= KEPT).then(|| std::fs::read(path.to_path_buf()).ok()).flatten()
+}
+
+/// Whether git takes a directory for a repository by its shape.
+fn is_repository(dir: &AbsPath) -> bool {
+    let there = |name: &&str| dir.join(name).is_ok_and(|path| path.to_path_buf().symlink_metadata().is_ok());
+    SHAPE.iter().all(|name| there(&name))
 }
 
 struct Walk<'a> {
@@ -180,14 +210,11 @@ impl Walk<'_> {
             return;
         }
         self.left -= 1;
-        let younger = |time: (i64, i64)| time >= self.before.since;
-        let changed = moved || younger((meta.ctime(), meta.ctime_nsec()));
-        let born = meta.created().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-        let born = born
-            .is_some_and(|born| younger((i64::try_from(born.as_secs()).unwrap_or(0), i64::from(born.subsec_nanos()))));
+        let (younger, born) = self.before.ages(&meta);
+        let changed = moved || younger;
         if meta.is_dir() {
             // A directory that an entry was added to has a new time as well, but not a new place: its parent tells.
-            self.list(place, born);
+            self.list(place, moved || born);
         } else if changed {
             self.judge(place, &meta, born);
         }
@@ -207,25 +234,40 @@ impl Walk<'_> {
         }
         let mut names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
         names.sort();
+        let becomes = SHAPE.iter().all(|name| names.iter().any(|known| known == name)) && self.becomes_repository(dir);
         for name in names {
             if let Ok(path) = dir.join(name.as_bytes()) {
-                self.visit(&path, moved);
+                self.visit(&path, moved || becomes && as_in_git(&path, |above| above == dir).is_some());
             }
         }
+    }
+
+    /// Whether git takes a directory for a repository, by its shape, since one of the two came to it that make it one.
+    fn becomes_repository(&self, dir: &AbsPath) -> bool {
+        let times = SHAPE.map(|name| {
+            let meta = std::fs::symlink_metadata(dir.join(name).ok()?.to_path_buf()).ok()?;
+            Some((meta.ctime(), meta.ctime_nsec()))
+        });
+        times.iter().all(Option::is_some) && times.into_iter().flatten().any(|time| time >= self.before.since)
     }
 
     fn judge(&mut self, place: &AbsPath, meta: &std::fs::Metadata, born: bool) {
         if meta.is_file() && meta.mode() & 0o6000 != 0 {
             self.add(place, born, What::SetId { mode: meta.mode() & 0o7777 });
         }
-        let row = covering(place, self.variables).into_iter().find(|row| row.sensitivity == Sensitivity::HostExecutes);
+        let called = as_in_git(place, is_repository);
+        let called = called.as_ref().unwrap_or(place);
+        let row = covering(called, self.variables).into_iter().find(|row| row.sensitivity == Sensitivity::HostExecutes);
         if let Some(row) = row {
             self.add(place, born, What::HostExecutes { why: row.why.to_owned() });
         }
         if meta.is_symlink() {
             self.symlink(place, born);
-        } else if let Some(after) = read(place) {
-            self.commands(place, born, after);
+        }
+        if !self.before.carriers.contains_key(place)
+            && let Some(after) = read(place, called)
+        {
+            self.commands(place, called, born, after);
         }
         if meta.is_file() && meta.mode() & 0o111 != 0 && row.is_none() {
             self.add(place, born, What::Executable);
@@ -249,8 +291,8 @@ impl Walk<'_> {
         }
     }
 
-    fn commands(&mut self, place: &AbsPath, born: bool, after: Option<Commands>) {
-        let Some(row) = commands::carrier(place) else { return };
+    fn commands(&mut self, place: &AbsPath, called: &AbsPath, born: bool, after: Option<Commands>) {
+        let Some(row) = commands::carrier(called) else { return };
         let known = self.before.carriers.get(place);
         let compared = known.is_some() || born;
         let keys = match (known.cloned().unwrap_or_else(|| Some(Commands::new())), after) {
@@ -323,6 +365,72 @@ mod tests {
         assert!(changes.whole);
         let text = serde_json::to_string(&changes).unwrap();
         assert_eq!(serde_json::from_str::<Changes>(&text).unwrap(), changes);
+        std::fs::remove_dir_all(root.to_path_buf()).unwrap();
+    }
+
+    #[test]
+    fn a_file_with_commands_that_became_a_symlink_is_told_by_what_it_leads_to() {
+        let root = tree("led");
+        let at = |name: &str| root.join(name).unwrap().to_path_buf();
+        std::fs::write(at("package.json"), r#"{"scripts": {"test": "mine"}}"#).unwrap();
+        std::fs::write(at("held.json"), r#"{"scripts": {"test": "mine"}}"#).unwrap();
+        symlink("held.json", at("composer.json")).unwrap();
+        let before = Before::look(vec![root.clone()]);
+        let roots = Roots(BTreeMap::from([(Base::Project, root.clone())]));
+        assert_eq!(before.changes(&roots).found, []);
+        std::fs::write(at("evil"), r#"{"scripts": {"test": "evil"}}"#).unwrap();
+        std::fs::remove_file(at("package.json")).unwrap();
+        symlink("evil", at("package.json")).unwrap();
+        std::fs::write(at("held.json"), r#"{"scripts": {"test": "evil"}}"#).unwrap();
+        let wanted = [("commands", "composer.json"), ("commands", "package.json")];
+        let wanted = wanted.map(|(kind, name)| (kind.to_owned(), name.to_owned()));
+        assert_eq!(kinds(&before.changes(&roots), &root), wanted);
+        std::fs::remove_dir_all(root.to_path_buf()).unwrap();
+    }
+
+    #[test]
+    fn no_crowd_of_files_hides_changed_commands() {
+        let root = tree("crowd");
+        let at = |name: &str| root.join(name).unwrap().to_path_buf();
+        std::fs::write(at("package.json"), r#"{"scripts": {"test": "mine"}}"#).unwrap();
+        let before = Before::look(vec![root.clone()]);
+        for number in 0..=FINDINGS {
+            std::fs::write(at(&format!("a{number}")), "").unwrap();
+            std::fs::set_permissions(at(&format!("a{number}")), std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        std::fs::write(at("package.json"), r#"{"scripts": {"test": "evil"}}"#).unwrap();
+        let changes = before.changes(&Roots(BTreeMap::from([(Base::Project, root.clone())])));
+        assert!(!changes.whole, "the control: there are too many to be told");
+        assert_eq!(kinds(&changes, &root)[0], ("commands".to_owned(), "package.json".to_owned()));
+        std::fs::remove_dir_all(root.to_path_buf()).unwrap();
+    }
+
+    #[test]
+    fn what_git_would_obey_in_a_directory_that_looks_like_a_repository_is_told() {
+        let root = tree("shape");
+        let at = |name: &str| root.join(name).unwrap().to_path_buf();
+        for name in ["a/hooks", "a/refs", "b/hooks", "b/refs", "c/objects", "c/refs", "plain/hooks"] {
+            std::fs::create_dir_all(at(name)).unwrap();
+        }
+        for name in ["b/hooks/post-commit", "b/hooks/x.sample", "b/config", "c/config"] {
+            std::fs::write(at(name), "[core]\nfsmonitor = evil\n").unwrap();
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        let before = Before::look(vec![root.clone()]);
+        let roots = Roots(BTreeMap::from([(Base::Project, root.clone())]));
+        for name in ["a/hooks/post-commit", "a/config", "plain/hooks/x", "plain/config"] {
+            std::fs::write(at(name), "[core]\nfsmonitor = evil\n").unwrap();
+        }
+        assert_eq!(kinds(&before.changes(&roots), &root), [], "no repository yet");
+        for name in ["a/objects", "b/objects"] {
+            std::fs::create_dir(at(name)).unwrap();
+        }
+        let told: std::collections::BTreeSet<(String, String)> =
+            kinds(&before.changes(&roots), &root).into_iter().collect();
+        let hook = |name: &str| ("host-executes".to_owned(), name.to_owned());
+        let config = |name: &str| ("commands".to_owned(), name.to_owned());
+        let wanted = [hook("a/config"), hook("a/hooks/post-commit"), hook("b/config"), hook("b/hooks/post-commit")];
+        assert_eq!(told, wanted.into_iter().chain([config("a/config"), config("b/config")]).collect());
         std::fs::remove_dir_all(root.to_path_buf()).unwrap();
     }
 }

@@ -1,7 +1,7 @@
 //! The report on what the last run changed: kept beside the approvals, out of every sandbox's reach.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::probe::changes::Changes;
 use crate::store::{Store, StoreError};
@@ -33,17 +33,30 @@ pub fn hold(path: &AbsPath, before: &[u8]) -> io::Result<PathBuf> {
     let meta = std::fs::symlink_metadata(&place)?;
     let above = place.parent().ok_or(io::ErrorKind::InvalidInput)?;
     // The run may have made a symlink of a directory above: nothing is put elsewhere.
-    if !meta.is_file() || std::fs::canonicalize(above)? != above {
+    if meta.is_dir() || std::fs::canonicalize(above)? != above {
         return Err(io::Error::other("it is no file any more, or lies elsewhere"));
     }
-    let mut held = place.clone().into_os_string();
-    held.push(".held");
-    let held = PathBuf::from(held);
+    let held = beside(&place);
     std::fs::rename(&place, &held)?;
     crate::store::replace(&place, before)?;
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(std::os::unix::fs::MetadataExt::mode(&meta) & 0o777);
-    std::fs::set_permissions(&place, mode)?;
+    let mode = if meta.is_file() { std::os::unix::fs::MetadataExt::mode(&meta) & 0o777 } else { 0o644 };
+    std::fs::set_permissions(&place, std::os::unix::fs::PermissionsExt::from_mode(mode))?;
     Ok(held)
+}
+
+/// `NAME.held`, or with a number where the run, or a person, has that name taken.
+fn beside(place: &Path) -> PathBuf {
+    let named = |end: String| {
+        let mut name = place.as_os_str().to_owned();
+        name.push(end);
+        PathBuf::from(name)
+    };
+    let free =
+        |path: &PathBuf| std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    let mut names =
+        std::iter::once(".held".to_owned()).chain((2..1000).map(|number| format!(".held-{number}"))).map(named);
+    // Thousands are there on purpose: then it is put where no program can guess.
+    names.find(free).unwrap_or_else(|| named(format!(".held-{}", crate::sys::process::random_name())))
 }
 
 /// The report of the last run under `file`; `None` when there was none.

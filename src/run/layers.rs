@@ -14,7 +14,7 @@ use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, 
 use std::path::{Path, PathBuf};
 
 use crate::plan::layer::Layer;
-use crate::plan::protect::{LEADS_THERE, Rules};
+use crate::plan::protect::{LEADS_THERE, Rules, SHAPE, as_in_git};
 use crate::store::layers::Room;
 use crate::store::{Store, StoreError};
 use crate::vocab::commands::{self, Commands};
@@ -170,6 +170,7 @@ impl Held {
     /// `hides`: whether what the project has here does not shine through.
     fn list(&self, dir: &Path, hides: bool, found: &mut BTreeMap<PathBuf, Way>) -> Result<(), LayerError> {
         let upper = self.above(dir);
+        let_in(&upper, 0o700);
         let names = names(&upper)?;
         let hides = hides || is_opaque(&upper);
         if hides {
@@ -193,6 +194,9 @@ impl Held {
                 }
                 self.list(&path, hides && merges, found)?;
             } else {
+                if meta.is_file() {
+                    let_in(&above, 0o400);
+                }
                 match before {
                     None => drop(found.insert(path, Way::Made)),
                     Some(before) if !same(&above, &meta, &self.below(&path), &before) => {
@@ -211,10 +215,18 @@ impl Held {
         let Ok(place) = AbsPath::new(below.as_os_str().as_bytes()) else {
             return vec!["its name is no path".to_owned()];
         };
-        let row = covering(&place, roots).into_iter().find(|row| row.sensitivity == Sensitivity::HostExecutes);
+        let called = as_in_git(&place, |dir| self.is_repository(dir));
+        let called = called.as_ref().unwrap_or(&place);
+        let row = covering(called, roots).into_iter().find(|row| row.sensitivity == Sensitivity::HostExecutes);
         // The table as it is written, and as a file system that ignores case reads it.
         let why = row.map(|row| row.why).or_else(|| Some(rules.protects(place.as_bytes())?.why));
         said.extend(why.map(str::to_owned));
+        if SHAPE.iter().any(|name| place.file_name() == Some(name.as_bytes()))
+            && way != Way::Removed
+            && place.parent().is_some_and(|dir| as_in_git(&place, |_| false).is_none() && self.is_repository(&dir))
+        {
+            said.push("with it git takes the directory for a repository, and obeys what it holds".to_owned());
+        }
         if let Ok(meta) = fs::symlink_metadata(&below)
             && !meta.is_dir()
             && (meta.ctime(), meta.ctime_nsec()) >= self.since
@@ -225,23 +237,43 @@ impl Held {
         else {
             return said;
         };
+        if !meta.is_dir() && fs::symlink_metadata(&below).is_ok_and(|before| before.is_dir()) {
+            said.push(
+                "it is no directory any more, and was a directory: all that it holds would be removed".to_owned(),
+            );
+        }
         if meta.is_symlink() {
             let text = fs::read_link(&above).unwrap_or_default();
             let up = text.components().filter(|part| *part == std::path::Component::ParentDir).count();
             let unclear = goes_up_behind_a_name(text.as_os_str().as_bytes());
             said.extend(rules.leads_to_protected(place.as_bytes()).then(|| LEADS_THERE.to_owned()));
+            let to = || escape::file(text.as_os_str().as_bytes());
+            said.extend(commands::carrier(called).map(|row| format!("{}, and is a symlink to `{}`", row.why, to())));
             if text.is_absolute() || unclear || up >= path.components().count() {
-                said.push(format!("a symlink that leads out, to `{}`", escape::file(text.as_os_str().as_bytes())));
+                said.push(format!("a symlink that leads out, to `{}`", to()));
             }
         } else if meta.is_file() {
             if meta.mode() & 0o6000 != 0 {
                 said.push("it asks for the rights of its owner: those bits are left out".to_owned());
             }
-            said.extend(commands_in(&place, &below, &above));
+            said.extend(commands_in(called, &below, &above));
         } else if !meta.is_dir() {
             said.push("it is no file, directory or symlink: it cannot be taken".to_owned());
         }
         said
+    }
+
+    /// Whether git takes a directory for a repository, with the changes, by its shape.
+    fn is_repository(&self, dir: &AbsPath) -> bool {
+        let Some(below) = dir.relative_to(&self.layer.place) else { return false };
+        let there = |name: &&str| {
+            let path = Path::new(std::ffi::OsStr::from_bytes(below)).join(name);
+            match fs::symlink_metadata(self.above(&path)) {
+                Ok(meta) => !is_whiteout(&meta),
+                Err(_) => fs::symlink_metadata(self.below(&path)).is_ok(),
+            }
+        };
+        SHAPE.iter().all(|name| there(&name))
     }
 
     /// Makes one change in the project.
@@ -266,6 +298,16 @@ impl Held {
         // Last: as long as it is there, something waits.
         let begun = self.room.path.join("place");
         fs::remove_file(&begun).map_err(failed("remove", &begun))
+    }
+}
+
+/// Gives the owner of the layer these rights to something in it that is no symlink: a program may have taken them away.
+fn let_in(place: &Path, rights: u32) {
+    if let Ok(meta) = fs::symlink_metadata(place)
+        && meta.mode() & rights != rights
+    {
+        // Where it fails, so does what follows.
+        fs::set_permissions(place, fs::Permissions::from_mode(meta.mode() & 0o777 | rights)).ok();
     }
 }
 

@@ -168,8 +168,9 @@ fn describe(call: &Notification) -> (String, String, Option<String>) {
             Some(line)
         }
         "clone" | "unshare" | "setns" => Some("nested_sandbox = true, above the first section".to_owned()),
-        // Of the base set: refused are messages that open a connection (TCP fast open), and no line allows them.
-        "sendto" | "sendmsg" | "sendmmsg" => None,
+        // Of the base set: refused are messages that open a connection (TCP fast open) and options by which one leads elsewhere,
+        // and no line allows them.
+        "sendto" | "sendmsg" | "sendmmsg" | "setsockopt" => None,
         "chmod" | "fchmod" | "fchmodat" | "fchmodat2" | "creat" | "open" | "openat" | "mknod" | "mknodat" => None,
         _ => {
             let mut line = format!("[syscalls] allow = [\"{text}\"]");

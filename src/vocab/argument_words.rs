@@ -190,6 +190,7 @@ pub fn asked_for(call: &str, arguments: &[u64; 6]) -> String {
         }
         "seccomp" if low(first) == 1 && second & NEW_LISTENER != 0 => "a listener of its own".to_owned(),
         "ptrace" => word(PTRACE, low(first)),
+        "setsockopt" => format!("another way for what is sent (option {} of level {})", low(third), low(second)),
         _ => String::new(),
     }
 }

@@ -117,7 +117,8 @@ fn head(bytes: &[u8], expected: &Expected) -> Result<Body, Odd> {
     let mut lines = text.split("\r\n");
     let mut words = lines.next().unwrap_or_default().split(' ');
     let (method, target, version) = (words.next(), words.next(), words.next());
-    let (Some(method), Some(target), Some("HTTP/1.1" | "HTTP/1.0"), None) = (method, target, version, words.next())
+    let (Some(method), Some(target), Some(version @ ("HTTP/1.1" | "HTTP/1.0")), None) =
+        (method, target, version, words.next())
     else {
         return Err(Odd::NotUnderstood);
     };
@@ -129,6 +130,7 @@ fn head(bytes: &[u8], expected: &Expected) -> Result<Body, Odd> {
     }
     for_expected(target, expected)?;
     let (mut hosts, mut lengths, mut encodings) = (Vec::new(), Vec::new(), Vec::new());
+    let mut switches = false;
     for line in lines {
         let (name, value) = line.split_once(':').filter(|(name, _)| is_token(name)).ok_or(Odd::NotUnderstood)?;
         let value = value.trim_matches([' ', '\t']);
@@ -139,6 +141,7 @@ fn head(bytes: &[u8], expected: &Expected) -> Result<Body, Odd> {
             "host" => hosts.push(value),
             "content-length" => lengths.push(value),
             "transfer-encoding" => encodings.push(value),
+            "upgrade" => switches = true,
             _ => {}
         }
     }
@@ -147,14 +150,17 @@ fn head(bytes: &[u8], expected: &Expected) -> Result<Body, Odd> {
         [host] => return Err(Odd::Host((*host).to_owned())),
         _ => return Err(Odd::NoHost),
     }
-    match (lengths.as_slice(), encodings.as_slice()) {
-        ([], []) => Ok(Body::Length(0)),
-        ([], [encoding]) if encoding.eq_ignore_ascii_case("chunked") => Ok(Body::Chunked),
+    let body = match (lengths.as_slice(), encodings.as_slice()) {
+        ([], []) => Body::Length(0),
+        // To what speaks 1.0 it is no body, but the next request.
+        ([], [encoding]) if encoding.eq_ignore_ascii_case("chunked") && version == "HTTP/1.1" => Body::Chunked,
         ([length], []) if !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit()) => {
-            length.parse().map(Body::Length).map_err(|_| Odd::NotUnderstood)
+            length.parse().map(Body::Length).map_err(|_| Odd::NotUnderstood)?
         }
-        _ => Err(Odd::NotUnderstood),
-    }
+        _ => return Err(Odd::NotUnderstood),
+    };
+    // Where the body ends and another protocol begins is a matter of opinion.
+    if switches && body != Body::Length(0) { Err(Odd::NotUnderstood) } else { Ok(body) }
 }
 
 /// A target is a path, `*`, or a whole URL for the same host.
@@ -232,6 +238,8 @@ mod tests {
             "GET / HTTP/1.1\r\nHost: a.x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nxy\r\n",
             "GET / HTTP/1.1\r\nHost: a.x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nHost: b.x\r\n\r\n",
             "\r\nGET / HTTP/1.1\r\nHost: a.x\r\n\r\n",
+            "POST / HTTP/1.0\r\nHost: a.x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a.x\r\nUpgrade: h2c\r\nContent-Length: 3\r\n\r\nabc",
             "GET ftp://a.x/ HTTP/1.1\r\nHost: a.x\r\n\r\n",
         ] {
             assert_eq!(took(text), Err(Odd::NotUnderstood), "{text}");

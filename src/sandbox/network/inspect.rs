@@ -1,7 +1,7 @@
 //! What a program says first on a relayed connection → whether it speaks to the server that its line names.
 //!
-//! Pure. Bytes are held until they are understood, and let go unchanged: within TLS after the client's hello, by its server
-//! name; in HTTP/1 each request after its head, by its target and `Host`. Whatever else is said is refused. What is said within
+//! Pure. Bytes are held until they are understood, and let go unchanged: of TLS the client's hello, and
+//! another one if it is asked for, by their server name; in HTTP/1 each request after its head, by its target and `Host`. Whatever else is said is refused. What is said within
 //! TLS is not read, a `Host` there among it.
 
 use super::{http, tls};
@@ -67,9 +67,8 @@ pub struct Inspector {
 #[derive(Debug)]
 enum State {
     Start,
-    Hello(Vec<u8>),
+    Tls(tls::Client),
     Requests(http::Requests),
-    Open,
 }
 
 impl Inspector {
@@ -86,23 +85,16 @@ impl Inspector {
     pub fn take(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Odd> {
         if let (State::Start, Some(first)) = (&self.state, bytes.first()) {
             self.state = match first {
-                0x16 => State::Hello(Vec::new()),
+                0x16 => State::Tls(tls::Client::default()),
                 b'A'..=b'Z' => State::Requests(http::Requests::default()),
                 _ => return Err(Odd::NotUnderstood),
             };
         }
         match &mut self.state {
-            State::Start | State::Open => Ok(bytes.to_vec()),
+            // Nothing was said.
+            State::Start => Ok(Vec::new()),
             State::Requests(requests) => requests.take(bytes, &self.expected),
-            State::Hello(held) => {
-                held.extend(bytes);
-                if !tls::is_for(held, &self.expected)? {
-                    return if held.len() > MOST_HELD { Err(Odd::NotUnderstood) } else { Ok(Vec::new()) };
-                }
-                let held = std::mem::take(held);
-                self.state = State::Open;
-                Ok(held)
-            }
+            State::Tls(client) => client.take(bytes, &self.expected),
         }
     }
 }

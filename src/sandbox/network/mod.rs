@@ -52,6 +52,8 @@ use resolver::{Asker, Resolver};
 const MOST_DIALS: usize = 8192;
 /// Names that are looked up in a run at all.
 const MOST_NAMES_ASKED: usize = 32_768;
+/// Questions for one name that wait for its answer.
+const MOST_ASKING: usize = 1024;
 /// Refused names of which it is found out who asked.
 const MOST_SEARCHES: u32 = 64;
 /// Between two looks whether those who wait are still there.
@@ -270,6 +272,9 @@ impl Broker {
             return self.reply(asker, &query, &name);
         }
         let asking = self.asking.entry(name.clone()).or_default();
+        if asking.len() >= MOST_ASKING {
+            return self.resolver.answer(asker, &query, &Answer::Failed);
+        }
         asking.push((asker, query));
         if asking.len() == 1 && !self.lookups.ask(&name) {
             self.names.learn(&name, Err(Unresolved::Silent));
