@@ -190,7 +190,7 @@ fn text(path: &AbsPath) -> Option<Vec<u8>> {
 /// Whether git takes a directory for a repository by its shape.
 fn is_repository(dir: &AbsPath) -> bool {
     let there = |name: &&str| dir.join(name).is_ok_and(|path| path.to_path_buf().symlink_metadata().is_ok());
-    SHAPE.iter().all(|name| there(&name))
+    SHAPE.iter().all(there)
 }
 
 struct Walk<'a> {

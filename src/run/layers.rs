@@ -273,7 +273,7 @@ impl Held {
                 Err(_) => fs::symlink_metadata(self.below(&path)).is_ok(),
             }
         };
-        SHAPE.iter().all(|name| there(&name))
+        SHAPE.iter().all(there)
     }
 
     /// Makes one change in the project.
