@@ -189,6 +189,59 @@ fn a_socket_keeps_its_options_its_copies_and_its_registrations() {
     assert_eq!(out(&inside), expected, "{}", said(&inside));
 }
 
+/// What a program has of one socket, under several numbers, beside many others, while another program has it, too: a copy of a
+/// socket that waits, and a registration of one that does not. The end of the one that is replaced is told to nobody.
+const COPIES: &str = r#"
+import os, resource, select, socket
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+host = socket.gethostbyname("api.example.com")
+def connect(sock, held):
+    """While a child has what this process had."""
+    left, right = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(right)
+        os.read(left, 1)
+        os._exit(0)
+    os.close(left)
+    result = sock.connect_ex((host, 80))
+    kinds = len({os.fstat(number).st_ino for number in held})
+    return result, kinds, lambda: (os.close(right), os.waitpid(child, 0))
+for others in (0, 1000):
+    many = [open("/dev/null") for _ in range(others)]
+    sock = socket.socket()
+    copy = sock.dup()
+    os.dup2(sock.fileno(), 2000, inheritable=True)
+    result, kinds, end = connect(sock, [sock.fileno(), copy.fileno(), 2000])
+    os.write(2000, b"GET / HTTP/1.0\r\n\r\n")
+    print(result, kinds, b"200" in copy.recv(20), os.get_inheritable(2000), copy.get_inheritable())
+    end()
+    os.close(2000)
+    sock, epoll = socket.socket(), select.epoll()
+    sock.setblocking(False)
+    epoll.register(sock.fileno(), select.EPOLLIN | select.EPOLLOUT)
+    result, kinds, end = connect(sock, [sock.fileno()])
+    print(result in (0, 115), [(number == sock.fileno(), mask) for number, mask in epoll.poll(5)] == [(True, select.EPOLLOUT)])
+    epoll.modify(sock.fileno(), select.EPOLLIN)
+    print(epoll.poll(0.1))
+    sock.send(b"GET / HTTP/1.0\r\n\r\n")
+    print([number == sock.fileno() for number, _ in epoll.poll(5)], b"200" in sock.recv(20))
+    end()
+"#;
+
+#[test]
+fn every_copy_of_a_socket_is_connected_and_what_another_program_has_disturbs_nobody() {
+    need!(UserNamespaces, Program("ip"), Program("python3"));
+    let scratch = script("python3 -B copies.py");
+    scratch.file("copies.py", COPIES);
+    let native = run(&natively(&scratch));
+    let expected = "0 1 True True False\nTrue True\n[]\n[True] True\n".repeat(2);
+    assert_eq!(out(&native), expected, "the control failed: {}", said(&native));
+    let inside = run(&with_lines(&scratch, "\"api.example.com:80\" = \"connect\""));
+    assert_eq!(out(&inside), expected, "{}", said(&inside));
+}
+
 /// While some connections hang, hundreds of others are made; a caller that is killed is forgotten.
 const MANY: &str = r#"
 import os, signal, socket, threading, time

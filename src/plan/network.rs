@@ -241,11 +241,13 @@ pub fn learn(spec: &mut FilterSpec, token: u64) {
     super::observe::hand_over(spec, &mediated(), Desk::Network, token);
 }
 
+const ENOENT: i32 = 2;
 const ENOSYS: i32 = 38;
 const EPERM: i32 = 1;
 const EPROTONOSUPPORT: i32 = 93;
 const EOPNOTSUPP: i32 = 95;
 const EAFNOSUPPORT: i32 = 97;
+const TCP_ULP: u64 = 31;
 const MSG_FASTOPEN: u64 = 0x2000_0000;
 const SOCKET_TYPE_MASK: u64 = 0xf;
 const INET: [u64; 2] = [2, 10];
@@ -285,6 +287,9 @@ fn refuse(spec: &mut FilterSpec, refuse: impl Fn(i32) -> Action) {
         }
         front.extend(BEYOND.map(|domain| (name, vec![is(0, domain)], EAFNOSUPPORT)));
     }
+    // Another protocol on top of it, by which it would be connected as a socket of another family (SMC).
+    let on_top = [word(1, u64::from(u32::MAX), Test::Equal, 6), word(2, u64::from(u32::MAX), Test::Equal, TCP_ULP)];
+    front.push(("setsockopt", on_top.to_vec(), ENOENT));
     for (name, flags) in [("sendto", 3), ("sendmsg", 2), ("sendmmsg", 3)] {
         front.push((name, vec![word(flags, MSG_FASTOPEN, Test::Equal, MSG_FASTOPEN)], EOPNOTSUPP));
     }
@@ -364,6 +369,7 @@ mod tests {
         learn(&mut spec, 5);
         let first = |name: &str| &spec.rules[&Syscall::from_name(name).unwrap()][0];
         assert_eq!(first("sendmsg").action, Action::TraceRefuse(EOPNOTSUPP));
+        assert_eq!(first("setsockopt").action, Action::TraceRefuse(ENOENT));
         for name in MEDIATED {
             let rules = &spec.rules[&Syscall::from_name(name).unwrap()];
             assert!(rules.iter().any(|rule| rule.action == Action::Mediate(Desk::Network)), "{name}");

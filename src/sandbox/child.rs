@@ -236,7 +236,8 @@ fn sockets(control: &OwnedFd, spare: usize) -> Result<(), Errno> {
     for raw in [udp.as_raw_fd(), tcp.as_raw_fd(), relay.as_raw_fd()] {
         socket::send(control, &[word::RESOLVER], Some(raw))?;
     }
-    for _ in 0..spare {
+    // One that nobody touches, and those that are needed.
+    for _ in 0..=spare {
         socket::send(control, &[word::RESOLVER], Some(inet::tcp_of_either()?.as_raw_fd()))?;
     }
     Ok(())

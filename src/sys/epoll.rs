@@ -3,10 +3,9 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
-use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, readlinkat};
-use nix::sys::stat::Mode;
+
+use super::task::Task;
 
 /// One registration with an epoll descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,62 +29,67 @@ pub struct Aliases {
     pub registrations: Vec<Registration>,
 }
 
-/// Descriptors that are looked through at most.
-const MOST: usize = 4096;
-
-/// The descriptors of `tid` that mean the socket with this inode. `registered`: look for registrations, too.
-pub fn aliases(tid: i32, inode: u64, registered: bool) -> Aliases {
+/// The descriptors of `task` that mean the socket with this inode. `registered`: look for registrations, too.
+pub fn aliases(task: &Task, inode: u64, registered: bool) -> Aliases {
     let mut aliases = Aliases::default();
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let Ok(mut all) = Dir::open(format!("/proc/{tid}/fd").as_str(), flags, Mode::empty()) else { return aliases };
-    let numbers = all.iter().flatten().filter_map(|entry| entry.file_name().to_str().ok()?.parse().ok());
-    let numbers: Vec<RawFd> = numbers.take(MOST).collect();
     let socket = format!("socket:[{inode}]");
     let mut epolls = Vec::new();
-    for number in numbers {
-        let Ok(link) = readlinkat(&all, number.to_string().as_str()) else { continue };
-        if link == socket.as_str() {
+    for (number, link) in task.links() {
+        if link == socket {
             aliases.numbers.push(number);
         } else if registered && link == "anon_inode:[eventpoll]" {
             epolls.push(number);
         }
     }
-    for epoll in epolls {
-        let text = std::fs::read_to_string(format!("/proc/{tid}/fdinfo/{epoll}")).unwrap_or_default();
-        let found = text.lines().filter_map(|line| registration(line, epoll));
-        aliases.registrations.extend(found.filter(|found| aliases.numbers.contains(&found.number)));
-    }
+    aliases.registrations = registrations(task, epolls, &aliases.numbers, inode);
     aliases
 }
 
-/// A line of /proc/PID/fdinfo/FD (proc_pid_fdinfo(5)): `tfd: 5 events: 19 data: 5 …`, the last two in hexadecimal.
-fn registration(line: &str, epoll: RawFd) -> Option<Registration> {
+/// How these epoll descriptors of `task` watch the socket with this inode, under `numbers`.
+pub fn registrations(task: &Task, epolls: Vec<RawFd>, numbers: &[RawFd], inode: u64) -> Vec<Registration> {
+    let of = |epoll| {
+        let text = task.watched(epoll);
+        text.lines().filter_map(|line| registration(line, epoll, inode)).collect::<Vec<_>>()
+    };
+    epolls.into_iter().flat_map(of).filter(|found| numbers.contains(&found.number)).collect()
+}
+
+/// A line of /proc/PID/fdinfo/FD (proc_pid_fdinfo(5)), all but the first number in hexadecimal:
+/// `tfd: 5 events: 19 data: 5 pos:0 ino:3d sdev:9`. None: it is about another file, which once had a number of ours.
+fn registration(line: &str, epoll: RawFd, inode: u64) -> Option<Registration> {
     let mut words = line.strip_prefix("tfd:")?.split_whitespace();
     let number = words.next()?.parse().ok()?;
     let events = u32::from_str_radix(words.nth(1)?, 16).ok()?;
     let data = u64::from_str_radix(words.nth(1)?, 16).ok()?;
+    let is_it = |word: &str| u64::from_str_radix(word, 16) == Ok(inode);
+    words.find_map(|word| word.strip_prefix("ino:")).is_some_and(is_it).then_some(())?;
     Some(Registration { epoll, number, events, data })
 }
 
-/// Whether a descriptor of `tid` is closed on exec.
-pub fn closes_on_exec(tid: i32, number: RawFd) -> bool {
-    let text = std::fs::read_to_string(format!("/proc/{tid}/fdinfo/{number}")).unwrap_or_default();
-    let flags = text.lines().find_map(|line| line.strip_prefix("flags:"));
-    let flags = flags.and_then(|flags| i32::from_str_radix(flags.trim(), 8).ok());
-    flags.is_some_and(|flags| flags & libc::O_CLOEXEC != 0)
+/// What becomes of a registration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It is made.
+    Add,
+    /// It is taken away.
+    Remove,
 }
 
-/// Registers `socket` with `epoll` under `number`: an epoll descriptor knows what it watches by its number in the table of
-/// whoever registers it. To be called on a thread with a table of its own, where nothing that is used has that number.
-pub fn register(epoll: impl AsFd, socket: BorrowedFd<'_>, found: Registration) -> Result<(), Errno> {
+/// Registers `socket` with `epoll` under `number`, or ends that: an epoll descriptor knows what it watches by its number in the
+/// table of whoever registers it. To be called on a thread with a table of its own, where nothing that is used has that number.
+pub fn change(change: Change, epoll: impl AsFd, socket: BorrowedFd<'_>, found: Registration) -> Result<(), Errno> {
     let epoll = super::process::duplicate_from(epoll, found.number + 1)?;
     let socket = super::process::duplicate_from(socket, found.number + 1)?;
     super::process::duplicate_to(socket.as_fd(), found.number)?;
     let mut event = libc::epoll_event { events: found.events, u64: found.data };
+    let operation = match change {
+        Change::Add => libc::EPOLL_CTL_ADD,
+        Change::Remove => libc::EPOLL_CTL_DEL,
+    };
     // SAFETY: the kernel reads one `epoll_event`, which `event` is.
-    let done = unsafe { libc::epoll_ctl(epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, found.number, &raw mut event) };
+    let done = unsafe { libc::epoll_ctl(epoll.as_raw_fd(), operation, found.number, &raw mut event) };
     let done = Errno::result(done).map(drop);
-    // SAFETY: the number was made two lines above, and nobody owns it.
+    // SAFETY: the number was made a few lines above, and nobody owns it.
     unsafe { libc::close(found.number) };
     done
 }
@@ -112,18 +116,23 @@ mod tests {
         epoll.add(&socket, EpollEvent::new(wanted, 0xdead_beef_0000_0007)).unwrap();
         let tid = nix::unistd::gettid().as_raw();
         let inode = nix::sys::stat::fstat(&socket).unwrap().st_ino;
-        let found = aliases(tid, inode, true);
+        let task = Task::open(tid).unwrap();
+        let found = aliases(&task, inode, true);
         assert!(found.numbers.contains(&socket.as_raw_fd()) && found.numbers.contains(&second.as_raw_fd()));
         let [registration] = found.registrations[..] else { panic!("{found:?}") };
         assert_eq!(registration.data, 0xdead_beef_0000_0007);
         assert_eq!(registration.number, socket.as_raw_fd());
-        assert!(closes_on_exec(tid, socket.as_raw_fd()));
         let other = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).unwrap();
         std::thread::scope(|scope| {
             let worker = scope.spawn(|| {
                 leave_all_descriptors().unwrap();
-                let take = |number| super::super::inet::take(tid, number);
-                register(take(other.0.as_raw_fd())?, take(socket.as_raw_fd())?.as_fd(), registration)
+                let task = Task::open(tid)?;
+                change(
+                    Change::Add,
+                    task.take(other.0.as_raw_fd())?,
+                    task.take(socket.as_raw_fd())?.as_fd(),
+                    registration,
+                )
             });
             worker.join().unwrap().unwrap();
         });

@@ -3,34 +3,9 @@
 
 use std::ffi::CString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
-
-/// A copy of descriptor `fd` of the thread `tid` (pidfd_getfd(2)). Before Linux 6.9 it is taken from the thread's process,
-/// which shares its table unless the thread made itself one of its own.
-pub fn take(tid: i32, fd: RawFd) -> Result<OwnedFd, Errno> {
-    const PIDFD_THREAD: libc::c_uint = libc::O_EXCL.unsigned_abs();
-    let open = |pid: i32, flags| owned(libc::SYS_pidfd_open, i64::from(pid), i64::from(flags), 0);
-    let task = match open(tid, PIDFD_THREAD) {
-        Err(Errno::EINVAL) => open(process_of(tid)?, 0)?,
-        other => other?,
-    };
-    owned(libc::SYS_pidfd_getfd, i64::from(task.as_raw_fd()), i64::from(fd), 0)
-}
-
-fn process_of(tid: i32) -> Result<i32, Errno> {
-    let status = std::fs::read_to_string(format!("/proc/{tid}/status")).map_err(|_| Errno::ESRCH)?;
-    let line = status.lines().find_map(|line| line.strip_prefix("Tgid:")).ok_or(Errno::ESRCH)?;
-    line.trim().parse().map_err(|_| Errno::ESRCH)
-}
-
-fn owned(call: libc::c_long, first: i64, second: i64, third: i64) -> Result<OwnedFd, Errno> {
-    // SAFETY: only calls that take plain numbers and no pointer come here.
-    let fd = Errno::result(unsafe { libc::syscall(call, first, second, third) })?;
-    // SAFETY: the kernel just made this descriptor for us; nobody else knows it.
-    i32::try_from(fd).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }).map_err(|_| Errno::EBADF)
-}
 
 /// An option that is an `int`.
 pub fn option(socket: impl AsFd, level: i32, name: i32) -> Result<i32, Errno> {
@@ -69,7 +44,7 @@ const SO_NETNS_COOKIE: libc::c_int = 71;
 
 fn get(socket: impl AsFd, level: i32, name: i32, value: *mut u8, room: usize) -> Result<usize, Errno> {
     let mut length = libc::socklen_t::try_from(room).map_err(|_| Errno::EINVAL)?;
-    // SAFETY: both callers pass a buffer of their own with `room` bytes; the kernel writes no more.
+    // SAFETY: every caller passes a buffer of their own with `room` bytes; the kernel writes no more.
     let done = unsafe { libc::getsockopt(socket.as_fd().as_raw_fd(), level, name, value.cast(), &raw mut length) };
     Errno::result(done)?;
     Ok(length as usize)
@@ -89,10 +64,11 @@ pub fn bind(socket: impl AsFd, address: &[u8]) -> Result<(), Errno> {
     Errno::result(unsafe { libc::bind(socket.as_fd().as_raw_fd(), address.as_ptr().cast(), length) }).map(drop)
 }
 
-/// Whether it has a peer.
-pub fn is_connected(socket: impl AsFd) -> bool {
-    use nix::sys::socket::{SockaddrStorage, getpeername};
-    getpeername::<SockaddrStorage>(socket.as_fd().as_raw_fd()).is_ok()
+/// How far a TCP socket is: `tcpi_state`, the first byte of `TCP_INFO` (tcp(7)).
+pub fn tcp_state(socket: impl AsFd) -> Result<u8, Errno> {
+    let mut state = 0_u8;
+    get(socket, libc::IPPROTO_TCP, libc::TCP_INFO, &raw mut state, 1)?;
+    Ok(state)
 }
 
 /// getsockname(2), of an internet socket; an IPv4 address is one in either family.

@@ -13,6 +13,7 @@ pub mod process;
 pub mod ptrace;
 pub mod seccomp;
 pub mod socket;
+pub mod task;
 pub mod tick;
 pub mod trial;
 pub mod wait;

@@ -77,12 +77,16 @@ impl Broker {
         None
     }
 
+    fn socket(&mut self, call: &Call) -> Result<Socket, Errno> {
+        Socket::of(call, &mut self.replacer.tasks)
+    }
+
     fn connect(&mut self, call: Call, tell: &mut dyn FnMut(Note)) {
-        let (passed, socket) = match Passed::read(&call).and_then(|passed| Ok((passed, Socket::of(&call)?))) {
+        let (passed, socket) = match Passed::read(&call).and_then(|passed| Ok((passed, self.socket(&call)?))) {
             Ok(both) => both,
             Err(errno) => return call.refuse(errno as i32),
         };
-        if !socket.is_inet() {
+        if !socket.is_inet() && socket.namespace != Ok(self.outside) {
             // Files decide about sockets in the file system, and abstract names are of this network. If it is another socket
             // or address by the time that the kernel looks, Landlock refuses what is neither.
             return call.go_on();
@@ -243,9 +247,9 @@ impl Broker {
     }
 
     fn dial(&mut self, call: Call, socket: Socket, to: SocketAddr, peer: Peer, tell: &mut dyn FnMut(Note)) {
-        // A socket that is connected already, to something inside.
-        if inet::is_connected(&socket.own) {
-            return call.refuse(libc::EISCONN);
+        // It may be connected already, to something inside.
+        if let Err(errno) = socket.is_free() {
+            return call.refuse(errno as i32);
         }
         if self.is_proxy(&peer.line) {
             tell(refusals::proxy_itself(&call, &peer.line));
@@ -254,18 +258,21 @@ impl Broker {
         if self.reads(&peer.line) == Reads::Yes {
             return self.lead(call, socket, Way::Direct(to), (peer, Reads::Yes), tell);
         }
-        let dial = match Dial::start(call, socket, to) {
+        let dial = match Dial::start(call, socket, to, &self.untouched) {
             Ok(dial) => dial,
             Err((call, errno)) => {
                 self.told(call.tid(), &peer, Some(errno), tell);
                 return call.refuse(errno as i32);
             }
         };
-        if dial.blocks() {
-            return self.wait(What::Dial(dial, peer));
+        if !dial.blocks() {
+            self.told(dial.call.tid(), &peer, Some(Errno::EINPROGRESS), tell);
+            return self.replacer.hand_over(dial, libc::EINPROGRESS);
         }
-        self.told(dial.call.tid(), &peer, Some(Errno::EINPROGRESS), tell);
-        dial.hand_over(&mut self.registrar, libc::EINPROGRESS).ok();
+        match dial.result_by_now() {
+            Some(result) => self.made(dial, &peer, result, tell),
+            None => self.wait(What::Dial(dial, peer)),
+        }
     }
 
     /// Tells whoever records what was connected to. Before the caller goes on.
@@ -283,20 +290,19 @@ impl Broker {
     /// Makes the call on a socket of the sandbox's own network; a socket with a name in the file system is another desk's, and
     /// other kinds are left to the kernel.
     fn bind(&mut self, call: Call) -> Option<(Call, Desk)> {
-        let socket = match Socket::of(&call) {
+        let socket = match self.socket(&call) {
             Ok(socket) => socket,
             Err(errno) => {
                 call.refuse(errno as i32);
                 return None;
             }
         };
-        if socket.domain == libc::AF_UNIX {
-            return Some((call, Desk::Paths));
-        }
-        if !socket.is_inet() {
-            call.go_on();
-        } else if socket.namespace == Ok(self.outside) || socket.namespace.is_err() {
+        if socket.namespace == Ok(self.outside) || socket.namespace.is_err() {
             call.refuse(libc::EINVAL);
+        } else if socket.domain == libc::AF_UNIX {
+            return Some((call, Desk::Paths));
+        } else if !socket.is_inet() {
+            call.go_on();
         } else {
             let done = Passed::read(&call).and_then(|passed| inet::bind(&socket.own, &passed.bytes));
             answer(call, done);
@@ -305,12 +311,12 @@ impl Broker {
     }
 
     fn listen(&mut self, call: Call) {
-        let socket = match Socket::of(&call) {
+        let socket = match self.socket(&call) {
             Ok(socket) => socket,
             Err(errno) => return call.refuse(errno as i32),
         };
         // A socket of another kind, too, and on the very one that was looked at: Landlock does not hold back this call.
-        if socket.is_inet() && socket.namespace == Ok(self.outside) || socket.namespace.is_err() {
+        if socket.namespace == Ok(self.outside) || socket.namespace.is_err() {
             return call.refuse(libc::EINVAL);
         }
         let done = inet::listen(&socket.own, call.int(1));

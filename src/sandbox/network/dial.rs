@@ -1,21 +1,19 @@
-//! A socket of the sandbox → one of the host with its options, connected, in its place.
+//! A socket of the sandbox → one of the host with its options, connected.
 //!
-//! Kernel rules that shape it: a connection that was begun goes on in whoever holds the socket, so a caller that does not
-//! block gets it while it is made, and waits for it as always; an epoll descriptor forgets a socket that is replaced, and
-//! knows its successor only by the same number in the table of whoever registers it.
+//! A connection that was begun goes on in whoever holds the socket, so a caller that does not block gets it while it is made,
+//! and waits for it as always.
 
 use std::os::fd::{AsFd, OwnedFd, RawFd};
-use std::sync::mpsc::{Receiver, Sender, channel};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::sys::epoll::{self, Aliases, Registration};
 use crate::sys::inet;
-use crate::sys::seccomp::Place;
+use crate::sys::task::Tasks;
 
 use super::super::desk::Call;
+use super::options::Untouched;
 
 /// What a descriptor of the sandbox is.
 #[derive(Debug)]
@@ -33,9 +31,9 @@ impl Socket {
     /// # Errors
     ///
     /// EBADF, ENOTSOCK: as the call itself would say.
-    pub(super) fn of(call: &Call) -> Result<Self, Errno> {
+    pub(super) fn of(call: &Call, tasks: &mut Tasks) -> Result<Self, Errno> {
         let number = call.int(0);
-        let own = match inet::take(call.tid(), number) {
+        let own = match tasks.take(call.tid(), number) {
             // Whatever else stands in the way, there is no such descriptor for us.
             // Ours, not the caller's.
             Err(Errno::ENFILE | Errno::EMFILE) => return Err(Errno::ENFILE),
@@ -60,17 +58,24 @@ impl Socket {
         flags(&self.own).is_some_and(|flags| !flags.contains(OFlag::O_NONBLOCK))
     }
 
-    /// How far a TCP socket is, by `tcpi_state`, the first byte of `TCP_INFO` (tcp(7)).
+    /// How far a TCP socket is.
     pub(super) fn progress(&self) -> Progress {
-        const SYN_SENT: u8 = 2;
-        const CLOSE: u8 = 7;
-        match inet::bytes(&self.own, libc::IPPROTO_TCP, libc::TCP_INFO).ok().and_then(|info| info.first().copied()) {
-            Some(SYN_SENT) => Progress::Connecting,
-            Some(CLOSE) => match error_of(&self.own) {
+        match inet::tcp_state(&self.own) {
+            Ok(SYN_SENT) => Progress::Connecting,
+            Ok(CLOSE) => match error_of(&self.own) {
                 Ok(()) => Progress::Idle,
                 Err(errno) => Progress::Failed(errno),
             },
             _ => Progress::Connected,
+        }
+    }
+
+    /// Whether a TCP socket may be connected now; else what connect(2) says.
+    pub(super) fn is_free(&self) -> Result<(), Errno> {
+        match inet::tcp_state(&self.own) {
+            Ok(CLOSE) => Ok(()),
+            Ok(SYN_SENT) => Err(Errno::EALREADY),
+            _ => Err(Errno::EISCONN),
         }
     }
 
@@ -85,6 +90,10 @@ impl Socket {
     }
 }
 
+// Of `enum` in linux/tcp_states.h.
+const SYN_SENT: u8 = 2;
+const CLOSE: u8 = 7;
+
 /// How far a connection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Progress {
@@ -95,7 +104,7 @@ pub(super) enum Progress {
     Failed(Errno),
 }
 
-fn flags(socket: impl AsFd) -> Option<OFlag> {
+pub(super) fn flags(socket: impl AsFd) -> Option<OFlag> {
     fcntl(socket, FcntlArg::F_GETFL).ok().map(OFlag::from_bits_retain)
 }
 
@@ -145,54 +154,6 @@ fn error_of(socket: &OwnedFd) -> Result<(), Errno> {
     }
 }
 
-/// Options that are an `int`, with what their number is to be divided by before it is set again: the kernel doubles sizes of
-/// buffers. One that nobody set is not set: for some the kernel's own choice would end.
-const OPTIONS: [(i32, i32, i32); 22] = [
-    (libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1),
-    (libc::SOL_SOCKET, libc::SO_OOBINLINE, 1),
-    (libc::SOL_SOCKET, libc::SO_RCVLOWAT, 1),
-    (libc::SOL_SOCKET, libc::SO_PRIORITY, 1),
-    (libc::SOL_SOCKET, libc::SO_REUSEADDR, 1),
-    (libc::SOL_SOCKET, libc::SO_SNDBUF, 2),
-    (libc::SOL_SOCKET, libc::SO_RCVBUF, 2),
-    (libc::SOL_SOCKET, libc::SO_TIMESTAMP, 1),
-    (libc::IPPROTO_TCP, libc::TCP_NODELAY, 1),
-    (libc::IPPROTO_TCP, libc::TCP_CORK, 1),
-    (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, 1),
-    (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, 1),
-    (libc::IPPROTO_TCP, libc::TCP_KEEPCNT, 1),
-    (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, 1),
-    (libc::IPPROTO_TCP, libc::TCP_SYNCNT, 1),
-    (libc::IPPROTO_TCP, libc::TCP_LINGER2, 1),
-    (libc::IPPROTO_TCP, libc::TCP_WINDOW_CLAMP, 1),
-    (libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, 1),
-    (libc::IPPROTO_IP, libc::IP_TOS, 1),
-    (libc::IPPROTO_IP, libc::IP_TTL, 1),
-    (libc::IPPROTO_IPV6, libc::IPV6_TCLASS, 1),
-    (libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, 1),
-];
-
-/// Options that are a structure.
-const STRUCTURES: [(i32, i32); 3] =
-    [(libc::SOL_SOCKET, libc::SO_LINGER), (libc::SOL_SOCKET, libc::SO_RCVTIMEO), (libc::SOL_SOCKET, libc::SO_SNDTIMEO)];
-
-/// Carries over what a program set on its socket.
-fn carry_over(from: &OwnedFd, to: &OwnedFd) {
-    // ENOPROTOOPT and the like: one of them has no such option, and nothing was set.
-    for (level, name, divisor) in OPTIONS {
-        let (Ok(wanted), Ok(is)) = (inet::option(from, level, name), inet::option(to, level, name)) else { continue };
-        if wanted != is {
-            inet::set_option(to, level, name, wanted / divisor).ok();
-        }
-    }
-    for (level, name) in STRUCTURES {
-        let (Ok(wanted), Ok(is)) = (inet::bytes(from, level, name), inet::bytes(to, level, name)) else { continue };
-        if wanted != is {
-            inet::set_bytes(to, level, name, &wanted).ok();
-        }
-    }
-}
-
 /// A connection that is being made.
 #[derive(Debug)]
 pub(super) struct Dial {
@@ -203,7 +164,12 @@ pub(super) struct Dial {
 
 impl Dial {
     /// Begins one. [`Errno::EINPROGRESS`] is no failure, and is not returned.
-    pub(super) fn start(call: Call, old: Socket, to: std::net::SocketAddr) -> Result<Self, (Call, Errno)> {
+    pub(super) fn start(
+        call: Call,
+        old: Socket,
+        to: std::net::SocketAddr,
+        untouched: &Untouched,
+    ) -> Result<Self, (Call, Errno)> {
         // A socket of either family may have asked by name; an IPv4 one cannot be made for IPv6.
         let family = if to.is_ipv6() { libc::AF_INET6 } else { old.domain };
         let socket = match inet::tcp(family) {
@@ -214,7 +180,7 @@ impl Dial {
             // Some machines say otherwise by default.
             inet::set_option(&socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 0).ok();
         }
-        carry_over(&old.own, &socket);
+        untouched.carry_over(&old.own, &socket, old.domain);
         match inet::connect(&socket, &inet::encode(to, family)) {
             Ok(()) | Err(Errno::EINPROGRESS) => Ok(Self { call, socket, old }),
             Err(errno) => Err((call, errno)),
@@ -222,8 +188,8 @@ impl Dial {
     }
 
     /// One that is made.
-    pub(super) fn made(call: Call, socket: OwnedFd, old: Socket) -> Self {
-        carry_over(&old.own, &socket);
+    pub(super) fn made(call: Call, socket: OwnedFd, old: Socket, untouched: &Untouched) -> Self {
+        untouched.carry_over(&old.own, &socket, old.domain);
         Self { call, socket, old }
     }
 
@@ -236,82 +202,15 @@ impl Dial {
         error_of(&self.socket)
     }
 
-    /// Puts the new socket in the place of the old one, everywhere; then the call is answered with `errno`, or with success.
-    pub(super) fn hand_over(self, registrar: &mut Registrar, errno: i32) -> Result<(), Errno> {
-        let Self { mut call, socket, old } = self;
-        let inode = nix::sys::stat::fstat(&old.own).map_or(0, |stat| stat.st_ino);
-        let blocks = old.blocks();
-        let mut aliases = epoll::aliases(call.tid(), inode, !blocks);
-        if !aliases.numbers.contains(&old.number) {
-            // Another thread closed it, or put something else there: there is nothing left to replace.
-            call.refuse(libc::EBADF);
-            return Err(Errno::EBADF);
-        }
-        let mode = flags(&old.own).unwrap_or(OFlag::empty());
-        if blocks && let Some(now) = flags(&socket) {
-            fcntl(&socket, FcntlArg::F_SETFL(now - OFlag::O_NONBLOCK))?;
-        }
-        if mode.contains(OFlag::O_ASYNC) {
-            fcntl(&socket, FcntlArg::F_SETFL(flags(&socket).unwrap_or(mode) | OFlag::O_ASYNC))?;
-        }
-        for number in &aliases.numbers {
-            let close_on_exec = epoll::closes_on_exec(call.tid(), *number);
-            let place = Place { number: Some(*number), close_on_exec, answers: false };
-            call.put(socket.as_fd(), place)?;
-        }
-        // The old one must be gone before its registrations are made anew.
-        drop(old);
-        registrar.register(call.tid(), &mut aliases);
-        if errno == 0 {
-            call.answer(0)
-        } else {
-            call.refuse(errno)
-        }
-        Ok(())
-    }
-}
-
-type Job = (i32, Vec<Registration>);
-
-/// The thread with a table of descriptors of its own, made when it is needed first.
-#[derive(Debug, Default)]
-pub(super) struct Registrar {
-    worker: Option<(Sender<Job>, Receiver<()>)>,
-}
-
-impl Registrar {
-    fn register(&mut self, tid: i32, aliases: &mut Aliases) {
-        if aliases.registrations.is_empty() {
-            return;
-        }
-        let (jobs, done) = self.worker.get_or_insert_with(|| {
-            let ((jobs, wanted), (say, done)) = (channel::<Job>(), channel());
-            // Without the thread nobody answers, and the program waits for events that it would have had.
-            std::thread::Builder::new()
-                .name("epoll".to_owned())
-                .stack_size(128 << 10)
-                .spawn(move || {
-                    if epoll::leave_all_descriptors().is_err() {
-                        return;
-                    }
-                    for (tid, registrations) in wanted {
-                        for registration in registrations {
-                            again(tid, registration).ok();
-                        }
-                        say.send(()).ok();
-                    }
-                })
-                .ok();
-            (jobs, done)
-        });
-        if jobs.send((tid, std::mem::take(&mut aliases.registrations))).is_ok() {
-            done.recv().ok();
+    /// The same, if it came to something by now: on one machine it does at once.
+    pub(super) fn result_by_now(&self) -> Option<Result<(), Errno>> {
+        let mut waiting = [PollFd::new(self.socket.as_fd(), PollFlags::POLLOUT)];
+        poll(&mut waiting, PollTimeout::ZERO).ok()?;
+        let [waiting] = waiting;
+        let said = waiting.revents().unwrap_or(PollFlags::empty());
+        match said.intersects(PollFlags::POLLERR | PollFlags::POLLHUP) {
+            true => Some(self.result()),
+            false => said.contains(PollFlags::POLLOUT).then_some(Ok(())),
         }
     }
-}
-
-fn again(tid: i32, registration: Registration) -> Result<(), Errno> {
-    let epoll = inet::take(tid, registration.epoll)?;
-    let socket = inet::take(tid, registration.number)?;
-    epoll::register(epoll, socket.as_fd(), registration)
 }

@@ -154,7 +154,7 @@ impl Broker {
         tell: &mut dyn FnMut(Note),
     ) {
         // A socket of the host, after a connection that failed, cannot be connected within the sandbox.
-        if inet::is_connected(&socket.own) || socket.namespace != Ok(self.inside) {
+        if socket.is_free().is_err() || socket.namespace != Ok(self.inside) {
             return call.refuse(libc::EISCONN);
         }
         if self.legs.legs.len() >= MOST_LEGS || self.dials.len() >= MOST_DIALS {
@@ -221,7 +221,8 @@ impl Broker {
         if reads == Reads::No {
             self.legs.legs.remove(&number);
             self.told(tid, &peer, None, tell);
-            Dial::made(call, outside.into(), socket).hand_over(&mut self.registrar, 0).ok();
+            let dial = Dial::made(call, outside.into(), socket, &self.untouched);
+            self.replacer.hand_over(dial, 0);
             return;
         }
         match self.legs.enter(&socket, number) {

@@ -19,10 +19,12 @@ pub mod inspect;
 mod legs;
 mod lookups;
 mod names;
+mod options;
 mod outward;
 mod pool;
 mod pump;
 mod refusals;
+mod replace;
 mod resolver;
 mod tls;
 
@@ -41,11 +43,13 @@ use crate::sys::inet::{self, Unresolved};
 use super::desk::{Call, Handler, Note};
 use super::error::{StartError, Step};
 use budget::Budget;
-use dial::{Dial, Registrar, Socket};
+use dial::{Dial, Socket};
 use dns::{Answer, Kind, Query};
 use legs::Legs;
 use lookups::Lookups;
 use names::{Names, Resolved};
+use options::Untouched;
+use replace::Replacer;
 use resolver::{Asker, Resolver};
 
 /// Connections in the making at one time: each holds a thread of the sandbox, and two descriptors here.
@@ -131,7 +135,8 @@ pub(super) struct Broker {
     dials: BTreeMap<u64, Waiting>,
     next: u64,
     swept: Instant,
-    registrar: Registrar,
+    replacer: Replacer,
+    untouched: Untouched,
     legs: Legs,
 }
 
@@ -153,9 +158,9 @@ impl Broker {
     ) -> Result<Self, Errno> {
         let errno = |error: std::io::Error| Errno::from_raw(error.raw_os_error().unwrap_or(0));
         let mut sockets = sockets.into_iter();
-        let (Some(udp), Some(tcp), Some(relay)) = (sockets.next(), sockets.next(), sockets.next()) else {
-            return Err(Errno::EBADF);
-        };
+        let mut next = || sockets.next().ok_or(Errno::EBADF);
+        let (udp, tcp, relay, fresh) = (next()?, next()?, next()?, next()?);
+        let untouched = Untouched::of(&fresh);
         crate::sys::process::raise_descriptor_limit();
         let resolver = Resolver::new(udp, tcp).map_err(errno)?;
         let legs = Legs::new(relay, sockets.collect(), published)?;
@@ -193,7 +198,8 @@ impl Broker {
             dials: BTreeMap::new(),
             next: 0,
             swept: Instant::now(),
-            registrar: Registrar::default(),
+            replacer: Replacer::new()?,
+            untouched,
             legs,
         })
     }
@@ -315,21 +321,24 @@ impl Broker {
         let Some(Waiting { what, .. }) = self.dials.remove(&number) else { return };
         self.epoll.delete(what.parts().1).ok();
         match what {
-            What::Dial(dial, peer) => match dial.result() {
-                Ok(()) => {
-                    self.told(dial.call.tid(), &peer, None, tell);
-                    dial.hand_over(&mut self.registrar, 0).ok();
-                }
-                Err(errno) => {
-                    self.told(dial.call.tid(), &peer, Some(errno), tell);
-                    dial.call.refuse(errno as i32);
-                }
-            },
+            What::Dial(dial, peer) => {
+                let result = dial.result();
+                self.made(dial, &peer, result, tell);
+            }
             What::Within(call, socket) => match inet::option(&socket.own, libc::SOL_SOCKET, libc::SO_ERROR) {
                 Ok(0) => call.answer(0),
                 Ok(errno) => call.refuse(errno),
                 Err(errno) => call.refuse(errno as i32),
             },
+        }
+    }
+
+    /// Answers a caller whose connection came to something.
+    fn made(&mut self, dial: Dial, peer: &Peer, result: Result<(), Errno>, tell: &mut dyn FnMut(Note)) {
+        self.told(dial.call.tid(), peer, result.err(), tell);
+        match result {
+            Ok(()) => self.replacer.hand_over(dial, 0),
+            Err(errno) => dial.call.refuse(errno as i32),
         }
     }
 

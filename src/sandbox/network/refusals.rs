@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 
 use crate::event::Denial;
+use crate::sys::epoll;
+use crate::sys::task::Task;
 use crate::vocab::endpoint::HostPort;
 use crate::vocab::escape;
 
@@ -131,5 +133,5 @@ fn process_at(init: i32, port: u16) -> Option<i32> {
     let all = std::fs::read_dir("/proc").ok()?.flatten();
     let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     pids.filter(|pid| network(*pid).as_ref() == Some(&own))
-        .find(|pid| !crate::sys::epoll::aliases(*pid, inode, false).numbers.is_empty())
+        .find(|pid| Task::open(*pid).is_ok_and(|task| !epoll::aliases(&task, inode, false).numbers.is_empty()))
 }
