@@ -115,6 +115,13 @@ impl Ledger {
         self.note(Denial { chain, ..denial });
     }
 
+    /// Counts one more of a file that was told already; whether it was.
+    pub(super) fn counts_again(&mut self, program: &str, call: &str, path: &AbsPath) -> bool {
+        let key = (program.to_owned(), call.to_owned(), escape::file(path.as_bytes()));
+        let known = self.seen.get_mut(&key);
+        known.map(|known| known.count += 1).is_some()
+    }
+
     /// Counts a denial that is told whole.
     pub(super) fn note(&mut self, denial: Denial) {
         let key = (denial.program.clone(), denial.call.clone(), denial.thing.clone());

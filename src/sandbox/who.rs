@@ -15,7 +15,11 @@ pub(super) fn program(task: i32) -> String {
 
 /// The parent of a task's process: see proc_pid_stat(5); the name stands in parentheses and may hold some of its own.
 pub(super) fn parent(task: i32) -> Option<i32> {
-    let stat = process::proc_file(&format!("/proc/{task}/stat")).ok()?;
+    parent_in(&process::proc_file(&format!("/proc/{task}/stat")).ok()?)
+}
+
+/// The parent that the first part of such a file tells.
+pub(super) fn parent_in(stat: &[u8]) -> Option<i32> {
     let behind = stat.iter().rposition(|&byte| byte == b')')?;
     let text = std::str::from_utf8(stat.get(behind + 1..)?).ok()?;
     text.split_ascii_whitespace().nth(1)?.parse().ok()

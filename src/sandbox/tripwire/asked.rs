@@ -3,43 +3,46 @@
 //! Read from /proc and from the thread's memory while it waits. The thread, or another that shares its memory, can change what
 //! is read: it is for the report and decides nothing.
 
+use std::sync::Arc;
+
 use crate::event::Intent;
-use crate::sandbox::who;
-use crate::sys::{memory, process};
+use crate::sys::memory;
 use crate::vocab::path::AbsPath;
 use crate::vocab::syscall::Syscall;
 use crate::vocab::syscall_table::{Want, row};
+
+use super::tasks::{self, Task, Tasks};
 
 /// How often a thread is looked at again that is on its way to sleep.
 const TRIES: usize = 16;
 
 /// What a thread asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct Asked {
     /// The program that it runs, escaped as in files.
     pub(super) program: String,
-    /// Its parent process.
-    parent: Option<i32>,
+    /// Itself, if it was there to be looked at.
+    task: Option<Arc<Task>>,
     /// The call, where it could be read.
     pub(super) call: Option<Syscall>,
     /// The paths that were passed, each with what is to be done there.
     paths: Vec<(Vec<u8>, Intent)>,
 }
 
-/// Looks at a waiting thread.
-pub(super) fn asked(thread: i32) -> Asked {
-    let (call, arguments) =
-        waiting_in(thread).map_or((None, [0; 6]), |(number, arguments)| (Syscall::from_number(number), arguments));
+/// Looks at a waiting thread; at its call and its memory, where `reads` says that it may be done now.
+pub(super) fn asked(tasks: &Tasks, thread: i32, reads: impl FnOnce() -> bool) -> Asked {
+    let Ok((task, program)) = tasks.of(thread) else {
+        return Asked { program: "?".to_owned(), task: None, call: None, paths: Vec::new() };
+    };
+    let (call, arguments) = reads()
+        .then(|| waiting_in(&task))
+        .flatten()
+        .map_or((None, [0; 6]), |(number, arguments)| (Syscall::from_number(number), arguments));
     let paths = call.map(|call| paths(thread, call, &arguments)).unwrap_or_default();
-    Asked { call, paths, ..Asked::by(thread) }
+    Asked { program, task: Some(task), call, paths }
 }
 
 impl Asked {
-    /// Who asks, and not for what.
-    pub(super) fn by(thread: i32) -> Self {
-        Self { program: who::program(thread), parent: who::parent(thread), call: None, paths: Vec::new() }
-    }
-
     /// The whole path that was asked for when `name` was not found in `dir`, and what for.
     pub(super) fn path(&self, dir: &AbsPath, name: &[u8]) -> (AbsPath, Intent) {
         let first = dir.join(name).unwrap_or_else(|_| dir.clone());
@@ -60,7 +63,12 @@ impl Asked {
 
     /// The programs above, nearest first; `top` is the sandbox's own init.
     pub(super) fn chain(&self, top: i32) -> Vec<String> {
-        who::chain(self.parent, top)
+        self.task.as_ref().map(|task| task.above(top).to_vec()).unwrap_or_default()
+    }
+
+    /// Whether it is known by now what is above: later it may be gone.
+    pub(super) fn is_known(&self) -> bool {
+        self.task.as_ref().is_none_or(|task| task.is_known())
     }
 }
 
@@ -76,17 +84,17 @@ fn place_of(parts: &[&[u8]], name: &[u8], dir: &AbsPath) -> Option<usize> {
     places.rev().max_by_key(alike)
 }
 
-/// The call that a thread sleeps in, with its arguments: see proc_pid_syscall(5).
-fn waiting_in(thread: i32) -> Option<(u64, [u64; 6])> {
-    let path = format!("/proc/{thread}/syscall");
+/// The call that a task sleeps in, with its arguments: see proc_pid_syscall(5).
+fn waiting_in(task: &Task) -> Option<(u64, [u64; 6])> {
+    let mut buffer = tasks::line();
     for _ in 0..TRIES {
-        let text = process::proc_file(&path).ok()?;
+        let text = task.waits_in(&mut buffer)?;
         // It is answered sooner than it falls asleep.
         if text.starts_with(b"running") {
             std::thread::yield_now();
             continue;
         }
-        let text = std::str::from_utf8(&text).ok()?;
+        let text = std::str::from_utf8(text).ok()?;
         let mut words = text.split_ascii_whitespace();
         let number = words.next()?.parse().ok()?;
         let mut arguments = [0; 6];
@@ -161,7 +169,7 @@ mod tests {
     use super::*;
 
     fn asking(path: &str) -> Asked {
-        Asked { program: "x".into(), parent: None, call: None, paths: vec![(path.into(), Intent::Read)] }
+        Asked { program: "x".into(), task: None, call: None, paths: vec![(path.into(), Intent::Read)] }
     }
 
     #[test]
@@ -191,8 +199,10 @@ mod tests {
 
     #[test]
     fn a_thread_that_runs_or_is_gone_is_asked_in_vain_and_not_for_ever() {
-        assert_eq!(waiting_in(i32::MAX), None);
-        let me = nix::unistd::gettid().as_raw();
-        assert!(waiting_in(me).is_none_or(|(number, _)| Syscall::from_number(number).is_some()));
+        let tasks = Tasks::default();
+        let gone = asked(&tasks, i32::MAX, || true);
+        assert_eq!((gone.program.as_str(), gone.call), ("?", None));
+        let me = asked(&tasks, nix::unistd::gettid().as_raw(), || true);
+        assert!(me.program.contains("pinfold"), "{me:?}");
     }
 }

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::Thread;
 use std::time::Duration;
 
 use crate::event::{Denial, Intent};
@@ -25,6 +26,8 @@ const FOR: Validity = Validity::Seconds(1);
 const COUNTED: usize = 1 << 16;
 /// Looks that wait to be told; what comes on top of them is counted alone.
 const WAITING: usize = 4096;
+/// How long looks are gathered before they are told: to wake who tells them costs as much as a look.
+const GATHERED: Duration = Duration::from_millis(2);
 
 /// One look.
 #[derive(Debug)]
@@ -57,6 +60,7 @@ pub(super) struct Looks {
     to: Sender<Look>,
     /// How many are on their way.
     waiting: Arc<AtomicUsize>,
+    teller: Arc<OnceLock<Thread>>,
 }
 
 /// What came of them.
@@ -64,12 +68,14 @@ pub(super) struct Looks {
 pub(super) struct Seen {
     ledger: Mutex<Ledger>,
     waiting: Arc<AtomicUsize>,
+    /// The thread that tells, once it does.
+    teller: Arc<OnceLock<Thread>>,
 }
 
 pub(super) fn channel() -> (Looks, Receiver<Look>) {
     // Bounded by our own count: room for all of them at once is half a megabyte that hardly a run needs.
     let (sender, receiver) = mpsc::channel();
-    (Looks { to: sender, waiting: Arc::default() }, receiver)
+    (Looks { to: sender, waiting: Arc::default(), teller: Arc::default() }, receiver)
 }
 
 impl Looks {
@@ -80,28 +86,47 @@ impl Looks {
 
     /// Tells a look that was announced. Never waits.
     pub(super) fn tell(&self, look: Look) {
+        let at_once = !look.asked.is_known();
         if self.waiting.load(Ordering::SeqCst) > WAITING || self.to.send(look).is_err() {
             self.waiting.fetch_sub(1, Ordering::SeqCst);
+        } else if at_once {
+            self.teller.get().into_iter().for_each(Thread::unpark);
         }
     }
 
     /// What will come of them.
     pub(super) fn seen(&self, live: Live) -> Seen {
-        Seen { ledger: Mutex::new(Ledger::of(0, live)), waiting: Arc::clone(&self.waiting) }
+        let (waiting, teller) = (Arc::clone(&self.waiting), Arc::clone(&self.teller));
+        Seen { ledger: Mutex::new(Ledger::of(0, live)), waiting, teller }
     }
 }
 
 impl Seen {
     /// Takes looks until there are no more to come. `top`: the sandbox's init.
     pub(super) fn take(&self, looks: &Receiver<Look>, roots: &Roots, top: i32) {
-        while let Ok(look) = looks.recv() {
-            let chain = look.asked.chain(top);
-            let (path, intent) = look.asked.path(&look.dir, &look.name);
-            if let Some(denial) = denial(path, intent, &look, roots) {
-                self.ledger.lock().unwrap_or_else(PoisonError::into_inner).note(Denial { chain, ..denial });
+        self.teller.set(std::thread::current()).ok();
+        while let Ok(first) = looks.recv() {
+            for look in std::iter::once(first).chain(looks.try_iter()) {
+                self.note(&look, roots, top);
+                self.waiting.fetch_sub(1, Ordering::SeqCst);
             }
-            self.waiting.fetch_sub(1, Ordering::SeqCst);
+            std::thread::park_timeout(GATHERED);
         }
+    }
+
+    fn note(&self, look: &Look, roots: &Roots, top: i32) {
+        // Of each task, be it refused anything or not: when it is, who started it may be gone.
+        let chain = look.asked.chain(top);
+        let (path, intent) = look.asked.path(&look.dir, &look.name);
+        let Some(intent) = lost(&path, intent) else { return };
+        let program = look.asked.program.clone();
+        let call = look.asked.call.map_or_else(|| "look".to_owned(), |call| call.name().to_owned());
+        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        if ledger.counts_again(&program, &call, &path) {
+            return;
+        }
+        let errno = if intent == Intent::Create { libc::EROFS } else { libc::ENOENT };
+        ledger.note(Denial { chain, ..file(program, call, &path, intent, errno, roots) });
     }
 
     /// What was refused so far, as soon as all of it was looked at, or after a while.
@@ -110,24 +135,20 @@ impl Seen {
             if self.waiting.load(Ordering::SeqCst) == 0 {
                 break;
             }
+            self.teller.get().into_iter().for_each(Thread::unpark);
             std::thread::sleep(Duration::from_millis(1));
         }
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner).denials()
     }
 }
 
-/// What a look comes to; `None` when it is nobody's loss.
-fn denial(path: AbsPath, intent: Intent, look: &Look, roots: &Roots) -> Option<Denial> {
-    let exists = exists(&path);
+/// What was to be done at `path`; `None` when that it was refused is nobody's loss.
+fn lost(path: &AbsPath, intent: Intent) -> Option<Intent> {
+    let exists = exists(path);
     let made = intent == Intent::Create && !exists && path.parent().is_some_and(|above| self::exists(&above));
-    if !exists && !made {
-        return None;
-    }
     // Nothing was to be made anew where something is: it was to be written.
     let intent = if intent == Intent::Create && exists { Intent::Write } else { intent };
-    let call = look.asked.call.map_or_else(|| "look".to_owned(), |call| call.name().to_owned());
-    let errno = if intent == Intent::Create { libc::EROFS } else { libc::ENOENT };
-    Some(file(look.asked.program.clone(), call, &path, intent, errno, roots))
+    (exists || made).then_some(intent)
 }
 
 /// Whether something is at `path` outside. A link is followed on the way as it would be there.

@@ -19,6 +19,7 @@ mod looks;
 mod open;
 mod server;
 mod siblings;
+mod tasks;
 mod tree;
 pub mod wire;
 
@@ -42,6 +43,7 @@ use filtered::Directory;
 use looks::{Guard, Seen, channel};
 use open::Open;
 use server::Server;
+use tasks::Tasks;
 use tree::Tree;
 
 /// Threads that serve: one may be held up by a slow disk.
@@ -112,6 +114,7 @@ pub(super) fn mount(plan: &Plan, init: &OwnedFd, secrets: &Values, live: Live) -
         interrupted: Mutex::default(),
         supervisor: None,
         busy: Mutex::default(),
+        tasks: Tasks::default(),
         reading: AtomicUsize::new(0),
     };
     Ok((Prepared { server, seen, looks }, mount))

@@ -4,6 +4,7 @@
 //! sandbox, so nothing here can wait for itself. Answered first, told after. Invariant: whatever a request is, the tree does
 //! not change, and in a filtered directory happens what [`Directory`] lets happen.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
@@ -21,12 +22,18 @@ use super::asked::{Asked, asked};
 use super::filtered::{Directory, Found};
 use super::looks::{Guard, Look, Looks};
 use super::open::{FIRST, Name, Open};
+use super::tasks::Tasks;
 use super::tree::{Kind, Node, Tree};
 use super::wire::{self, Attributes, Keep, Listing, Lock, Operation, Request, Sizes, Validity};
 
 /// How long a lock is waited for; a caller that wants more is interrupted, as by a signal, and asks again. Less than the
 /// time after which the kernel takes us for dead.
 const LOCK_WAIT: Duration = Duration::from_secs(wire::REQUEST_TIMEOUT as u64 * 4 / 5);
+
+/// How long, and how often, a look waits for those whose askers are read: so long it may not be answered, and after that it is
+/// told without what it was for.
+const TURN: Duration = Duration::from_millis(1);
+const TURNS: usize = 100;
 
 pub(super) struct Server {
     pub(super) device: OwnedFd,
@@ -47,6 +54,8 @@ pub(super) struct Server {
     pub(super) supervisor: Option<(i32, Behalf)>,
     /// Requests that are not answered yet, by when they came.
     pub(super) busy: Mutex<BTreeMap<u64, Instant>>,
+    /// Who asked lately.
+    pub(super) tasks: Tasks,
     /// Threads of ours that read the memory of who asks.
     pub(super) reading: AtomicUsize,
 }
@@ -110,9 +119,21 @@ impl Server {
     }
 
     fn asked(&self, thread: i32) -> Asked {
-        let others = self.reading.fetch_add(1, Ordering::Relaxed);
-        let asked = if others < READERS { asked(thread) } else { Asked::by(thread) };
-        self.reading.fetch_sub(1, Ordering::Relaxed);
+        let reading = Cell::new(false);
+        let asked = asked(&self.tasks, thread, || {
+            let begins = |count: usize| (count < READERS).then_some(count + 1);
+            let free = || self.reading.fetch_update(Ordering::Relaxed, Ordering::Relaxed, begins).is_ok();
+            // Mostly it is free again at once; where it is not, somebody waits for a page that we may have to serve.
+            let waited = || {
+                std::thread::sleep(TURN);
+                free()
+            };
+            reading.set(free() || (0..TURNS).any(|_| waited()));
+            reading.get()
+        });
+        if reading.get() {
+            self.reading.fetch_sub(1, Ordering::Relaxed);
+        }
         asked
     }
 
