@@ -230,6 +230,31 @@ fn a_repository_has_its_working_tree_nowhere_else() {
     );
 }
 
+#[test]
+fn no_hook_comes_into_a_repository_of_another_name_made_before_or_inside() {
+    need!(UserNamespaces, Program("git"));
+    let hook = "b.git/hooks/post-receive";
+    let scripts = [
+        "echo evil > b.git/hooks/post-receive",
+        "echo evil > b.git/hooks/x.sample; mv b.git/hooks/x.sample b.git/hooks/post-receive",
+        "echo evil > b.git/hooks/x.sample; ln b.git/hooks/x.sample b.git/hooks/post-receive",
+        "rm -r b.git/hooks; mkdir h; echo evil > h/post-receive; mv h b.git/hooks",
+        "rm -r b.git/hooks; mkdir h; echo evil > h/post-receive; ln -s ../h b.git/hooks",
+        "mv b.git c; rm -r c/hooks; mkdir d; echo evil > d/post-receive; mv d c/hooks; mv c b.git",
+    ];
+    let made_before = |scratch: &Scratch| {
+        let mut git = scratch.command("git");
+        assert!(git.args(["init", "-q", "--bare", "b.git"]).status().unwrap().success());
+    };
+    for script in scripts {
+        plants(nothing, &format!("git init -q --bare b.git\n{script}"), hook);
+        plants(made_before, script, hook);
+    }
+    for script in ["git -C b.git config core.fsmonitor evil", "printf '[alias]\\nx = evil\\n' >> b.git/config"] {
+        plants(made_before, script, "b.git/config");
+    }
+}
+
 /// What git takes for a repository of any name: with a configuration that names a command it is not made, in no order.
 #[test]
 fn no_directory_of_another_name_becomes_a_repository_with_a_command() {
@@ -348,9 +373,13 @@ fn a_name_that_a_person_granted_can_be_made_and_its_neighbour_cannot() {
 
 /// `script` does under `strict` what it does without a sandbox.
 fn works(script: &str, lines: &str) {
+    works_under("strict", script, lines);
+}
+
+fn works_under(protect: &str, script: &str, lines: &str) {
     let scratch = Scratch::beside_home("protect");
     scratch.file("script.sh", script);
-    let output = protected(&scratch, "strict", lines).output().unwrap();
+    let output = protected(&scratch, protect, lines).output().unwrap();
     let copy = Scratch::beside_home("protect");
     copy.file("script.sh", script);
     let natively = copy.command("sh").arg("script.sh").output().unwrap();
@@ -378,6 +407,36 @@ cd ..; git clone -q --recurse-submodules c e; cat e/sub/f; cd e; git submodule u
 rm -rf a w c bare e; ls"
     );
     works(&script, "");
+}
+
+const MERCURIAL: &str = "set -e; export HGRCPATH= HGUSER=me
+hg init a; cd a; echo 1 > f; mkdir d; echo 2 > d/g; hg add -q; hg commit -d '0 0' -m one; cd ..
+hg clone -q a b; cat b/f b/d/g; cd b; echo 3 >> f; hg commit -d '0 0' -m two; hg push -q ../a; hg log --template '{desc}\\n'
+hg -R ../a update -q; cat ../a/f; hg branch -q other; hg mv d/g d/h; hg commit -d '0 0' -m three; hg update -q default; ls d
+hg pull -q ../a; hg merge -q other; hg commit -d '0 0' -m merged; hg status; hg tag -d '0 0' t; hg verify -q
+cd ..; hg clone -q -r 0 b c; cat c/f; hg clone -q --pull b e; hg -R e log --template '{desc}\\n' -l 2; rm -rf a b c e; ls -A";
+
+/// A clone of Mercurial's writes its settings with the name of what it was cloned from, a file that can name commands: under
+/// `strict` it takes a line for each.
+#[test]
+fn mercurial_works_with_repositories_that_it_makes_and_clones_where_its_settings_are_granted() {
+    need!(UserNamespaces, Program("hg"));
+    let machine = "\"/etc/mercurial\" = \"read\"\n";
+    works_under("scan", MERCURIAL, machine);
+    let line = |name: &str| {
+        let access = "{ access = \"write\", sensitive = \"host-executes\", approved = true }";
+        format!("\"$PROJECT/{name}/.hg/hgrc\" = {access}\n")
+    };
+    works_under("strict", MERCURIAL, &[machine, &line("b"), &line("c"), &line("e")].concat());
+    let scratch = Scratch::beside_home("protect");
+    scratch.file("script.sh", MERCURIAL);
+    let refused = protected(&scratch, "strict", machine).output().unwrap();
+    assert!(
+        said(&refused).contains(&format!("to allow it: [filesystem] {}", line("b").trim_end())),
+        "{}",
+        said(&refused)
+    );
+    assert!(!scratch.project().join("b/.hg/hgrc").exists());
 }
 
 #[test]
