@@ -62,6 +62,15 @@ fn a_symlink_above_a_name_the_host_obeys_and_one_that_leads_out_by_another_are_n
 }
 
 #[test]
+fn of_a_file_with_commands_that_can_no_longer_be_read_it_is_told_what_it_named() {
+    need!(UserNamespaces);
+    let scratch = learned("echo '{' > package.json");
+    let text = said(&scratch.enforce(&["sh", "script.sh"]));
+    assert!(text.contains("what it names now is not known: it cannot be read in its format"), "{text}");
+    assert!(text.contains("scripts.test: \"true\" -> not known"), "{text}");
+}
+
+#[test]
 fn a_run_that_changes_nothing_of_the_kind_says_nothing_and_one_that_never_was_is_no_empty_report() {
     need!(UserNamespaces);
     let scratch = learned("echo data > made");

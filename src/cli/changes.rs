@@ -73,28 +73,35 @@ fn lines(change: &Change) -> Vec<String> {
         What::SetId { mode } => vec![format!("`{path}` {how}, and runs with the rights of its owner (mode {mode:o})")],
         What::LeadsOut { to } => vec![format!("`{path}` {how}: a symlink that leads out, to `{to}`")],
         What::Executable => vec![format!("`{path}` {how}, and can be executed")],
-        What::Commands { why, keys, compared } => {
+        What::Commands { why, keys, compared, unread } => {
             let since =
                 if *compared { "" } else { " (it was not looked at before the run: these are all of its commands)" };
             let mut said = vec![format!("`{path}` {how}: {why}{since}")];
-            said.extend(keys.iter().map(key));
+            let (before, now) = unread.as_ref().map_or((None, None), |of| (of.before.as_deref(), of.now.as_deref()));
+            said.extend(before.map(|reason| format!("    what it named before the run is not known: {reason}")));
+            said.extend(now.map(|reason| format!("    what it names now is not known: {reason}")));
+            let known = |reason: Option<&str>| if reason.is_some() { "not known" } else { "nothing" };
+            said.extend(keys.iter().map(|of| key(of, known(before), known(now))));
             said
         }
     }
 }
 
-fn key(key: &Key) -> String {
-    let shown = |value: &Option<String>| {
-        let text = value.as_deref().unwrap_or("nothing");
+/// A key with its values; where there is none, `before` and `now` are the words for that.
+fn key(key: &Key, before: &str, now: &str) -> String {
+    let shown = |value: &Option<String>, none: &str| {
+        let text = value.as_deref().unwrap_or(none);
         let short: String = text.chars().take(LONGEST).collect();
         escape::terminal(short.as_bytes()) + if short.len() < text.len() { "..." } else { "" }
     };
-    format!("    {}: {} -> {}", escape::terminal(key.key.as_bytes()), shown(&key.before), shown(&key.after))
+    let (before, now) = (shown(&key.before, before), shown(&key.after, now));
+    format!("    {}: {before} -> {now}", escape::terminal(key.key.as_bytes()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::changes::Unread;
     use crate::vocab::path::AbsPath;
 
     #[test]
@@ -106,11 +113,34 @@ mod tests {
                 why: "x".into(),
                 keys: vec![Key { key: "k\n".into(), before: None, after: Some("\r\u{202e}".into()) }],
                 compared: true,
+                unread: None,
             },
         };
         let text = whole(&Changes { found: vec![change], whole: true });
         assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
         assert_eq!(text.lines().count(), 2);
         assert!(!text.contains('\u{202e}'));
+    }
+
+    #[test]
+    fn a_command_that_is_not_known_is_not_called_nothing() {
+        let unread = |before: Option<&str>, now: Option<&str>| {
+            Some(Unread { before: before.map(str::to_owned), now: now.map(str::to_owned) })
+        };
+        let told = |keys: Vec<Key>, unread: Option<Unread>| {
+            let what = What::Commands { why: "w".into(), keys, compared: true, unread };
+            lines(&Change { path: AbsPath::new("/p/f").unwrap(), new: false, what })
+        };
+        let key = |before: Option<&str>, after: Option<&str>| Key {
+            key: "k".into(),
+            before: before.map(str::to_owned),
+            after: after.map(str::to_owned),
+        };
+        assert_eq!(told(vec![key(Some("a"), None)], None)[1..], ["    k: a -> nothing"]);
+        let now = told(vec![key(Some("a"), None)], unread(None, Some("r")));
+        assert_eq!(now[1..], ["    what it names now is not known: r", "    k: a -> not known"]);
+        let then = told(vec![key(None, Some("a"))], unread(Some("r"), None));
+        assert_eq!(then[1..], ["    what it named before the run is not known: r", "    k: not known -> a"]);
+        assert_eq!(told(Vec::new(), unread(Some("r"), Some("s"))).len(), 3);
     }
 }

@@ -67,6 +67,9 @@ pub enum What {
         keys: Vec<Key>,
         /// Whether the file was looked at before the run.
         compared: bool,
+        /// Where its commands are not known: a value that is not known stands as none in the keys.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unread: Option<Unread>,
     },
     /// A file that can be executed.
     Executable,
@@ -83,6 +86,20 @@ pub struct Key {
     pub after: Option<String>,
 }
 
+/// Why the commands of a file are not known, in words: before the run, now, or both times.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unread {
+    /// Before the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// Now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub now: Option<String>,
+}
+
+/// The commands of a file, or why they are not known.
+type Named = Result<Commands, String>;
+
 /// What changed in a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changes {
@@ -97,7 +114,7 @@ pub struct Changes {
 pub struct Before {
     roots: Vec<AbsPath>,
     since: (i64, i64),
-    carriers: BTreeMap<AbsPath, Option<Commands>>,
+    carriers: BTreeMap<AbsPath, Named>,
     /// The same files as they were, to be put back.
     texts: BTreeMap<AbsPath, Vec<u8>>,
 }
@@ -169,16 +186,19 @@ impl Before {
     }
 }
 
-/// The commands of a file that carries some by the name `called`; `None`: no such file, `Some(None)`: it cannot be read as what
-/// it is. A symlink carries what it leads to: so it is read.
-fn read(path: &AbsPath, called: &AbsPath) -> Option<Option<Commands>> {
+/// The commands of a file that carries some by the name `called`, or why they are not known; `None`: no such file. A symlink
+/// carries what it leads to: so it is read.
+fn read(path: &AbsPath, called: &AbsPath) -> Option<Named> {
     let row = commands::carrier(called)?;
     let is_link = std::fs::symlink_metadata(path.to_path_buf()).ok()?.is_symlink();
     let Some(meta) = std::fs::metadata(path.to_path_buf()).ok().filter(std::fs::Metadata::is_file) else {
-        return is_link.then_some(None);
+        return is_link.then(|| Err("it is a symlink that leads to no file".to_owned()));
     };
-    let bytes = (meta.len() <= LONGEST).then(|| std::fs::read(path.to_path_buf()).ok()).flatten();
-    Some(bytes.and_then(|bytes| row.commands(&bytes).ok()))
+    if meta.len() > LONGEST {
+        return Some(Err(format!("it is longer than {} MiB", LONGEST >> 20)));
+    }
+    let bytes = std::fs::read(path.to_path_buf()).map_err(|error| format!("it cannot be opened ({})", error.kind()));
+    Some(bytes.and_then(|bytes| row.commands(&bytes).map_err(|error| error.to_string())))
 }
 
 /// What a file with commands holds, where it is small enough to be kept.
@@ -291,21 +311,33 @@ impl Walk<'_> {
         }
     }
 
-    fn commands(&mut self, place: &AbsPath, called: &AbsPath, born: bool, after: Option<Commands>) {
+    fn commands(&mut self, place: &AbsPath, called: &AbsPath, born: bool, after: Named) {
         let Some(row) = commands::carrier(called) else { return };
         let known = self.before.carriers.get(place);
         let compared = known.is_some() || born;
-        let keys = match (known.cloned().unwrap_or_else(|| Some(Commands::new())), after) {
-            (Some(before), Some(after)) => commands::changes(&before, &after)
-                .into_iter()
-                .map(|(key, before, after)| Key { key, before, after })
-                .collect(),
-            (None, None) => return,
-            // It could be read before or now, but not both times: what it names is not known.
-            (_, _) => vec![Key { key: "(unreadable)".to_owned(), before: None, after: None }],
-        };
-        if !keys.is_empty() {
-            self.add(place, born, What::Commands { why: row.why.to_owned(), keys, compared });
+        let before = known.cloned().unwrap_or_else(|| Ok(Commands::new()));
+        if before.is_err() && after.is_err() && self.is_as_it_was(place) {
+            return;
+        }
+        let unread = Unread { before: before.as_ref().err().cloned(), now: after.as_ref().err().cloned() };
+        let unread = Some(unread).filter(|unread| unread.before.is_some() || unread.now.is_some());
+        let keys: Vec<Key> = commands::changes(&before.unwrap_or_default(), &after.unwrap_or_default())
+            .into_iter()
+            .map(|(key, before, after)| Key { key, before, after })
+            .collect();
+        if !keys.is_empty() || unread.is_some() {
+            self.add(place, born, What::Commands { why: row.why.to_owned(), keys, compared, unread });
+        }
+    }
+
+    /// Whether a file that cannot be read as what it is has the bytes that it had; where they were not kept, the time.
+    fn is_as_it_was(&self, place: &AbsPath) -> bool {
+        match self.before.text(place) {
+            Some(old) => text(place).as_deref() == Some(old),
+            None => {
+                let meta = std::fs::symlink_metadata(place.to_path_buf());
+                meta.is_ok_and(|meta| !self.before.ages(&meta).0)
+            }
         }
     }
 
@@ -334,6 +366,40 @@ mod tests {
         let word = |change: &Change| serde_json::to_value(change).unwrap()["kind"].as_str().unwrap().to_owned();
         let name = |change: &Change| String::from_utf8(change.path.relative_to(root).unwrap().to_vec()).unwrap();
         changes.found.iter().map(|change| (word(change), name(change))).collect()
+    }
+
+    /// What is told of the commands of a file that held `before` and holds `after`.
+    fn of_commands(name: &str, before: &str, after: &str) -> Option<(Vec<Key>, Option<Unread>)> {
+        let root = tree(name);
+        let file = root.join("package.json").unwrap().to_path_buf();
+        std::fs::write(&file, before).unwrap();
+        let look = Before::look(vec![root.clone()]);
+        std::fs::write(&file, after).unwrap();
+        let changes = look.changes(&Roots(BTreeMap::from([(Base::Project, root.clone())])));
+        std::fs::remove_dir_all(root.to_path_buf()).unwrap();
+        changes.found.into_iter().find_map(|change| match change.what {
+            What::Commands { keys, unread, compared: true, .. } => Some((keys, unread)),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn of_a_file_that_cannot_be_read_it_is_told_when_and_what_it_names_at_the_other_time() {
+        let scripts = r#"{"scripts": {"test": "a"}}"#;
+        let key = |before: Option<&str>, after: Option<&str>| Key {
+            key: "scripts.test".to_owned(),
+            before: before.map(str::to_owned),
+            after: after.map(str::to_owned),
+        };
+        let format = || Some("it cannot be read in its format".to_owned());
+        let now = Unread { before: None, now: format() };
+        assert_eq!(of_commands("now", scripts, "{"), Some((vec![key(Some("\"a\""), None)], Some(now))));
+        let then = Unread { before: format(), now: None };
+        assert_eq!(of_commands("then", "{", scripts), Some((vec![key(None, Some("\"a\""))], Some(then))));
+        let both = Unread { before: format(), now: format() };
+        assert_eq!(of_commands("both", "{", "{{"), Some((Vec::new(), Some(both))));
+        assert_eq!(of_commands("same", "{", "{"), None);
+        assert_eq!(of_commands("none", "{}", "{ }"), None);
     }
 
     #[test]

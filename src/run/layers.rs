@@ -17,7 +17,7 @@ use crate::plan::layer::Layer;
 use crate::plan::protect::{LEADS_THERE, Rules, SHAPE, as_in_git};
 use crate::store::layers::Room;
 use crate::store::{Store, StoreError};
-use crate::vocab::commands::{self, Commands};
+use crate::vocab::commands;
 use crate::vocab::escape;
 use crate::vocab::location::Roots;
 use crate::vocab::path::{AbsPath, goes_up_behind_a_name};
@@ -356,12 +356,15 @@ fn commands_in(place: &AbsPath, before: &Path, after: &Path) -> Vec<String> {
         (meta.is_file() && meta.len() <= LONGEST).then(|| row.commands(&fs::read(path).ok()?).ok()).flatten()
     };
     let Some(new) = read(after) else { return vec![format!("{}, and cannot be read as such", row.why)] };
-    let old = read(before).unwrap_or_else(Commands::new);
-    let shown = |value: Option<String>| escape::file(value.unwrap_or_else(|| "nothing".to_owned()).as_bytes());
-    commands::changes(&old, &new)
+    let old = read(before);
+    // What could not be read was not nothing.
+    let was = if old.is_some() || fs::symlink_metadata(before).is_err() { "nothing" } else { "what is not known" };
+    let shown = |value: Option<String>, none: &str| escape::file(value.as_deref().unwrap_or(none).as_bytes());
+    commands::changes(&old.unwrap_or_default(), &new)
         .into_iter()
         .map(|(key, before, after)| {
-            format!("{}: {} from {} to {}", row.why, escape::file(key.as_bytes()), shown(before), shown(after))
+            let (before, after) = (shown(before, was), shown(after, "nothing"));
+            format!("{}: {} from {before} to {after}", row.why, escape::file(key.as_bytes()))
         })
         .collect()
 }
