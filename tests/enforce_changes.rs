@@ -12,7 +12,7 @@
 
 mod common;
 
-use common::enforced::out;
+use common::enforced::{enforced_with, out, project, run};
 use common::scratch::{Scratch, said};
 
 fn learned(script: &str) -> Scratch {
@@ -46,6 +46,24 @@ fn commands_scripts_and_symlinks_that_lead_out_are_named_with_what_they_were() {
     let kinds: Vec<_> =
         scratch.report("enforce")["changes"]["found"].as_array().unwrap().iter().map(|c| c["kind"].clone()).collect();
     assert_eq!(kinds, ["commands", "leads-out", "executable"]);
+}
+
+#[test]
+fn a_symlink_to_what_may_be_read_is_told_at_once_in_a_project_and_elsewhere_when_asked() {
+    need!(UserNamespaces);
+    let scratch = project(
+        "mkdir -p ~/own; for at in ~/own .; do ln -s /usr/bin/env $at/known; ln -s /etc/shadow $at/other; done",
+    );
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    let output = run(enforced_with(&scratch, "\"~/own\" = \"write\"\n", "", ""));
+    let text = said(&output);
+    for (name, told) in
+        [("home/own/known", false), ("home/own/other", true), ("project/known", true), ("project/other", true)]
+    {
+        assert_eq!(text.contains(&format!("/{name}` is new")), told, "{name}: {text}");
+    }
+    let changes = scratch.report("enforce")["changes"]["found"].to_string();
+    assert!(changes.contains("leads-to-read"), "{changes}");
 }
 
 #[test]

@@ -75,6 +75,20 @@ fn what_no_machine_has_is_not_news_and_what_would_have_been_made_is() {
 }
 
 #[test]
+fn what_lies_above_a_granted_place_is_no_news_although_the_place_is_not_there() {
+    need!(UserNamespaces, Fuse);
+    let scratch = project("ls -d ~/above; ls ~/beside");
+    for name in ["above/other", "beside/other"] {
+        scratch.home_file(name, "");
+    }
+    let output = run(enforced_with(&scratch, "\"~/above/absent/file\" = \"read\"\n", "", ""));
+    assert_eq!(out(&output).lines().count(), 1, "{}", said(&output));
+    let denials = denials(&scratch);
+    assert!(denials.iter().all(|(said, _)| said.ends_with(&home(&scratch, "beside"))), "{denials:#?}");
+    assert!(!denials.is_empty(), "the control is told");
+}
+
+#[test]
 fn a_made_up_remedy_is_the_line_that_allows_it() {
     need!(UserNamespaces, Fuse);
     let scratch = project("cat ~/notes.txt ~/.tool/config");

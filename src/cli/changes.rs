@@ -48,10 +48,12 @@ fn whole(changes: &Changes) -> String {
     text
 }
 
-/// What is said of them at the end of a run: executable files are counted, all else is named up to a limit.
+/// What is said of them at the end of a run: executable files are counted, symlinks to what the run may read are left out, all
+/// else is named up to a limit.
 pub(super) fn short(changes: &Changes) -> Vec<String> {
+    let is_link = |change: &&Change| matches!(change.what, What::LeadsToRead { .. });
     let (executable, telling): (Vec<&Change>, Vec<&Change>) =
-        changes.found.iter().partition(|change| change.what == What::Executable);
+        changes.found.iter().filter(|change| !is_link(change)).partition(|change| change.what == What::Executable);
     let mut said: Vec<String> = telling.iter().take(SHOWN).flat_map(|change| lines(change)).collect();
     if telling.len() > SHOWN {
         said.push(format!("and {} more", telling.len() - SHOWN));
@@ -72,6 +74,7 @@ fn lines(change: &Change) -> Vec<String> {
         What::HostExecutes { why } => vec![format!("`{path}` {how}: {why}")],
         What::SetId { mode } => vec![format!("`{path}` {how}, and runs with the rights of its owner (mode {mode:o})")],
         What::LeadsOut { to } => vec![format!("`{path}` {how}: a symlink that leads out, to `{to}`")],
+        What::LeadsToRead { to } => vec![format!("`{path}` {how}: a symlink to `{to}`, which it may read")],
         What::Executable => vec![format!("`{path}` {how}, and can be executed")],
         What::Commands { why, keys, compared, unread } => {
             let since =

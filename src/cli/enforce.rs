@@ -70,7 +70,8 @@ pub(super) fn within(surroundings: &Surroundings, arguments: &EnforceArguments) 
     let changes =
         Changes { found: enforced.changes.found.iter().filter(|c| told(c)).cloned().collect(), ..enforced.changes };
     let said = changes::short(&changes);
-    if !said.is_empty() && (!quiet || changes.found.iter().any(|change| change.what != What::Executable)) {
+    let matters = |change: &Change| !matches!(change.what, What::Executable | What::LeadsToRead { .. });
+    if !said.is_empty() && (!quiet || changes.found.iter().any(matters)) {
         screen::say(format!("{} before you use what it wrote, look at:", paint("changed:", Colour::Yellow)));
         said.iter().for_each(|line| screen::say(format!("  {line}")));
         let name = prepared.file.path.display();

@@ -235,6 +235,31 @@ impl<'a> Furnishing<'a> {
         here
     }
 
+    /// Makes the names above places that are granted and `absent` here: what lies above a granted place is there, whether
+    /// the place is or not, and a run that was learned saw it.
+    pub(super) fn above_the_absent(&mut self, absent: &BTreeSet<AbsPath>, grants: &Grants<'_>) {
+        let mut there: BTreeSet<AbsPath> = BTreeSet::new();
+        for target in self.steps.iter().filter_map(MountStep::target) {
+            there.extend(target.ancestors().chain([target.clone()]));
+        }
+        let (host, home) = (self.host, self.host.roots.get(Base::Home));
+        let directory = |place: AbsPath| {
+            let seen = host.look(&place).filter(|seen| seen.kind == FileKind::Dir)?;
+            Some((place, seen))
+        };
+        for path in absent {
+            if self.leads_astray(path, grants) {
+                continue;
+            }
+            let Some((target, seen)) = self.through_links(path).ancestors().find_map(directory) else { continue };
+            let own = home.as_ref().is_some_and(|home| home.is_beneath(&target));
+            if !own && !target.is_root() && !self.is_bound(&target) && there.insert(target.clone()) {
+                there.extend(target.ancestors());
+                self.steps.push(MountStep::Directory { target, mode: seen.mode & 0o7777 });
+            }
+        }
+    }
+
     fn link(&mut self, target: &AbsPath, text: Vec<u8>) {
         // What lies in a bind mount is there already.
         if self.is_bound(target) || self.links.contains_key(target) {

@@ -67,6 +67,19 @@ pub fn opened_by<'a>(name: &str, profile: &'a Profile, host: &'a Host) -> Vec<(A
     openings.collect()
 }
 
+/// The places that approved lines and bundles are for and that do not exist on this machine.
+pub(super) fn absent(profile: &Profile, host: &Host) -> BTreeSet<AbsPath> {
+    let approved = profile.filesystem.iter().filter(|(_, grant)| grant.approved);
+    let places = approved.flat_map(|(location, _)| match location {
+        Location::Bundle(name) => {
+            let openings = profile.bundles.get(name).into_iter().flat_map(|bundle| bundle.on(layout(host)));
+            openings.filter_map(|opening| host.roots.resolve(&opening.place)).collect()
+        }
+        Location::Path { .. } => Vec::from_iter(host.roots.resolve(location)),
+    });
+    places.filter(|path| host.look(path).is_none()).collect()
+}
+
 /// Adds what bundles open here. A line for a place itself outranks a bundle.
 pub(super) fn open_bundles<'a>(
     profile: &'a Profile,

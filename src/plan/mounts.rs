@@ -16,7 +16,7 @@ use crate::vocab::syscall::Syscall;
 
 use super::error::PlanError;
 use super::furnish::{Furnishing, as_own, unowned};
-use super::grants::{Grants, open_bundles, resolve, withheld_calls, withheld_peers, withheld_secrets};
+use super::grants::{Grants, absent, open_bundles, resolve, withheld_calls, withheld_peers, withheld_secrets};
 use super::protect::{self, Protection, Rules};
 use super::walls::Wall;
 use super::without_namespaces::{Unkept, weaken};
@@ -40,6 +40,7 @@ pub fn plan(
     let mut furnishing = Furnishing::of(host);
     furnishing.private_places(&grants);
     furnishing.all(&grants, &mut withheld);
+    furnishing.above_the_absent(&absent(profile, host), &grants);
     let mounted = |name: &&AbsPath| !strict || !protect::is_judged_by_contents(name);
     let mounted: BTreeSet<AbsPath> = guarded.iter().filter(mounted).cloned().collect();
     furnishing.protect(&mounted, &grants);
@@ -282,6 +283,24 @@ pub(super) mod tests {
         let plan = plan(&profile, &host, &BTreeSet::new(), path("/x"), vec![]).unwrap();
         assert_eq!(plan.create, [path("/home/a/.x")]);
         assert_eq!(plan.withheld.len(), 1);
+    }
+
+    #[test]
+    fn what_lies_above_a_granted_place_is_there_although_the_place_is_not() {
+        let host = host(&[
+            ("/run", FileKind::Dir, None),
+            ("/var", FileKind::Dir, None),
+            ("/var/run", FileKind::Symlink, Some("/run")),
+        ]);
+        let profile = with(&[("/var/run/x/socket", Access::Read)]);
+        let steps = steps(&profile, &host, &[]);
+        assert!(steps.contains(&MountStep::Directory { target: path("/run"), mode: 0o755 }), "{steps:?}");
+        assert!(steps.contains(&MountStep::Symlink { target: path("/var/run"), text: b"/run".to_vec() }), "{steps:?}");
+        assert!(!steps.iter().any(|step| step.target().is_some_and(|target| target.is_beneath(&path("/run/x")))));
+        let mut withheld = profile;
+        withheld.filesystem.values_mut().for_each(|grant| grant.approved = false);
+        let steps = self::steps(&withheld, &host, &[]);
+        assert!(!steps.iter().any(|step| step.target() == Some(&path("/run"))), "nobody approved it");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::protect::{LEADS_THERE, Rules, SHAPE, as_in_git};
 use crate::vocab::commands::{self, Commands};
-use crate::vocab::location::Roots;
+use crate::vocab::location::{Base, Roots};
 use crate::vocab::path::AbsPath;
 use crate::vocab::sensitivity::{Sensitivity, covering};
 
@@ -56,6 +56,11 @@ pub enum What {
     },
     /// A symlink to somewhere outside of what could be written.
     LeadsOut {
+        /// Its text, escaped as in files.
+        to: String,
+    },
+    /// A symlink of an agent's own, to what the profile lets it read: codex makes three to itself in each run.
+    LeadsToRead {
         /// Its text, escaped as in files.
         to: String,
     },
@@ -113,6 +118,8 @@ pub struct Changes {
 #[derive(Debug)]
 pub struct Before {
     roots: Vec<AbsPath>,
+    /// What else the run may read.
+    readable: Vec<AbsPath>,
     since: (i64, i64),
     carriers: BTreeMap<AbsPath, Named>,
     /// The same files as they were, to be put back.
@@ -120,8 +127,8 @@ pub struct Before {
 }
 
 impl Before {
-    /// Before a run that can write `roots`, which are files or directories.
-    pub fn look(roots: Vec<AbsPath>) -> Self {
+    /// Before a run that can write `roots` and read what is `readable`, which are files or directories.
+    pub fn look(roots: Vec<AbsPath>, readable: Vec<AbsPath>) -> Self {
         let (mut carriers, mut texts) = (BTreeMap::new(), BTreeMap::new());
         let mut keep = |path: AbsPath| {
             if let Some(commands) = read(&path, &path) {
@@ -135,7 +142,7 @@ impl Before {
         }
         // The clock that file times are taken from: it may be some milliseconds behind the precise one.
         let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_REALTIME_COARSE);
-        Self { roots, since: now.map_or((0, 0), |now| (now.tv_sec(), now.tv_nsec())), carriers, texts }
+        Self { roots, readable, since: now.map_or((0, 0), |now| (now.tv_sec(), now.tv_nsec())), carriers, texts }
     }
 
     /// A file with commands as it was before the run.
@@ -179,7 +186,8 @@ impl Before {
             What::HostExecutes { .. } => 1,
             What::Commands { .. } => 2,
             What::LeadsOut { .. } => 3,
-            What::Executable => 4,
+            What::LeadsToRead { .. } => 4,
+            What::Executable => 5,
         };
         walk.changes.found.sort_by(|a, b| (order(a), &a.path).cmp(&(order(b), &b.path)));
         walk.changes
@@ -304,11 +312,18 @@ impl Walk<'_> {
         // One that leads nowhere may lead somewhere tomorrow: its text counts.
         let target =
             target.or_else(|| place.parent().and_then(|dir| links::by_text(&dir, text.as_os_str().as_bytes())));
-        let inside = target.is_some_and(|target| self.before.roots.iter().any(|root| target.is_beneath(root)));
-        if !inside {
-            let to = crate::vocab::escape::file(text.as_os_str().as_bytes());
-            self.add(place, born, What::LeadsOut { to });
+        let within = |places: &[AbsPath]| {
+            let beneath = |target: &AbsPath| places.iter().any(|top| target.is_beneath(top));
+            target.as_ref().is_some_and(beneath)
+        };
+        if within(&self.before.roots) {
+            return;
         }
+        let to = crate::vocab::escape::file(text.as_os_str().as_bytes());
+        // What works in a project follows its links, and may write or remove what lies behind them.
+        let projects = self.variables.get(Base::Project).is_none_or(|project| place.is_beneath(&project));
+        let known = !projects && within(&self.before.readable);
+        self.add(place, born, if known { What::LeadsToRead { to } } else { What::LeadsOut { to } });
     }
 
     fn commands(&mut self, place: &AbsPath, called: &AbsPath, born: bool, after: Named) {
@@ -410,7 +425,7 @@ mod tests {
         std::fs::set_permissions(at("old.sh"), std::fs::Permissions::from_mode(0o755)).unwrap();
         std::fs::write(at("package.json"), r#"{"scripts": {"test": "a"}}"#).unwrap();
         std::thread::sleep(std::time::Duration::from_millis(20));
-        let before = Before::look(vec![root.clone()]);
+        let before = Before::look(vec![root.clone()], Vec::new());
         let roots = Roots(BTreeMap::from([(Base::Project, root.clone())]));
         assert_eq!(before.changes(&roots).found, []);
         std::fs::write(at("tool"), "x").unwrap();

@@ -310,7 +310,7 @@ pub fn enforce(
         }
     };
     let environment = environment(surroundings, &plan, &secrets);
-    let look = Before::look(writable(&plan));
+    let look = Before::look(writable(&plan), readable(&plan));
     let mut sandbox = sandbox::start(&plan, &environment, &secrets, live)?;
     protect_names(&mut sandbox, &plan)?;
     let limits = sandbox.limits().to_vec();
@@ -376,6 +376,15 @@ fn writable(plan: &Plan) -> Vec<AbsPath> {
     });
     let put_aside = |place: &&AbsPath| plan.layer.as_ref().is_some_and(|layer| place.is_beneath(&layer.place));
     bound.filter(|place| !put_aside(place)).chain(&plan.copies).cloned().collect()
+}
+
+/// What of the host's the run may read and not write.
+fn readable(plan: &Plan) -> Vec<AbsPath> {
+    let bound = plan.mounts.iter().filter_map(|step| match step {
+        MountStep::Bind { source, writable: false, .. } => Some(source),
+        _ => None,
+    });
+    bound.cloned().collect()
 }
 
 /// `NAME=value` for each variable that the plan passes on or sets.

@@ -25,6 +25,15 @@ pub(super) fn parent_in(stat: &[u8]) -> Option<i32> {
     text.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
+/// Processes between the sandbox's init and one that it started, at most: whoever hides deeper stays unknown.
+const GENERATIONS: usize = 256;
+
+/// Whether process `below` was started by `top`, or by one that was.
+pub(super) fn descends(below: i32, top: i32) -> bool {
+    let above = std::iter::successors(parent(below), |process| parent(*process).filter(|process| *process > 1));
+    above.take(GENERATIONS).any(|process| process == top)
+}
+
 /// The programs from process `first` upwards, up to and without `top`, the sandbox's init; a program that started itself
 /// anew once.
 pub(super) fn chain(first: Option<i32>, top: i32) -> Vec<String> {

@@ -10,6 +10,7 @@ use crate::vocab::escape;
 
 use super::super::denial::program;
 use super::super::desk::{Call, Note};
+use super::super::who;
 use super::budget::TooTelling;
 
 fn denied(tid: i32, program: String, call: &str, thing: String, errno: i32, remedy: Option<String>) -> Note {
@@ -87,7 +88,8 @@ pub(super) fn name(init: i32, from: Option<SocketAddr>, name: &str) -> Note {
     let asker = from.and_then(|from| process_at(init, from.port()));
     let program = asker.map_or_else(|| "?".to_owned(), |pid| program(pid.unsigned_abs()));
     let remedy = format!("[network] \"{name}:443\" = \"connect\" (or another port)");
-    denied(asker.unwrap_or(init), program, "look up", escape::file(name.as_bytes()), libc::ENOENT, Some(remedy))
+    // Above nobody there is nobody.
+    denied(asker.unwrap_or(0), program, "look up", escape::file(name.as_bytes()), libc::ENOENT, Some(remedy))
 }
 
 /// A name under a pattern by which something may be told to whoever answers for the zone.
@@ -119,7 +121,8 @@ fn port_of(word: &str) -> Option<u16> {
     u16::from_str_radix(word.rsplit_once(':')?.1, 16).ok()
 }
 
-/// A process of the network of `init` that has a datagram socket at `port`.
+/// A process below `init` that has a datagram socket at `port` of its network. By descent, and not by namespace: of `init`, which
+/// is not dumpable, an ordinary user may not ask in which it is.
 fn process_at(init: i32, port: u16) -> Option<i32> {
     let inode = ["udp", "udp6"].iter().find_map(|table| {
         let text = std::fs::read_to_string(format!("/proc/{init}/net/{table}")).ok()?;
@@ -128,10 +131,8 @@ fn process_at(init: i32, port: u16) -> Option<i32> {
             (port_of(words.get(1)?) == Some(port)).then(|| words.get(9)?.parse::<u64>().ok()).flatten()
         })
     })?;
-    let network = |pid: i32| std::fs::read_link(format!("/proc/{pid}/ns/net")).ok();
-    let own = network(init)?;
     let all = std::fs::read_dir("/proc").ok()?.flatten();
     let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter(|pid| network(*pid).as_ref() == Some(&own))
+    pids.filter(|pid| who::descends(*pid, init))
         .find(|pid| Task::open(*pid).is_ok_and(|task| !epoll::aliases(&task, inode, false).numbers.is_empty()))
 }
