@@ -456,7 +456,7 @@ mod tests {
         std::fs::write(at("package.json"), r#"{"scripts": {"test": "mine"}}"#).unwrap();
         std::fs::write(at("held.json"), r#"{"scripts": {"test": "mine"}}"#).unwrap();
         symlink("held.json", at("composer.json")).unwrap();
-        let before = Before::look(vec![root.clone()]);
+        let before = Before::look(vec![root.clone()], Vec::new());
         let roots = Roots(BTreeMap::from([(Base::Project, root.clone())]));
         assert_eq!(before.changes(&roots).found, []);
         std::fs::write(at("evil"), r#"{"scripts": {"test": "evil"}}"#).unwrap();
@@ -474,7 +474,7 @@ mod tests {
         let root = tree("crowd");
         let at = |name: &str| root.join(name).unwrap().to_path_buf();
         std::fs::write(at("package.json"), r#"{"scripts": {"test": "mine"}}"#).unwrap();
-        let before = Before::look(vec![root.clone()]);
+        let before = Before::look(vec![root.clone()], Vec::new());
         for number in 0..=FINDINGS {
             std::fs::write(at(&format!("a{number}")), "").unwrap();
             std::fs::set_permissions(at(&format!("a{number}")), std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -497,7 +497,7 @@ mod tests {
             std::fs::write(at(name), "[core]\nfsmonitor = evil\n").unwrap();
         }
         std::thread::sleep(std::time::Duration::from_millis(20));
-        let before = Before::look(vec![root.clone()]);
+        let before = Before::look(vec![root.clone()], Vec::new());
         let roots = Roots(BTreeMap::from([(Base::Project, root.clone())]));
         for name in ["a/hooks/post-commit", "a/config", "plain/hooks/x", "plain/config"] {
             std::fs::write(at(name), "[core]\nfsmonitor = evil\n").unwrap();

@@ -43,8 +43,14 @@ enum Format {
 /// The build script writes it.
 static TABLE: &[Carrier] = include!(concat!(env!("OUT_DIR"), "/commands.rs"));
 
-/// The row for `path`, if a file of that name carries commands.
+/// Where packages are installed: each brings commands of its own, and all of it is code that runs.
+const INSTALLED: &[u8] = b"node_modules";
+
+/// The row for `path`, if a file of that name carries commands that a person wrote.
 pub fn carrier(path: &AbsPath) -> Option<&'static Carrier> {
+    if path.components().any(|part| part == INSTALLED) {
+        return None;
+    }
     TABLE.iter().find(|row| ends_with(path.as_bytes(), row.path.as_bytes()))
 }
 
@@ -191,6 +197,14 @@ mod tests {
 
     fn of(path: &str, text: &str) -> Commands {
         carrier(&AbsPath::new(path).unwrap()).unwrap().commands(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn what_is_installed_carries_no_commands_that_a_person_wrote() {
+        let row = |path: &str| carrier(&AbsPath::new(path).unwrap()).map(|row| row.path);
+        assert_eq!(row("/p/package.json"), Some("package.json"));
+        assert_eq!(row("/p/node_modules/a/package.json"), None);
+        assert_eq!(row("/p/node_modules2/package.json"), Some("package.json"));
     }
 
     #[test]
