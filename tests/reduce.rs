@@ -197,6 +197,15 @@ fn what_is_sensitive_is_granted_by_its_own_name_and_not_approved() {
 }
 
 #[test]
+fn a_sensitive_directory_of_a_shared_one_in_which_names_were_made_is_written_and_not_replaced() {
+    let facts = vec![
+        result(Intent::Create, "/home/u/.local/share/applications", FileKind::Dir, Outcome::Ok),
+        does(Intent::Create, "/home/u/.local/share/applications/x.desktop"),
+    ];
+    gives(facts, &["~/.local/share/applications write host-executes false"]);
+}
+
+#[test]
 fn a_token_that_lies_in_a_granted_directory_and_was_not_used_stays_closed() {
     let census = Census {
         dir: path("/home/u/p"),
@@ -303,6 +312,11 @@ fn a_tool_chain_in_another_home_is_a_unit_too() {
 fn a_rename_from_one_grant_to_another_is_told() {
     let notes = run(vec![does(Intent::Create, "/home/u/.agent/x"), renames("/home/u/.agent/x", "/home/u/p/x")]).notes;
     assert!(matches!(notes.as_slice(), [Note::Across { .. }]), "{notes:?}");
+    let within =
+        vec![does(Intent::Create, "/home/u/.codex/x"), renames("/home/u/.codex/x", "/home/u/.codex/config.toml")];
+    let reduction = run(within);
+    assert!(lines(&reduction.profile).len() > 1, "one line beneath the other: {:?}", lines(&reduction.profile));
+    assert!(reduction.notes.is_empty(), "one mount: {:?}", reduction.notes);
 }
 
 fn any_place() -> impl Strategy<Value = String> {

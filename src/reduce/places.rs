@@ -167,7 +167,8 @@ impl<'a> Places<'a> {
             let of_that_kind = need.name_changes && self.sensitive(above, need.access).is_some();
             let place = if of_that_kind { above } else { id };
             let parent = needs.paths.parent(place).unwrap_or(Id::ROOT);
-            let replaces = self.ground.is_shared(parent) && need.name_changes && !need.is_dir;
+            let is_file = !need.is_dir && !of_that_kind;
+            let replaces = self.ground.is_shared(parent) && need.name_changes && is_file;
             let access = if replaces { Access::Replace } else { need.access };
             give(place, Grant { access, sensitive: Some(row.sensitivity) });
             // The directory above was written to as well, if it may be granted at all.

@@ -269,7 +269,9 @@ fn across(run: &Run<'_>, grants: &BTreeMap<AbsPath, Grant>, notes: &mut BTreeSet
     };
     for (from, to) in &run.pairs {
         if let (Some(from), Some(to)) = (over(from), over(to))
-            && from != to
+            // A line beneath another that lets it be written has no mount of its own.
+            && !from.is_beneath(&to)
+            && !to.is_beneath(&from)
         {
             let [from, to] = [from, to].map(|path| run.trace.header.roots.locate(&path));
             notes.insert(Note::Across { from, to });
