@@ -388,7 +388,7 @@ mod tests {
         let root = tree(name);
         let file = root.join("package.json").unwrap().to_path_buf();
         std::fs::write(&file, before).unwrap();
-        let look = Before::look(vec![root.clone()]);
+        let look = Before::look(vec![root.clone()], Vec::new());
         std::fs::write(&file, after).unwrap();
         let changes = look.changes(&Roots(BTreeMap::from([(Base::Project, root.clone())])));
         std::fs::remove_dir_all(root.to_path_buf()).unwrap();
