@@ -113,6 +113,79 @@ fn package_managers_and_languages_reach_what_is_granted_learned_and_enforced() {
     assert_eq!(out(&enforced), EXPECTED, "{}", said(&enforced));
 }
 
+/// Keys for a server of ssh and for its client, and a repository with one commit.
+fn repository(scratch: &Scratch, files: &Path) -> PathBuf {
+    let keys = scratch.outside("keys");
+    let project = scratch.project();
+    let run = |words: &[&str]| {
+        let done = scratch.command(words[0]).args(&words[1..]).output().unwrap();
+        assert!(done.status.success(), "{words:?}: {}", said(&done));
+    };
+    std::fs::create_dir_all(&keys).unwrap();
+    for key in [keys.join("host"), project.join("key")] {
+        run(&["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", text(&key)]);
+    }
+    std::fs::rename(project.join("key.pub"), keys.join("authorized")).unwrap();
+    let (bare, work) = (files.join("repository.git"), scratch.outside("work"));
+    run(&["git", "init", "-q", "--bare", "--initial-branch=main", text(&bare)]);
+    run(&["git", "init", "-q", "--initial-branch=main", text(&work)]);
+    std::fs::write(work.join("said"), "reached\n").unwrap();
+    run(&["git", "-C", text(&work), "add", "said"]);
+    let identity = ["-c", "user.name=a", "-c", "user.email=a@example.com"];
+    run(&[&["git", "-C", text(&work)], &identity[..], &["commit", "-q", "-m", "x"]].concat());
+    run(&["git", "-C", text(&work), "push", "-q", text(&bare), "main"]);
+    run(&["git", "-C", text(&bare), "update-server-info"]);
+    keys
+}
+
+#[test]
+fn git_and_package_managers_within_tls_and_ssh_reach_what_is_granted_learned_and_enforced() {
+    need!(UserNamespaces, Program("ip"), Program("git"), Program("npm"), Program("ssh"), Program("sshd"));
+    let scratch = script("");
+    std::fs::copy(fixtures().join("tls.sh"), scratch.project().join("script.sh")).unwrap();
+    let files = registries(&scratch);
+    std::fs::write(files.join("index/config.json"), r#"{"dl":"https://api.example.com/crates"}"#).unwrap();
+    let keys = repository(&scratch, &files);
+    let scratch = scratch
+        .with("CARGO", text(&toolchain().join("cargo")))
+        .with("FILES", text(&files))
+        .with("PINFOLD_WORLD_FILES", text(&files))
+        .with("PINFOLD_WORLD_SSH", text(&keys));
+    std::fs::copy(fixtures().join("fetch-openssl.rs"), scratch.project().join("fetch-openssl.rs")).unwrap();
+    let rustc = toolchain().join("rustc");
+    let words = ["--edition=2024", "-o", "fetch-openssl", "fetch-openssl.rs"];
+    let built = scratch.command(text(&rustc)).args(words).output().unwrap();
+    assert!(built.status.success(), "{}", said(&built));
+    let native = run(&natively(&scratch));
+    let expected = out(&native);
+    for line in [
+        "git-clone-tls: reached ",
+        "git-clone-ssh: reached ",
+        "refs/heads/pushed ",
+        "tiny-1.0-py3-none-any.whl",
+        "npm-tls: 1.0.0 ",
+        "cargo-tls: 1 ",
+        "openssl: reached ",
+    ] {
+        assert!(expected.contains(line), "the control failed at {line}: {}", said(&native));
+    }
+    let mut learn = scratch.pinfold(&["learn", "--accept-learned=all", "--", "sh", "script.sh"]);
+    let mut enforce = scratch.pinfold(&["enforce", "--", "sh", "script.sh"]);
+    for command in [&mut learn, &mut enforce] {
+        command.env("PINFOLD_WORLD_FILES", &files).env("PINFOLD_WORLD_SSH", &keys);
+    }
+    let learned = run(&learn);
+    assert_eq!(out(&learned), expected, "{}", said(&learned));
+    let profile = std::fs::read_to_string(scratch.profile()).unwrap();
+    let network = profile.split("[network]\n").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap_or_default();
+    let mut lines: Vec<&str> = network.lines().collect();
+    lines.sort_unstable();
+    let expected_lines = ["\"api.example.com:2022\" = \"connect\"", "\"api.example.com:443\" = \"connect\""];
+    assert_eq!(lines, expected_lines, "{profile}");
+    let enforced = run(&enforce);
+    assert_eq!(out(&enforced), expected, "{}", said(&enforced));
+}
+
 /// A thousand connections that are being made at once, of programs that wait and that do not; then ten thousand, one by one.
 const THOUSAND: &str = r#"
 import asyncio, resource, select, socket, sys, threading

@@ -16,7 +16,7 @@ mod common;
 
 use common::enforced::out;
 use common::scratch::{Scratch, said};
-use common::world::{natively, run, script, with_lines};
+use common::world::{fixtures, natively, run, script, with_lines};
 
 const PROXY: &str = "http://user:p%40ss@proxy.example.com:3128";
 
@@ -282,6 +282,37 @@ fn a_port_that_is_in_use_is_not_published_and_nothing_runs() {
         said.contains("cannot listen at port 9090 of this machine's loopback") && said.contains("sport = :9090"),
         "{said}"
     );
+}
+
+/// As on a machine where calls cannot be handed to a supervisor: another one has them already, or the kernel is too old.
+#[test]
+fn where_no_call_can_be_handed_over_nothing_runs_and_every_start_says_why() {
+    need!(UserNamespaces, Program("ip"), Program("python3"));
+    let scratch = script("echo ran");
+    let enforced = with_lines(&scratch, "\"api.example.com:80\" = \"connect\"");
+    let learned = scratch.pinfold(&["learn", "--", "sh", "script.sh"]);
+    let native = natively(&scratch);
+    let without = |what: &str, inner: &std::process::Command| {
+        let mut outer = scratch.command("/usr/bin/python3");
+        outer.arg("-B").arg(fixtures().join("without.py")).arg(what).arg(inner.get_program()).args(inner.get_args());
+        run(&outer)
+    };
+    for what in ["another-listener", "notification", "cookies"] {
+        let control = without(what, &native);
+        assert_eq!(out(&control), "ran\n", "the control failed: {}", said(&control));
+        let why = match what {
+            "another-listener" => "pinfold within pinfold is not supported",
+            "notification" => "Linux 5.0",
+            _ => "Linux 5.14",
+        };
+        for command in [&enforced, &enforced, &learned] {
+            let output = without(what, command);
+            assert!(!output.status.success() && out(&output).is_empty(), "{what}: {}", said(&output));
+            assert!(said(&output).contains(why), "{what}: {}", said(&output));
+        }
+    }
+    let control = run(&enforced);
+    assert_eq!(out(&control), "ran\n", "the control failed: {}", said(&control));
 }
 
 #[test]

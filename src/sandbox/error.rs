@@ -210,6 +210,14 @@ impl StartError {
                       supported; run it outside"
                     .to_owned(),
             ),
+            // Of a filter that is right it is said about the flag for a listener.
+            Self::Kernel { step: Step::Filter, source: Errno::EINVAL, .. } => Some(
+                "system calls are handed to a supervisor since Linux 5.0; this kernel, or a filter around this process, does not"
+                    .to_owned(),
+            ),
+            Self::Kernel { step: Step::Broker, source: Errno::ENOPROTOOPT, .. } => {
+                Some("a network by name takes Linux 5.14, which tells of what network a socket is".to_owned())
+            }
             _ => None,
         }
     }

@@ -168,6 +168,7 @@ struct Target {
     memory: String,
     queue: String,
     sockets: (TcpListener, UnixListener, UnixListener),
+    granted: TcpListener,
     abstract_name: String,
     marker: String,
 }
@@ -226,6 +227,7 @@ impl Target {
             memory,
             queue,
             sockets,
+            granted: TcpListener::bind("127.0.0.1:0").unwrap(),
             abstract_name,
             marker: format!("9{serial}8{}", std::process::id()),
         }
@@ -236,6 +238,7 @@ impl Target {
             ("OUTSIDE", text(&self.scratch.outside("outside")).to_owned()),
             ("VICTIM", self.victim.id().to_string()),
             ("PORT", self.sockets.0.local_addr().unwrap().port().to_string()),
+            ("GRANTED_PORT", self.granted.local_addr().unwrap().port().to_string()),
             ("UDP_PORT", self.udp.local_addr().unwrap().port().to_string()),
             ("ABSTRACT", self.abstract_name.clone()),
             ("MEMORY", self.memory.clone()),
@@ -298,7 +301,7 @@ impl Target {
              \"$PROJECT\" = \"write\"\n{system}{grants}\n[syscalls]\nbase = 1\nallow = [{calls}]\napproved = [{calls}]\n\
              [environment]\npass = [\"HOME\", \"PATH\", {}]\n{}\n",
             names.join(", "),
-            attack.sections.join("\n"),
+            self.expanded(&attack.sections.join("\n")),
         );
         let accepted = digest(&parse(&profile).unwrap()).to_string();
         let path = self.scratch.outside("profile.toml");
