@@ -17,7 +17,7 @@ const CALLS: &str = "\"mkdir\", \"mkdirat\", \"rename\", \"renameat\", \"renamea
                      \"fchmod\", \"fchmodat\", \"link\", \"linkat\", \"symlink\", \"symlinkat\", \"umask\"";
 
 const SCRIPT: &str = "echo x >/usr/made; mkdir /usr/room; echo x >f; mv f /usr/moved; rm -f /usr/bin/true; echo x >.git/hooks/pre-commit; \
-                      chmod 700 /usr/bin/true; echo y >f; rm f; mkdir d; echo x >d/f; rm -r d; echo x >/dev/null; cat /usr/nothing; echo end";
+                      chmod 700 /usr/bin/true; echo y >f; rm f; mkdir d; echo x >d/f; rm -r d; echo x >/dev/null; cat /usr/nothing; cd /usr; echo x >one; cd lib; echo x >two; cd ../share; echo x >three; echo end";
 
 /// What a run was refused, with these words above the first section and this flag, and what it printed.
 fn refused(top: &str, flag: Option<&str>) -> (Vec<String>, String) {
@@ -41,10 +41,13 @@ fn refused(top: &str, flag: Option<&str>) -> (Vec<String>, String) {
     (all.collect(), said(&output))
 }
 
-const WANTED: [&str; 6] = [
+const WANTED: [&str; 9] = [
     "create /usr/made",
     "create /usr/room",
     "create /usr/moved",
+    "create /usr/one",
+    "create /usr/lib/two",
+    "create /usr/share/three",
     "remove /usr/bin/true",
     "attributes /usr/bin/true",
     "write $PROJECT/.git/hooks/pre-commit",

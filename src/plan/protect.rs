@@ -341,6 +341,20 @@ pub fn hand_over(spec: &mut FilterSpec, network: Network) {
         }
     }
     hand_over_opens(spec);
+    // Before the list of a profile: of these, too, the supervisor would have to make names.
+    if let Some(call) = Syscall::from_name("ioctl") {
+        let rules = spec.rules.entry(call).or_default();
+        for command in MAKE_NAMES {
+            let condition = Condition {
+                argument: 1,
+                width: Width::Word,
+                mask: u64::from(u32::MAX),
+                value: command,
+                test: Test::Equal,
+            };
+            rules.insert(0, Rule { conditions: vec![condition], action: Action::Report(EPERM) });
+        }
+    }
     // The supervisor does not know what a program has forbidden itself: it would open what the program may not.
     if let Some(call) = Syscall::from_name("landlock_create_ruleset")
         && spec.calls.get(&call) == Some(&Action::Allow)
@@ -363,7 +377,12 @@ fn hand_over_opens(spec: &mut FilterSpec) {
     }
 }
 
+const EPERM: i32 = 1;
 const EOPNOTSUPP: i32 = 95;
+
+/// Device commands of file systems that make a name, or bring a whole tree under one: BTRFS_IOC_SNAP_CREATE and SUBVOL_CREATE,
+/// the second versions of both, BCH_IOCTL_SUBVOLUME_CREATE of bcachefs, OCFS2_IOC_REFLINK.
+const MAKE_NAMES: [u64; 6] = [0x5000_9401, 0x5000_940e, 0x5000_9417, 0x5000_9418, 0x4020_bc10, 0x4018_6f04];
 
 /// Calls that write, make, change or remove a name, of whatever path.
 fn is_writing(call: Syscall) -> bool {
@@ -474,6 +493,25 @@ mod tests {
             assert!(rules().leads_to_protected(name.as_bytes()), "{name}");
         }
         assert!(!rules().leads_to_protected(b"/h/p/src"));
+    }
+
+    #[test]
+    fn commands_of_file_systems_that_make_names_are_refused_whatever_a_profile_lists() {
+        let decided = |strict: bool, command: u64| {
+            let mut profile = super::super::mounts::tests::empty();
+            let ioctl = Syscall::from_name("ioctl").unwrap();
+            let listed = [0x5000_9401_u32, 0x5000_9403].map(crate::vocab::syscall_table::ioctl_word);
+            profile.syscalls.arguments.insert(ioctl, listed.into());
+            let mut spec = super::super::filter::filter(&profile).unwrap();
+            if strict {
+                hand_over(&mut spec, Network::None);
+            }
+            let is = |rule: &&Rule| rule.conditions.iter().all(|c| c.argument == 1 && c.value == command);
+            spec.rules[&ioctl].iter().find(is).map_or(spec.calls[&ioctl], |rule| rule.action)
+        };
+        assert_eq!(decided(false, 0x5000_9401), Action::Allow, "the control");
+        assert_eq!(decided(true, 0x5000_9401), Action::Report(EPERM));
+        assert_eq!(decided(true, 0x5000_9403), Action::Allow, "one that makes no name");
     }
 
     #[test]

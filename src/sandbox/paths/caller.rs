@@ -31,14 +31,31 @@ pub(super) struct Process {
     moving: Option<i32>,
 }
 
+/// Whether it is told when a process goes to another directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Moves {
+    /// By the calls themselves.
+    Told,
+    /// Where a process is has to be asked each time.
+    Untold,
+}
+
+/// Stands for a thread that never asks for anything: the process may be on its way for ever.
+const NOBODY: i32 = 0;
+
 /// The processes of a run.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Callers {
+    moves: Moves,
     threads: BTreeMap<i32, i32>,
     processes: BTreeMap<i32, Process>,
 }
 
 impl Callers {
+    pub(super) fn new(moves: Moves) -> Self {
+        Self { moves, threads: BTreeMap::new(), processes: BTreeMap::new() }
+    }
+
     /// The process of thread `tid`.
     pub(super) fn of(&mut self, tid: i32) -> Result<&mut Process, Errno> {
         let is_of = |tgid: &i32| self.processes.get(tgid).is_some_and(Process::lives) && process::is_thread(*tgid, tid);
@@ -52,7 +69,7 @@ impl Callers {
 
     fn read(&mut self, tid: i32) -> Result<i32, Errno> {
         if self.threads.len() >= KEPT {
-            *self = Self::default();
+            *self = Self::new(self.moves);
         }
         let status = process::proc_file(&format!("/proc/{tid}/status")).map_err(|_| Errno::ESRCH)?;
         let status = String::from_utf8_lossy(&status);
@@ -65,7 +82,8 @@ impl Callers {
         let pidfd = process::pidfd(tgid)?;
         let umask = field("Umask:").and_then(|text| u32::from_str_radix(text, 8).ok()).ok_or(Errno::ESRCH)?;
         let inside = field("NStgid:").and_then(|text| text.rsplit('\t').next()?.parse().ok()).unwrap_or(0);
-        self.processes.insert(tgid, Process { pidfd, tgid, inside, umask, directory: None, moving: None });
+        let moving = (self.moves == Moves::Untold).then_some(NOBODY);
+        self.processes.insert(tgid, Process { pidfd, tgid, inside, umask, directory: None, moving });
         Ok(tgid)
     }
 }

@@ -38,7 +38,7 @@ use crate::vocab::syscall::Syscall;
 use super::desk::{Call, Handler, Note};
 use super::error::{StartError, Step};
 use super::tripwire::Behalf;
-use caller::{Callers, Process};
+use caller::{Callers, Moves, Process};
 use judge::{Judge, Making, Refused, name_of};
 use place::{Found, HOPS, Place, Way, text};
 
@@ -94,7 +94,7 @@ impl Paths {
         let wall = plan.landlock.as_ref().filter(|_| plan.has(Wall::Landlock));
         Ok(Some(Self {
             judge: Judge::new(root, rules, wall),
-            callers: Callers::default(),
+            callers: Callers::new(if carries { Moves::Told } else { Moves::Untold }),
             umask: None,
             before: None,
             waiting: std::sync::Arc::default(),

@@ -34,6 +34,8 @@ const LOCK_WAIT: Duration = Duration::from_secs(wire::REQUEST_TIMEOUT as u64 * 4
 /// told without what it was for.
 const TURN: Duration = Duration::from_millis(1);
 const TURNS: usize = 100;
+/// Interrupted requests that are remembered.
+const MOST_INTERRUPTED: usize = 4096;
 
 pub(super) struct Server {
     pub(super) device: OwnedFd,
@@ -166,7 +168,12 @@ impl Server {
             }
             O::Destroy => SILENCE,
             O::Interrupt { unique } => {
-                self.interrupted.lock().unwrap_or_else(PoisonError::into_inner).insert(*unique);
+                let mut interrupted = self.interrupted.lock().unwrap_or_else(PoisonError::into_inner);
+                // Most are of requests that never wait. Who does, and is forgotten, waits to its end.
+                if interrupted.len() >= MOST_INTERRUPTED {
+                    interrupted.clear();
+                }
+                interrupted.insert(*unique);
                 SILENCE
             }
             O::SetLock { handle, owner, lock, whole_file, wait } => {
