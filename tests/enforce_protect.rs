@@ -14,6 +14,7 @@
 
 mod common;
 
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use common::enforced::{SYSTEM, out};
@@ -346,6 +347,51 @@ int main(void) {
         assert!(built.status.success(), "{}", said(&built));
     };
     plants(prepare, "./race", ".envrc");
+}
+
+/// What below `dir` git or an editor would obey of what the storm wrote, by directories and by symlinks to them.
+fn obeyed(dir: &Path, name: &std::ffi::OsStr, depth: usize, found: &mut Vec<PathBuf>) {
+    let Ok(entries) = std::fs::read_dir(dir) else { return };
+    let is_evil = |path: &Path| std::fs::read_to_string(path).is_ok_and(|text| text.contains("evil"));
+    let there = |name: &str| dir.join(name).symlink_metadata().is_ok();
+    let is_submodule = dir.parent().is_some_and(|above| above.ends_with(".git/modules"));
+    if name == ".git" || is_submodule || there("objects") && there("refs") {
+        let files = ["config", "config.worktree", "commondir"].map(|name| dir.join(name));
+        let hooks = std::fs::read_dir(dir.join("hooks")).into_iter().flatten().flatten().map(|entry| entry.path());
+        let hooks = hooks.filter(|hook| !hook.to_str().unwrap().ends_with(".sample"));
+        let all = files.into_iter().chain(hooks).chain((name == ".git").then(|| dir.join("info/attributes")));
+        found.extend(all.filter(|path| path.is_file() && is_evil(path)));
+    }
+    let editor = [".vscode/tasks.json", ".envrc"].map(|name| dir.join(name));
+    found.extend(editor.into_iter().filter(|path| path.is_file() || path.is_symlink()));
+    for entry in entries.flatten().filter(|entry| depth > 0 && entry.path().is_dir()) {
+        obeyed(&entry.path(), &entry.file_name(), depth - 1, found);
+    }
+}
+
+/// Whatever is called in whatever order.
+#[test]
+fn no_storm_of_calls_plants_anything() {
+    need!(UserNamespaces, Program("python3"));
+    let storm = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/names/storm.py");
+    let after = |seed: u32, protect: Option<&str>| {
+        let scratch = Scratch::beside_home("protect");
+        scratch.file("script.sh", &format!("mkdir storm; cd storm; python3 -B ../storm.py {seed} 4000"));
+        std::fs::copy(&storm, scratch.project().join("storm.py")).unwrap();
+        let output = match protect {
+            Some(protect) => run(&scratch, protect),
+            None => scratch.command("sh").arg("script.sh").output().unwrap(),
+        };
+        assert_eq!(out(&output), "over\n", "{seed}: {}", said(&output));
+        let mut found = Vec::new();
+        obeyed(&scratch.project().join("storm"), "storm".as_ref(), 5, &mut found);
+        found
+    };
+    assert!((1..=3).any(|seed| !after(seed, None).is_empty()), "the control planted nothing");
+    for seed in 1..=3 {
+        let found = after(seed, Some("strict"));
+        assert!(found.is_empty(), "{seed}: PLANTED {found:#?}");
+    }
 }
 
 #[test]

@@ -141,6 +141,8 @@ impl Judge {
         match name.as_slice() {
             b"hooks" if making != Making::Directory && self.is_repository(&place.above) => Some(HOOK),
             b"config" if self.is_repository(&place.above) => Some(CONFIG),
+            // Git makes one in what belongs to a working tree alone.
+            b"commondir" if !is_by_name(&place.above) && self.is_repository(&place.above) => Some(CONFIG),
             // That of a working tree beside the repository, which need not look like one.
             b"config.worktree" => Some(CONFIG),
             b"objects" | b"refs" if !is_by_name(&place.above) => {
