@@ -122,6 +122,10 @@ python3 -c 'import ctypes; ctypes.CDLL(None).renameat2(-100, b\"v\", -100, b\".v
         exchange,
         "mkdir v; echo evil > v/tasks.json; mv v .vscode",
         "mkdir v; echo evil > v/tasks.json; ln -s v .vscode",
+        "mkdir v; echo evil > v/tasks.json; ln -s v l; ln -P l .vscode",
+        "mkdir v; echo evil > v/tasks.json; ln -s v l; python3 -c 'import ctypes, os
+f = os.open(\"l\", os.O_PATH | os.O_NOFOLLOW)
+ctypes.CDLL(None).linkat(-100, b\"/proc/self/fd/%d\" % f, -100, b\".vscode\", 0x400)'",
         "mkdir .vscode; ln -s .vscode l; echo evil > l/tasks.json",
         "mkdir -p a/v; echo evil > a/v/tasks.json; mkdir b; mv a/v b/v; mv b/v .vscode",
         "mkdir -p node_modules/x/.vscode; echo evil > node_modules/x/.vscode/tasks.json; mv node_modules/x/.vscode .",
@@ -364,6 +368,7 @@ fn obeyed(dir: &Path, name: &std::ffi::OsStr, depth: usize, found: &mut Vec<Path
     }
     let editor = [".vscode/tasks.json", ".envrc"].map(|name| dir.join(name));
     found.extend(editor.into_iter().filter(|path| path.is_file() || path.is_symlink()));
+    found.extend([".vscode", ".git"].map(|name| dir.join(name)).into_iter().filter(|path| path.is_symlink()));
     for entry in entries.flatten().filter(|entry| depth > 0 && entry.path().is_dir()) {
         obeyed(&entry.path(), &entry.file_name(), depth - 1, found);
     }

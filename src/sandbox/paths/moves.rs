@@ -25,8 +25,16 @@ impl Paths {
         } else {
             self.find(call, from.0, &old)?
         };
-        self.allow(&place, Rights::MAKE_REG)?;
-        self.judge.judge(&place, Making::File)?;
+        // A symlink may get a second name, too, and is one by that as well.
+        let making = Making::of(match &found {
+            Found::Open(file) => paths::look(file, c"")?,
+            Found::Name(old) => paths::look(&old.parent, &old.name)?,
+        });
+        if making == Making::Tree {
+            return Err(Errno::EPERM.into());
+        }
+        self.allow(&place, making.right())?;
+        self.judge.judge(&place, making)?;
         if place.slash {
             return Err(Errno::ENOENT.into());
         }
