@@ -316,17 +316,13 @@ fn stays_within(tree: &str, dir: &OwnedFd, above: &[u8]) -> bool {
 /// Repositories that git makes by these names.
 fn is_by_name(path: &[u8]) -> bool {
     let folded = fold(path);
-    let mut parts = folded.split(|byte| *byte == b'/').peekable();
-    while let Some(part) = parts.next() {
-        if part == b".git" {
-            return match parts.next() {
-                None => true,
-                Some(b"modules" | b"worktrees") => parts.next().is_some(),
-                Some(_) => false,
-            };
-        }
-    }
-    false
+    let parts: Vec<&[u8]> = folded.split(|byte| *byte == b'/').collect();
+    parts.iter().enumerate().filter(|(_, part)| **part == b".git").any(|(at, _)| match parts.get(at + 1..) {
+        None | Some([]) => true,
+        // Of its submodules and working trees each is one.
+        Some([b"modules" | b"worktrees", rest @ ..]) => !rest.is_empty(),
+        Some(_) => false,
+    })
 }
 
 /// What of the path is before its last component that folds to `part`, and what is behind it. A folded name may be shorter or
@@ -388,7 +384,14 @@ mod tests {
 
     #[test]
     fn repositories_are_known_by_the_names_that_git_gives_them() {
-        for path in ["/p/.git", "/p/a/.GIT", "/p/.git/modules/sub", "/p/.git/modules/a/b", "/p/.git/worktrees/w"] {
+        for path in [
+            "/p/.git",
+            "/p/a/.GIT",
+            "/p/.git/modules/sub",
+            "/p/.git/modules/a/b",
+            "/p/.git/worktrees/w",
+            "/p/.git/x/.git",
+        ] {
             assert!(is_by_name(path.as_bytes()), "{path}");
         }
         for path in ["/p", "/p/.git/objects", "/p/.git/modules", "/p/.gitx", "/p/git"] {
