@@ -183,6 +183,15 @@ impl Bench {
         self.fresh_repository();
         self.fresh_home();
         self.enforced_gives(&learned, "on a fresh home");
+
+        self.fresh_repository();
+        self.fresh_home();
+        let mut command = self.scratch.pinfold(&[]);
+        command.args(self.scratch.strictly()).arg(&self.program).args(self.agent.arguments).arg(TASK);
+        let output = command.output().unwrap();
+        let report = self.scratch.report("enforce");
+        assert_eq!(report["denials"], serde_json::json!([]), "strict: {}", said(&output));
+        assert_eq!(self.finished_tree(&output), learned, "strict: {}", said(&output));
     }
 
     fn enforced_gives(&self, learned: &str, state: &str) {

@@ -42,7 +42,7 @@ impl Case {
         (seen(&output), (self.result)(&self.scratch), output)
     }
 
-    /// Native, learned, enforced twice: all the same.
+    /// Native, learned, enforced twice, and once with names protected strictly: all the same.
     fn holds(&self) {
         let (native, result, output) =
             self.run(|words| self.scratch.command(words[0]).args(&words[1..]).output().unwrap());
@@ -50,13 +50,16 @@ impl Case {
         let (learned, learned_result, output) = self.run(|words| self.scratch.learn(words));
         assert_eq!((&learned, &learned_result), (&native, &result), "{} learning: {}", self.name, said(&output));
         self.scratch.record(self.name);
-        for round in 1..=2 {
-            let (enforced, enforced_result, output) = self.run(|words| self.scratch.enforce(words));
+        for round in ["first", "second", "strict"] {
+            let (enforced, enforced_result, output) = self.run(|words| match round {
+                "strict" => self.scratch.pinfold(&[]).args(self.scratch.strictly()).args(words).output().unwrap(),
+                _ => self.scratch.enforce(words),
+            });
             let profile = std::fs::read_to_string(self.scratch.profile()).unwrap();
             assert_eq!(
                 (&enforced, &enforced_result),
                 (&native, &result),
-                "{} enforced, round {round}: {}\n{profile}",
+                "{} enforced, {round} round: {}\n{profile}",
                 self.name,
                 said(&output)
             );

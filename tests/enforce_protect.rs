@@ -595,6 +595,40 @@ print(sorted(os.listdir(".")))'"#;
     );
 }
 
+/// What the kernel says before it asks whether something may be made: programs make directories that are there, and open
+/// what is not, and go by the answer.
+#[test]
+fn what_may_not_be_made_is_answered_as_by_the_kernel() {
+    need!(UserNamespaces, Program("python3"));
+    let script = "python3 -S - <<'END'
+import errno, os, socket
+def tried(f, *a):
+    try:
+        f(*a); return 'done'
+    except OSError as e:
+        return errno.errorcode[e.errno]
+C, W, X = os.O_CREAT, os.O_WRONLY, os.O_EXCL
+here, link = os.getcwd(), os.path.expanduser('~/kept/link')
+for path in (here, '/usr', '/usr/bin/env', '/', '/usr/bin/', os.path.dirname(here), link):
+    print(path.replace(here, '.'), tried(os.mkdir, path), tried(os.symlink, 'x', path), tried(os.link, 'script.sh', path), tried(os.mknod, path),
+          tried(os.open, path, C | X | W), tried(socket.socket(socket.AF_UNIX).bind, path))
+for path, flags in (('/usr/nothing', W), ('/usr', W), ('/usr/bin', C | W), ('/usr/bin/env', os.O_RDWR), ('/usr/bin/env/x', W), (link, W), (link, W | os.O_NOFOLLOW)):
+    print(path[-9:], tried(os.open, path, flags))
+open(link, 'w').write('through'); print(open('f').read())
+END";
+    let after = |protect: &str| {
+        let scratch = Scratch::beside_home("protect");
+        scratch.file("script.sh", script);
+        scratch.file("f", "");
+        scratch.home_file("kept/x", "");
+        std::os::unix::fs::symlink(scratch.project().join("f"), scratch.home().join("kept/link")).unwrap();
+        let output = protected(&scratch, protect, "\"~/kept\" = \"read\"\n").output().unwrap();
+        assert!(out(&output).ends_with("through\n"), "{protect}: {}", said(&output));
+        out(&output).replace(text(&scratch.home()), "~")
+    };
+    assert_eq!(after("strict"), after("scan"));
+}
+
 #[test]
 fn a_pipe_that_nobody_reads_holds_nobody_else_up() {
     need!(UserNamespaces);

@@ -138,6 +138,21 @@ impl Scratch {
         command.args(words).output().unwrap()
     }
 
+    /// The words that enforce the only profile in the project as if it said `protect = "strict"`; their report is `enforce.json`.
+    pub fn strictly(&self) -> Vec<String> {
+        let learned = std::fs::read_to_string(self.profile()).unwrap();
+        let strict = learned.replacen("schema = 1\n", "schema = 1\nprotect = \"strict\"\n", 1);
+        assert_ne!(strict, learned, "it names its protection, or begins otherwise: {learned}");
+        let accepted = pinfold::profile::digest::digest(&pinfold::profile::parse::parse(&strict).unwrap()).to_string();
+        let path = self.outside("strict.toml");
+        std::fs::write(&path, strict).unwrap();
+        let report = self.outside("enforce.json");
+        std::fs::remove_file(&report).ok();
+        let words =
+            ["enforce", "--report", text(&report), "--profile", text(&path), "--accept-digest", &accepted, "--"];
+        words.map(str::to_owned).to_vec()
+    }
+
     /// Keeps the trace of the last run as NAME.trace, when traces are being recorded (scripts/record-profiles).
     pub fn record(&self, name: &str) {
         let Some(dir) = recording() else { return };

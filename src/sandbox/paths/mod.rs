@@ -166,12 +166,12 @@ impl Paths {
         Self::way(&self.judge, &mut self.callers, call.tid())?.find(dirfd, path)
     }
 
-    /// The place of a name that is to be made.
+    /// The place of a name that is to be made: one that is there already is the kernel's first answer, before any right.
     fn place(&mut self, call: &Call, dirfd: i32, address: u64) -> Result<Place, Errno> {
         let path = Self::string(call, address)?;
         match self.find(call, dirfd, &path)? {
-            Found::Name(place) => Ok(place),
-            Found::Open(_) => Err(Errno::EEXIST),
+            Found::Name(place) if paths::look(&place.parent, &place.name).is_err() => Ok(place),
+            Found::Name(_) | Found::Open(_) => Err(Errno::EEXIST),
         }
     }
 
@@ -185,6 +185,20 @@ impl Paths {
             paths::look(&place.parent, &place.name).ok();
         }
         Errno::EACCES.into()
+    }
+
+    /// The same of an opening: some things the kernel says before it asks that wall.
+    fn refuse_open(&self, place: &Place, flags: i32) -> Refused {
+        let (makes, writes) = (flags & libc::O_CREAT != 0, flags & libc::O_ACCMODE != libc::O_RDONLY);
+        let errno = match paths::look(&place.parent, &place.name) {
+            _ if makes && place.slash => Errno::EISDIR,
+            Err(errno) if !makes => errno,
+            Ok(_) if makes && flags & libc::O_EXCL != 0 => Errno::EEXIST,
+            Ok(look) if look.is(libc::S_IFLNK) => Errno::ELOOP,
+            Ok(look) if look.is(libc::S_IFDIR) && (makes || writes) => Errno::EISDIR,
+            Ok(_) | Err(_) => Errno::EACCES,
+        };
+        errno.into()
     }
 
     fn open_file(
@@ -210,8 +224,12 @@ impl Paths {
                 Found::Open(file) => return self.open_again(&file, wanted),
                 Found::Name(place) => place,
             };
-            self.may_open(&place, wanted)?;
-            match open_at(&place, wanted, mode) {
+            let opened = match self.may_open(&place, wanted) {
+                // By where it leads it is judged.
+                Err(Refused::Kernel(Errno::ELOOP)) => Err(Errno::ELOOP),
+                allowed => allowed.map(|()| open_at(&place, wanted, mode))?,
+            };
+            match opened {
                 Ok(file) => {
                     paths::set_flags(&file, wanted & STATUS)?;
                     return Ok(Done::Descriptor { file, close_on_exec: wanted & libc::O_CLOEXEC != 0 });
@@ -254,7 +272,7 @@ impl Paths {
         }
         let nameless = flags & libc::O_TMPFILE == libc::O_TMPFILE;
         if !nameless && !self.judge.has(&path, rights) {
-            return Err(self.refuse(place));
+            return Err(self.refuse_open(place, flags));
         }
         let there = || paths::look(&place.parent, &place.name).is_ok();
         if (flags & libc::O_CREAT != 0 || nameless) && !self.judge.has(&place.above, Rights::MAKE_REG) && !there() {

@@ -149,6 +149,9 @@ impl Paths {
         }
         let path = name.split(|byte| *byte == 0).next().unwrap_or_default().to_vec();
         let Found::Name(place) = self.find(call, libc::AT_FDCWD, &path)? else { return Err(Errno::EADDRINUSE.into()) };
+        if paths::look(&place.parent, &place.name).is_ok() {
+            return Err(Errno::EADDRINUSE.into());
+        }
         self.allow(&place, Rights::MAKE_SOCK)?;
         self.judge.judge(&place, Making::Node)?;
         // By a name that is relative to where this thread stands: an address has no descriptor.
