@@ -7,6 +7,7 @@
 pub mod events;
 pub mod paths;
 pub mod reader;
+mod step;
 pub mod writer;
 
 use std::collections::BTreeSet;

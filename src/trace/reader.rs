@@ -13,7 +13,7 @@ use crate::event::Event;
 use crate::vocab::escape;
 
 use super::events::Events;
-use super::{FORMAT, Footer, Header, MAX_LINE, Trace, VERSION};
+use super::{FORMAT, Footer, Header, MAX_LINE, Trace, VERSION, step};
 
 /// Why bytes are no trace.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +96,10 @@ pub fn read(source: impl BufRead) -> Result<Trace, ReadError> {
     let header = first(&mut lines)?;
     let mut trace = Trace { header, events: Events::default(), footer: None };
     while let Some(line) = lines.next()? {
+        if let Some(event) = step::read(line) {
+            trace.events.push(event);
+            continue;
+        }
         let is_footer = line.starts_with(FOOTER);
         let parsed = if is_footer {
             json::<FooterLine>(line).map(|line| trace.footer = Some(line.footer))
