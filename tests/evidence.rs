@@ -259,7 +259,52 @@ fn answer(text: &str) -> Answer {
     let evidence = gather(&traces, &profile, &Settings::default());
     let roots = &traces[0].header.roots;
     let question = Question::parse(text.as_bytes(), roots, &path("/home/u/p"), &profile, &evidence).unwrap();
-    explain(&profile, &evidence, roots, Some(Layout::Arch), &question)
+    let answer = explain(&profile, &evidence, roots, Some(Layout::Arch), &question);
+    let place = if let Question::Place(path) = &question { Some(roots.locate(path)) } else { None };
+    let about = evidence::read_about(written(&evidence).as_bytes(), place.as_ref()).unwrap();
+    assert_eq!(explain(&profile, &about, roots, Some(Layout::Arch), &question), answer, "{text}");
+    answer
+}
+
+#[test]
+fn what_is_read_for_one_answer_is_that_place_and_all_that_is_none_and_the_rest_is_counted_by_line() {
+    let odd = [
+        "a\"b",
+        "a\\",
+        "a\\\"",
+        "a\"},\"outcome\":\"used\",\"grant\":0,",
+        "a,\"grant\":7,",
+        "100%",
+        "\u{e9}",
+        "\n",
+        "a",
+        "aa",
+    ];
+    let facts = odd.iter().flat_map(|name| {
+        let at = |top: &str| format!("{top}/{name}");
+        let probe = does(Intent::Read, &at("/home/u/.never"), Outcome::Errno(2), &[]);
+        [(0, reads(&at("/home/u/p"))), (0, reads(&at("/srv"))), (0, probe)]
+    });
+    let facts = std::iter::once((0, image(None, "/usr/bin/sh", &[]))).chain(facts).collect();
+    let mut all = runs().to_vec();
+    all.push(trace(9, facts));
+    let whole = gathered(&all);
+    let text = written(&whole);
+    let places =
+        whole.facts.keys().filter_map(|subject| if let Subject::Place(place) = subject { Some(place) } else { None });
+    assert!(places.clone().count() > 30);
+    for place in places.map(Some).chain([None]) {
+        let is_wanted = |subject: &Subject| !matches!(subject, Subject::Place(other) if Some(other) != place);
+        let mut expected = whole.clone();
+        for witness in whole.facts.iter().filter(|(subject, _)| !is_wanted(subject)).map(|(_, witness)| witness) {
+            witness.grant.into_iter().for_each(|grant| *expected.unread.entry(grant).or_default() += 1);
+        }
+        expected.facts.retain(|subject, _| is_wanted(subject));
+        assert_eq!(evidence::read_about(text.as_bytes(), place).unwrap(), expected, "{place:?}");
+    }
+    for end in 0..text.len() {
+        assert!(evidence::read_about(&text.as_bytes()[..end], None).is_err(), "cut at {end}");
+    }
 }
 
 #[test]
@@ -307,6 +352,12 @@ fn what_is_not_granted_is_explained_by_what_the_runs_show_and_the_line_that_woul
     assert_eq!(not("/tmp/x", "a directory of its own there", None), Verdict::Private);
     assert_eq!(not("~", "never granted as a whole", None), Verdict::NameOnly);
     assert_eq!(not("/", "never granted as a whole", None), Verdict::NameOnly);
+    not(
+        "ptrace",
+        "refused to everybody while learning",
+        Some("[syscalls] allow = [\"ptrace\"]; [syscalls] approved = [\"ptrace\"]"),
+    );
+    not("LD_PRELOAD", "changes every program", Some("[environment] pass = [\"LD_PRELOAD\"]"));
     assert_eq!(not("/usr", "its name is there", Some("[filesystem] \"/usr\" = \"read\"")), Verdict::NameOnly);
     not("keyctl", "", answer("keyctl").remedy.as_deref());
     not("personality", "none of 2 runs made it", Some("[syscalls] allow = [\"personality\"]"));

@@ -18,9 +18,24 @@ pub(super) fn run(arguments: &ExplainArguments) -> Exit {
         Ok(opened) => opened,
         Err(exit) => return exit,
     };
+    let typed = arguments.what.as_ref().map(|what| {
+        let exists = !what.as_bytes().contains(&b'/') && std::path::Path::new(what).exists();
+        if exists { [b"./", what.as_bytes()].concat() } else { what.as_bytes().to_vec() }
+    });
+    let ask = |typed: &[u8], known: &Evidence| {
+        Question::parse(typed, &surroundings.roots, &surroundings.workdir, &file.profile, known)
+    };
+    // For one answer the other places need not be read; what is a place can be told without the evidence.
+    let place = match typed.as_deref().map(|typed| ask(typed, &Evidence::default())) {
+        Some(Ok(Question::Place(path))) => Some(surroundings.roots.locate(&path)),
+        _ => None,
+    };
+    let whole = arguments.tree || arguments.export_evidence.is_some() || typed.is_none();
     let found = match &arguments.evidence {
-        Some(path) => evidence::import(path).map(Some),
-        None => evidence::load(&surroundings, &file.path),
+        Some(path) if whole => evidence::import(path).map(Some),
+        Some(path) => evidence::import_about(path, place.as_ref()).map(Some),
+        None if whole => evidence::load(&surroundings, &file.path),
+        None => evidence::load_about(&surroundings, &file.path, place.as_ref()),
     };
     let known = match found {
         Ok(known) => known,
@@ -39,10 +54,8 @@ pub(super) fn run(arguments: &ExplainArguments) -> Exit {
         }
     }
     let known = known.unwrap_or_default();
-    let Some(what) = &arguments.what else { return show_tree(&known, None) };
-    let exists = !what.as_bytes().contains(&b'/') && std::path::Path::new(what).exists();
-    let typed = if exists { [b"./", what.as_bytes()].concat() } else { what.as_bytes().to_vec() };
-    let question = Question::parse(&typed, &surroundings.roots, &surroundings.workdir, &file.profile, &known);
+    let Some(typed) = typed else { return show_tree(&known, None) };
+    let question = ask(&typed, &known);
     let question = match question {
         Ok(question) => question,
         Err(error) => {

@@ -21,6 +21,7 @@ use crate::vocab::path::AbsPath;
 use crate::vocab::sensitivity::{Row, Sensitivity, sensitive};
 use crate::vocab::syscall::Syscall;
 use crate::vocab::syscall_table::{Class, row};
+use crate::vocab::variables::is_powerful;
 
 pub use question::{NoQuestion, Question};
 
@@ -176,10 +177,8 @@ fn place(profile: &Profile, evidence: &Evidence, roots: &Roots, layout: Option<L
     };
     if let Some((place, grant)) = covering {
         answer.line = Some(format!("[filesystem] {} = {}", quote(&place.to_string()), path_grant(grant)));
-        answer.opens = evidence.of(place).and_then(|account| {
-            let (exposed, more) = account.exposed?;
-            Some(Opens { observed: account.observed, exposed, more })
-        });
+        let opened = evidence.opened(place);
+        answer.opens = opened.map(|(observed, exposed, more)| Opens { observed, exposed, more });
         answer.verdict = if grant.approved { Verdict::Granted } else { Verdict::Withheld };
         let own = *place == location;
         answer.why = covered(grant.access, own, grant.approved, risk);
@@ -306,7 +305,11 @@ fn call_of(profile: &Profile, evidence: &Evidence, call: Syscall) -> Answer {
     } else {
         let seen = answer.seen.as_ref().map_or(0, |seen| seen.runs);
         answer.why = match row.class {
-            Class::Floor => "it is refused to everybody, even while learning".to_owned(),
+            Class::Floor => format!(
+                "it is refused to everybody while learning, and afterwards but by a line of its own that a person approved; its \
+                 risk is {} of 4",
+                row.risk
+            ),
             Class::Absent => "this machine has no such call".to_owned(),
             _ if evidence.runs.is_empty() => {
                 "no line allows it; nothing is known here of the runs behind this profile".to_owned()
@@ -318,7 +321,7 @@ fn call_of(profile: &Profile, evidence: &Evidence, call: Syscall) -> Answer {
             Class::Floor if matches!(call.name(), "clone" | "unshare" | "setns" | "mount" | "pivot_root") => Some(
                 "nested_sandbox = true, above the first section, for a command with a sandbox of its own".to_owned(),
             ),
-            Class::Floor | Class::Absent => None,
+            Class::Absent => None,
             _ if row.risk >= 4 => Some(format!("[syscalls] allow = [{name}]; [syscalls] approved = [{name}]")),
             _ => Some(format!("[syscalls] allow = [{name}]")),
         };
@@ -418,6 +421,11 @@ fn variable(profile: &Profile, evidence: &Evidence, name: &str) -> Answer {
             }
             None => format!("it is not passed on: it was set in none of {}", runs(evidence.runs.len())),
         };
+        if is_powerful(name) {
+            answer.why.push_str(
+                "; it leads out of the sandbox or changes every program, so that learning never passes it on",
+            );
+        }
         answer.remedy = Some(format!("[environment] pass = [{}]", quote(name)));
     }
     answer

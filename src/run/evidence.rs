@@ -1,10 +1,12 @@
 //! The evidence of a profile: kept in the store when the profile is written, found again for whoever asks.
 
+use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use crate::profile::evidence::{self, Evidence, ReadError};
 use crate::store::{Store, StoreError};
+use crate::vocab::location::Location;
 
 use super::surroundings::Surroundings;
 
@@ -42,17 +44,45 @@ pub fn keep(surroundings: &Surroundings, path: &Path, evidence: &Evidence) -> Re
 
 /// The evidence that is kept for the profile at `path`; `None` where nobody learned it on this machine.
 pub fn load(surroundings: &Surroundings, path: &Path) -> Result<Option<Evidence>, EvidenceError> {
+    load_by(surroundings, path, |source| evidence::read(source))
+}
+
+/// As [`load`], of places only `place`: see [`evidence::read_about`].
+pub fn load_about(
+    surroundings: &Surroundings,
+    path: &Path,
+    place: Option<&Location>,
+) -> Result<Option<Evidence>, EvidenceError> {
+    load_by(surroundings, path, |source| evidence::read_about(source, place))
+}
+
+fn load_by(
+    surroundings: &Surroundings,
+    path: &Path,
+    read: impl FnOnce(BufReader<File>) -> Result<Evidence, ReadError>,
+) -> Result<Option<Evidence>, EvidenceError> {
     let store = Store::open(&surroundings.state_dir.to_path_buf(), surroundings.identity.uid)?;
     let Some((file, path)) = store.evidence(path)? else { return Ok(None) };
-    let read = evidence::read(BufReader::with_capacity(1 << 18, file));
-    read.map(Some).map_err(|source| EvidenceError::Read { path, source })
+    read(BufReader::with_capacity(1 << 18, file)).map(Some).map_err(|source| EvidenceError::Read { path, source })
 }
 
 /// Reads evidence that [`export`] wrote.
 pub fn import(path: &Path) -> Result<Evidence, EvidenceError> {
+    import_by(path, |source| evidence::read(source))
+}
+
+/// As [`import`], of places only `place`: see [`evidence::read_about`].
+pub fn import_about(path: &Path, place: Option<&Location>) -> Result<Evidence, EvidenceError> {
+    import_by(path, |source| evidence::read_about(source, place))
+}
+
+fn import_by(
+    path: &Path,
+    read: impl FnOnce(BufReader<File>) -> Result<Evidence, ReadError>,
+) -> Result<Evidence, EvidenceError> {
     let wrong = |source| EvidenceError::Read { path: path.to_path_buf(), source };
-    let file = std::fs::File::open(path).map_err(|error| wrong(error.into()))?;
-    evidence::read(BufReader::with_capacity(1 << 18, file)).map_err(wrong)
+    let file = File::open(path).map_err(|error| wrong(error.into()))?;
+    read(BufReader::with_capacity(1 << 18, file)).map_err(wrong)
 }
 
 /// Writes `evidence` to a file of its own, for a machine that learned nothing.
