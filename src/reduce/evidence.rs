@@ -35,24 +35,32 @@ const DEEPEST: u32 = 64;
 
 /// What `traces` show for the lines of `profile`.
 pub fn gather(traces: &[Trace], profile: &Profile, settings: &Settings) -> Evidence {
-    let mut runs: Vec<(Run, &Trace)> = traces.iter().map(|trace| (run(trace), trace)).collect();
+    let name = |trace: &Trace| (trace.header.started, trace.header.run.clone());
+    let mut names: BTreeMap<(u64, String), usize> = BTreeMap::new();
+    for trace in traces {
+        *names.entry(name(trace)).or_default() += 1;
+    }
+    // Only runs of one name have to be told apart by what they did before they have their places in the order.
+    let is_named_alone = |trace: &&Trace| names.get(&name(trace)) == Some(&1);
+    let known = |trace: &Trace| if is_named_alone(&trace) { String::new() } else { shape(trace) };
+    let mut runs: Vec<(Run, &Trace)> = traces.iter().map(|trace| (run(trace, known(trace)), trace)).collect();
     runs.sort_by(|(a, _), (b, _)| (a.started, &a.id, &a.shape).cmp(&(b.started, &b.id, &b.shape)));
     runs.dedup_by(|(a, _), (b, _)| a == b);
     let mut gathering = Gathering::new(profile, settings);
-    for (number, (run, trace)) in (0..MOST_RUNS).zip(runs) {
-        gathering.add(number, trace);
+    for (number, (mut run, trace)) in (0..MOST_RUNS).zip(runs) {
+        run.shape = gathering.add(number, trace);
         gathering.evidence.runs.push(run);
     }
     gathering.finish()
 }
 
-fn run(trace: &Trace) -> Run {
+fn run(trace: &Trace, shape: String) -> Run {
     Run {
         id: trace.header.run.clone(),
         started: trace.header.started,
         complete: trace.is_complete(),
         status: trace.footer.as_ref().map(|footer| footer.status),
-        shape: shape(trace),
+        shape,
         left_out: None,
     }
 }
@@ -61,7 +69,12 @@ fn run(trace: &Trace) -> Run {
 /// run makes what the second finds.
 pub(super) fn shape(trace: &Trace) -> String {
     let mut needs = Needs::of(trace);
-    let (places, locator) = (Places::of(trace, &mut needs), trace.header.roots.locator());
+    let places = Places::of(trace, &mut needs);
+    shape_of(trace, &needs, &places)
+}
+
+fn shape_of(trace: &Trace, needs: &Needs, places: &Places<'_>) -> String {
+    let locator = trace.header.roots.locator();
     // A digest of each line: of many paths they take little room, and their order is that of what they stand for.
     let mut lines: Vec<[u8; 32]> = Vec::new();
     let mut add = |line: String| lines.push(Sha256::digest(line).into());
@@ -137,12 +150,14 @@ impl<'a> Gathering<'a> {
         Self { profile, witnesses: settings.witnesses, evidence, known, depths, graph, census }
     }
 
-    fn add(&mut self, run: u32, trace: &Trace) {
+    /// The shape of the run.
+    fn add(&mut self, run: u32, trace: &Trace) -> String {
         let (roots, programs) = (&trace.header.roots, self.programs(trace));
         let here = Here { run, trace, programs, lines: Lines::of(self.profile, roots, super::bundles::layout(trace)) };
-        self.paths(&here);
+        let shape = self.paths(&here);
         self.rest(&here);
         self.variables(&here);
+        shape
     }
 
     /// The numbers of the images of one run. One whose parent is not known, or stands in a circle, is a first program.
@@ -198,7 +213,7 @@ impl<'a> Gathering<'a> {
         number
     }
 
-    fn paths(&mut self, here: &Here<'_>) {
+    fn paths(&mut self, here: &Here<'_>) -> String {
         let mut who: Vec<(Id, ImageId)> = Vec::new();
         let mut needs = Needs::told(here.trace, &mut |id, image| who.push((id, image)));
         who.sort_unstable();
@@ -260,6 +275,7 @@ impl<'a> Gathering<'a> {
                 _ => {}
             }
         }
+        shape_of(here.trace, &needs, &places)
     }
 
     /// Calls, their arguments, and peers.
