@@ -319,6 +319,54 @@ fn a_rename_from_one_grant_to_another_is_told() {
     assert!(reduction.notes.is_empty(), "one mount: {:?}", reduction.notes);
 }
 
+#[test]
+fn a_name_of_any_byte_is_a_line_that_is_read_as_it_was_written() {
+    let bytes = (1..=u8::MAX).filter(|byte| *byte != b'/');
+    let names = bytes
+        .map(|byte| [b"/srv/x", [byte].as_slice(), b"y"].concat())
+        .chain([b"/srv/~".into(), b"/srv/$PROJECT".into()]);
+    let facts: Vec<Fact> = names
+        .map(|name| {
+            let (intent, call, kind) = (Intent::Read, call("openat"), Some(FileKind::File));
+            Fact::Path(PathFact {
+                intent,
+                call,
+                path: AbsPath::new(name).unwrap(),
+                hops: vec![],
+                kind,
+                result: Outcome::Ok,
+            })
+        })
+        .collect();
+    // Nothing is known of the directory, so that each is a line but where all of them cost more.
+    let settings = Settings { exposure: 1_000_000, ..Settings::default() };
+    let profile = reduce(&[trace_in("/home/u/p", facts.clone())], &settings).profile;
+    for fact in &facts {
+        let Fact::Path(fact) = fact else { unreachable!() };
+        assert_eq!(profile.filesystem[&roots("/home/u/p").locate(&fact.path)].access, Access::Read, "{}", fact.path);
+    }
+    let text = pinfold::profile::emit::emit(&profile, None);
+    assert_eq!(pinfold::profile::parse::parse(&text).unwrap(), profile, "{text}");
+}
+
+#[test]
+fn runs_that_contradict_each_other_give_what_each_needed_and_no_more() {
+    // One found a file where another found a directory, or nothing; one replaced what another only looked at.
+    let one = vec![does(Intent::Read, "/srv/a"), result(Intent::Look, "/srv/b", FileKind::File, Outcome::Errno(2))];
+    let two = vec![
+        result(Intent::List, "/srv/a", FileKind::Dir, Outcome::Ok),
+        does(Intent::Read, "/srv/a/x"),
+        does(Intent::Look, "/srv/b"),
+        renames("/home/u/.c.tmp", "/home/u/.c"),
+    ];
+    let three =
+        vec![result(Intent::Look, "/srv/a", FileKind::File, Outcome::Errno(20)), does(Intent::Look, "/home/u/.c")];
+    let [one, two, three] = [one, two, three].map(|facts| trace_in("/home/u/p", facts));
+    let all = reduce(&[one.clone(), two.clone(), three.clone()], &Settings::default());
+    assert_eq!(lines(&all.profile), ["~/.c replace", "/srv/a read", "/srv/b exist"]);
+    assert_eq!(reduce(&[three, two, one], &Settings::default()), all);
+}
+
 fn any_place() -> impl Strategy<Value = String> {
     let top = select(vec![
         "/usr/lib",
