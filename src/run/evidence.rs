@@ -44,7 +44,7 @@ pub fn keep(surroundings: &Surroundings, path: &Path, evidence: &Evidence) -> Re
 
 /// The evidence that is kept for the profile at `path`; `None` where nobody learned it on this machine.
 pub fn load(surroundings: &Surroundings, path: &Path) -> Result<Option<Evidence>, EvidenceError> {
-    load_by(surroundings, path, |source| evidence::read(source))
+    load_by(surroundings, path, evidence::read)
 }
 
 /// As [`load`], of places only `place`: see [`evidence::read_about`].
@@ -68,7 +68,7 @@ fn load_by(
 
 /// Reads evidence that [`export`] wrote.
 pub fn import(path: &Path) -> Result<Evidence, EvidenceError> {
-    import_by(path, |source| evidence::read(source))
+    import_by(path, evidence::read)
 }
 
 /// As [`import`], of places only `place`: see [`evidence::read_about`].
