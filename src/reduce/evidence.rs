@@ -24,7 +24,7 @@ use super::cover::Cover;
 use super::needs::Needs;
 use super::path_graph::{Met, Node, PathGraph};
 use super::places::Places;
-use crate::trace::paths::Id;
+use crate::trace::paths::{Id, Paths};
 
 /// Things that are kept: a hostile program can make any number.
 const MOST_FACTS: usize = 200_000;
@@ -219,10 +219,22 @@ impl<'a> Gathering<'a> {
         who.sort_unstable();
         who.dedup();
         let places = Places::of(here.trace, &mut needs);
-        let (paths, cover) = (&needs.paths, Cover::of(&here.lines, &needs.paths));
-        let grant = |id: Id| cover.over(id).map(|line| line.number);
-        let name = |id: Id| places.location(paths, id);
-        let mut kept = vec![false; paths.len()];
+        let cover = Cover::of(&here.lines, &needs.paths);
+        let kept = self.needed(here, &needs, &places, &cover, who);
+        self.seen(here, (&needs.paths, &places, &cover), &kept);
+        shape_of(here.trace, &needs, &places)
+    }
+
+    /// What was needed, and by whom. Of each path, whether there was room for it.
+    fn needed(
+        &mut self,
+        here: &Here<'_>,
+        needs: &Needs,
+        places: &Places<'_>,
+        cover: &Cover,
+        who: Vec<(Id, ImageId)>,
+    ) -> Vec<bool> {
+        let mut kept = vec![false; needs.paths.len()];
         // Both go by the number of the path.
         let mut who = who.into_iter().peekable();
         for (id, need) in needs.iter() {
@@ -231,11 +243,19 @@ impl<'a> Gathering<'a> {
                 programs.extend(here.programs.get(&image));
             }
             if !places.is_private(id) {
-                let subject = Subject::Place(name(id));
-                let is_kept = self.witness(subject, here.run, Outcome::Used, Some(need.access), grant(id), programs);
+                let subject = Subject::Place(places.location(&needs.paths, id));
+                let grant = cover.over(id).map(|line| line.number);
+                let is_kept = self.witness(subject, here.run, Outcome::Used, Some(need.access), grant, programs);
                 kept.get_mut(id.at()).into_iter().for_each(|slot| *slot = is_kept);
             }
         }
+        kept
+    }
+
+    /// What was looked for or tried in vain, who came to each place that is kept by which way, and what directories hold.
+    fn seen(&mut self, here: &Here<'_>, (paths, places, cover): (&Paths, &Places<'_>, &Cover), kept: &[bool]) {
+        let grant = |id: Id| cover.over(id).map(|line| line.number);
+        let name = |id: Id| places.location(paths, id);
         let is_kept = |id: Id| kept.get(id.at()) == Some(&true);
         let mut met = Met::default();
         for step in here.trace.events.steps().filter(|step| !places.is_private(step.path)) {
@@ -275,7 +295,6 @@ impl<'a> Gathering<'a> {
                 _ => {}
             }
         }
-        shape_of(here.trace, &needs, &places)
     }
 
     /// Calls, their arguments, and peers.
