@@ -60,11 +60,13 @@ impl Replacer {
         }
         // Where another program has the old one, too, its end would be told to whoever waits for the new one.
         self.registrar.change(Change::Remove, call.tid(), &registrations);
-        self.left.add(&old.own, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
+        // EEXIST: of a connection of the same socket that came to nothing. Where no more can be watched it is looked for.
+        let watched = self.left.add(&old.own, EpollEvent::new(EpollFlags::EPOLLIN, 0));
+        let watched = matches!(watched, Ok(()) | Err(Errno::EEXIST));
         let place = |number, close_on_exec| Place { number: Some(number), close_on_exec, answers: false };
         call.put(socket.as_fd(), place(old.number, held.close_on_exec))?;
         drop(old);
-        if is_left(&mut self.left)? {
+        if !watched || is_left(&mut self.left)? {
             let others = epoll::aliases(task, inode, !blocks);
             self.registrar.change(Change::Remove, call.tid(), &others.registrations);
             for number in others.numbers {
