@@ -165,6 +165,8 @@ impl<'p> Relative<'p> {
     fn of(path: &'p [u8], roots: &Roots) -> Self {
         Self(Base::ALL.map(|base| match base {
             Base::Root => path.get(1..),
+            // What is closed in the caller's home is no more open in that of another.
+            Base::Home => roots.0.get(&base).and_then(|top| below(path, top)).or_else(|| in_some_home(path)),
             base => roots.0.get(&base).and_then(|top| below(path, top)),
         }))
     }
@@ -202,6 +204,16 @@ impl<'p> Relative<'p> {
             }
         }
     }
+}
+
+/// What remains of `path` below a home directory where such are: `/root` and those in `/home`.
+fn in_some_home(path: &[u8]) -> Option<&[u8]> {
+    if let Some(rest) = path.strip_prefix(b"/root/") {
+        return Some(rest);
+    }
+    let rest = path.strip_prefix(b"/home/")?;
+    let end = rest.iter().position(|&byte| byte == b'/')?;
+    rest.get(end + 1..)
 }
 
 /// What remains of `path` below `top`.
@@ -284,7 +296,21 @@ mod tests {
         assert_eq!(at("/home/u/.config/gh/hosts.yml", Access::Read), Some(Sensitivity::Credential));
         assert_eq!(at("/home/u/p/deep/.env", Access::Read), Some(Sensitivity::Credential));
         assert_eq!(at("/home/u/.sshd", Access::Write), None);
-        assert_eq!(at("/home/other/.ssh/id", Access::Read), None);
+        assert_eq!(at("/srv/home/.ssh/id", Access::Read), None);
+    }
+
+    #[test]
+    fn what_is_closed_in_the_callers_home_is_closed_in_that_of_another() {
+        for home in ["/root", "/home/other"] {
+            assert_eq!(at(&format!("{home}/.ssh/id"), Access::Read), Some(Sensitivity::Vault), "{home}");
+            assert_eq!(at(&format!("{home}/.netrc"), Access::Exist), at("/home/u/.netrc", Access::Exist), "{home}");
+            assert_eq!(at(&format!("{home}/.bashrc"), Access::Write), Some(Sensitivity::HostExecutes), "{home}");
+            assert_eq!(at(home, Access::Read), None, "{home}");
+        }
+        assert_eq!(at("/home/.ssh", Access::Read), None, "nobody's");
+        let none = Roots::default();
+        let key = AbsPath::new("/home/u/.ssh/id").unwrap();
+        assert!(sensitive(&key, &none, Access::Read).is_some(), "nor does it need to be known whose home is whose");
     }
 
     #[test]
