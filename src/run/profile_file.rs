@@ -126,8 +126,12 @@ pub fn save(path: &Path, profile: &Profile, previous: Option<&ProfileFile>) -> R
         return Err(ProfileFileError::Changed { path: path.clone() });
     }
     let text = profile::emit::emit(profile, known);
-    crate::store::replace(path, text.as_bytes())
-        .map_err(|source| ProfileFileError::Write { path: path.clone(), source })?;
+    let written = if text.len() as u64 > CAP {
+        Err(std::io::Error::other("it would be larger than 16 MiB, and such a one is not read"))
+    } else {
+        crate::store::replace(path, text.as_bytes())
+    };
+    written.map_err(|source| ProfileFileError::Write { path: path.clone(), source })?;
     let digest = profile::digest::digest(profile).to_string();
     Ok(ProfileFile { path: path.clone(), text, profile: profile.clone(), digest })
 }
@@ -145,5 +149,31 @@ pub fn absolute(path: &Path) -> PathBuf {
     match (joined.parent(), joined.file_name()) {
         (Some(dir), Some(name)) => resolve_deepest(dir).join(name),
         _ => joined,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::PathGrant;
+    use crate::vocab::access::Access;
+
+    #[test]
+    fn a_profile_that_would_not_be_read_is_not_written_and_what_was_there_stays() {
+        let dir = std::env::temp_dir().join(format!("pinfold-profile-file-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let path = absolute(&dir.join("x.toml"));
+        let text = "schema = 1\nname = \"x\"\ncommand = [\"x\"]\n\n[syscalls]\nbase = 1\n";
+        let mut profile = from_text(&path, text.to_owned()).unwrap().profile;
+        let small = save(&path, &profile, None).unwrap();
+        let grant = PathGrant { access: Access::Read, sensitive: None, approved: true, reason: None };
+        let long = "x".repeat(4_000);
+        for number in 0..4_500 {
+            profile.filesystem.insert(format!("/srv/{number:05}/{long}").parse().unwrap(), grant.clone());
+        }
+        let error = save(&path, &profile, Some(&small)).unwrap_err();
+        assert!(matches!(error, ProfileFileError::Write { .. }), "{error:?}");
+        assert_eq!(load(&path).unwrap().unwrap().text, small.text);
+        std::fs::remove_dir_all(&dir).unwrap();
     }
 }
