@@ -43,14 +43,18 @@ enum Format {
 /// The build script writes it.
 static TABLE: &[Carrier] = include!(concat!(env!("OUT_DIR"), "/commands.rs"));
 
-/// Where packages are installed: each brings commands of its own, and all of it is code that runs.
-const INSTALLED: &[u8] = b"node_modules";
+/// What a package of npm says of itself. Of an installed one, which lies here, npm runs no scripts any more, and all of it is
+/// code that runs.
+const MANIFEST: (&str, &[u8]) = ("package.json", b"node_modules");
 
-/// The row for `path`, if a file of that name carries commands that a person wrote.
+/// The row for `path`, if a file of that name carries commands.
 pub fn carrier(path: &AbsPath) -> Option<&'static Carrier> {
-    if path.components().any(|part| part == INSTALLED) {
-        return None;
-    }
+    let row = row_of(path)?;
+    let installed = row.path == MANIFEST.0 && path.components().any(|part| part == MANIFEST.1);
+    (!installed).then_some(row)
+}
+
+fn row_of(path: &AbsPath) -> Option<&'static Carrier> {
     TABLE.iter().find(|row| ends_with(path.as_bytes(), row.path.as_bytes()))
 }
 
@@ -200,11 +204,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_installed_carries_no_commands_that_a_person_wrote() {
+    fn of_a_package_that_is_installed_its_scripts_are_not_told_and_all_else_is() {
         let row = |path: &str| carrier(&AbsPath::new(path).unwrap()).map(|row| row.path);
         assert_eq!(row("/p/package.json"), Some("package.json"));
         assert_eq!(row("/p/node_modules/a/package.json"), None);
         assert_eq!(row("/p/node_modules2/package.json"), Some("package.json"));
+        assert_eq!(row("/p/node_modules/a/.git/config"), Some(".git/config"));
     }
 
     #[test]
