@@ -248,7 +248,7 @@ impl<'a> Furnishing<'a> {
             Some((place, seen))
         };
         for path in absent {
-            if self.leads_astray(path, grants) {
+            if path.is_beneath(&host.state_dir) || self.leads_astray(path, grants) {
                 continue;
             }
             let Some((target, seen)) = self.through_links(path).ancestors().find_map(directory) else { continue };

@@ -291,12 +291,16 @@ pub(super) mod tests {
             ("/run", FileKind::Dir, None),
             ("/var", FileKind::Dir, None),
             ("/var/run", FileKind::Symlink, Some("/run")),
+            ("/home/a/.local/state/pinfold", FileKind::Dir, None),
         ]);
         let profile = with(&[("/var/run/x/socket", Access::Read)]);
         let steps = steps(&profile, &host, &[]);
         assert!(steps.contains(&MountStep::Directory { target: path("/run"), mode: 0o755 }), "{steps:?}");
         assert!(steps.contains(&MountStep::Symlink { target: path("/var/run"), text: b"/run".to_vec() }), "{steps:?}");
         assert!(!steps.iter().any(|step| step.target().is_some_and(|target| target.is_beneath(&path("/run/x")))));
+        let state = self::steps(&with(&[("~/.local/state/pinfold/x", Access::Read)]), &host, &[]);
+        let pinfold = path("/home/a/.local/state/pinfold");
+        assert!(!state.iter().any(|step| matches!(step, MountStep::Directory { target, .. } if *target == pinfold)));
         let mut withheld = profile;
         withheld.filesystem.values_mut().for_each(|grant| grant.approved = false);
         let steps = self::steps(&withheld, &host, &[]);
