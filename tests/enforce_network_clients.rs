@@ -186,6 +186,22 @@ fn git_and_package_managers_within_tls_and_ssh_reach_what_is_granted_learned_and
     assert_eq!(out(&enforced), expected, "{}", said(&enforced));
 }
 
+#[test]
+fn clients_over_rustls_that_wait_and_that_do_not_reach_what_is_granted_learned_and_enforced() {
+    need!(UserNamespaces, Program("ip"), Client("fetch-rustls"));
+    let scratch = script("./fetch-rustls");
+    std::fs::copy(common::client("fetch-rustls"), scratch.project().join("fetch-rustls")).unwrap();
+    let expected = "reached\n".repeat(4);
+    let native = run(&natively(&scratch));
+    assert_eq!(out(&native), expected, "the control failed: {}", said(&native));
+    let learned = run(&scratch.pinfold(&["learn", "--accept-learned=all", "--", "sh", "script.sh"]));
+    assert_eq!(out(&learned), expected, "{}", said(&learned));
+    let profile = std::fs::read_to_string(scratch.profile()).unwrap();
+    assert!(profile.contains("[network]\n\"api.example.com:443\" = \"connect\"\n"), "{profile}");
+    let enforced = run(&scratch.pinfold(&["enforce", "--", "sh", "script.sh"]));
+    assert_eq!(out(&enforced), expected, "{}", said(&enforced));
+}
+
 /// A thousand connections that are being made at once, of programs that wait and that do not; then ten thousand, one by one.
 const THOUSAND: &str = r#"
 import asyncio, resource, select, socket, sys, threading

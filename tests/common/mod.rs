@@ -37,6 +37,8 @@ pub enum Need {
     OrdinaryUser,
     /// A program in `PATH`.
     Program(&'static str),
+    /// What `fixtures/network/install` builds.
+    Client(&'static str),
 }
 
 impl Need {
@@ -49,6 +51,8 @@ impl Need {
             Self::Root => (!is_root()).then(|| "this test runs as root only".to_owned()),
             Self::OrdinaryUser => is_root().then(|| "this test runs as an ordinary user only".to_owned()),
             Self::Program(name) => find(name).is_none().then(|| format!("`{name}` is not in PATH")),
+            Self::Client(name) => (!client(name).exists())
+                .then(|| format!("`{name}` is not built: fixtures/network/install DIR, and PINFOLD_TEST_CLIENTS=DIR")),
         }
     }
 
@@ -102,6 +106,11 @@ pub fn is_root() -> bool {
 pub fn find(name: &str) -> Option<std::path::PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|dir| dir.join(name)).find(|candidate| candidate.is_file())
+}
+
+/// Where a client of the network is that `fixtures/network/install` built.
+pub fn client(name: &str) -> std::path::PathBuf {
+    std::env::var_os("PINFOLD_TEST_CLIENTS").map(std::path::PathBuf::from).unwrap_or_default().join("bin").join(name)
 }
 
 /// unshare(2) may succeed and the namespace be of no use (AppArmor): so something is mounted in it.
