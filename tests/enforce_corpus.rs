@@ -16,7 +16,8 @@ mod common;
 
 use std::fmt::Write as _;
 
-use common::corpus::{Attack, Who, attacks, complaint_without_namespaces, complaints};
+use common::Need;
+use common::corpus::{Attack, Needs, Who, attacks, complaint_without_namespaces, complaints};
 
 /// Runs the attacks on one promise, a few at a time.
 fn hold(promise: &str) {
@@ -34,8 +35,15 @@ fn attacks_of_this_user() -> Vec<Attack> {
         Some(Who::Root) => common::is_root(),
         Some(Who::User) => !common::is_root(),
     };
+    let world = common::need(&[Need::Program("ip"), Need::Program("python3")]);
+    let vsock = common::need(&[Need::Vsock]);
+    let there = |attack: &Attack| match attack.needs {
+        None => true,
+        Some(Needs::World) => world,
+        Some(Needs::Vsock) => vsock,
+    };
     let named = |attack: &Attack| wanted.as_ref().is_none_or(|name| attack.name.contains(name));
-    attacks().into_iter().filter(mine).filter(named).collect()
+    attacks().into_iter().filter(mine).filter(there).filter(named).collect()
 }
 
 /// What `judge` says of each, some at a time.

@@ -42,6 +42,8 @@ pub struct Attack {
     pub open_without_namespaces: bool,
     /// Whether its profile says `protect = "strict"`.
     pub strict: bool,
+    /// What it is tried with, beyond what every attack is.
+    pub needs: Option<Needs>,
     script: String,
 }
 
@@ -52,6 +54,15 @@ pub enum Who {
     Root,
     /// Anybody else.
     User,
+}
+
+/// What some attacks need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// A network of its own, with servers that stand in for the outside.
+    World,
+    /// Sockets between virtual machines, which not every machine has.
+    Vsock,
 }
 
 /// How success shows.
@@ -101,6 +112,7 @@ fn read(path: &Path) -> Attack {
         "harmless",
         "without-namespaces",
         "protect",
+        "needs",
     ];
     for (key, _) in &header {
         assert!(known.contains(key), "{name}: `{key}` is no key of an attack");
@@ -132,6 +144,11 @@ fn read(path: &Path) -> Attack {
         harmless: all("harmless") == ["yes"],
         open_without_namespaces: all("without-namespaces") == ["open"],
         strict: all("protect") == ["strict"],
+        needs: all("needs").first().map(|needs| match needs.as_str() {
+            "world" => Needs::World,
+            "vsock" => Needs::Vsock,
+            other => panic!("{name}: {other}"),
+        }),
         name,
         script,
     }
@@ -163,6 +180,7 @@ fn success(text: &str) -> Option<Success> {
 /// What an attack is after. Dropping it ends and removes everything.
 struct Target {
     scratch: Scratch,
+    world: bool,
     victim: Child,
     udp: UdpSocket,
     memory: String,
@@ -222,6 +240,7 @@ impl Target {
         udp.set_nonblocking(true).unwrap();
         Self {
             scratch,
+            world: attack.needs == Some(Needs::World),
             victim: sleep.unwrap(),
             udp,
             memory,
@@ -255,6 +274,7 @@ impl Target {
 
     /// In the victim's process group, with two descriptors that somebody left open, and a key in the session keyring.
     fn finish(&self, command: Command) -> Output {
+        let command = if self.world { super::world::in_world(&command) } else { command };
         let mut shell = Command::new(env!("CARGO_BIN_EXE_tracee"));
         let leave_open = "exec 9<\"$OUTSIDE/secret\" 8<\"$OUTSIDE\"; exec \"$@\"";
         shell.args(["with-key", "pinfold-corpus", "sh", "-c", leave_open, "sh"]);

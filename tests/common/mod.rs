@@ -37,6 +37,8 @@ pub enum Need {
     OrdinaryUser,
     /// A program in `PATH`.
     Program(&'static str),
+    /// Sockets between virtual machines.
+    Vsock,
     /// What `fixtures/network/install` builds.
     Client(&'static str),
 }
@@ -51,6 +53,7 @@ impl Need {
             Self::Root => (!is_root()).then(|| "this test runs as root only".to_owned()),
             Self::OrdinaryUser => is_root().then(|| "this test runs as an ordinary user only".to_owned()),
             Self::Program(name) => find(name).is_none().then(|| format!("`{name}` is not in PATH")),
+            Self::Vsock => vsock().err().map(|error| format!("there are no sockets between virtual machines: {error}")),
             Self::Client(name) => (!client(name).exists())
                 .then(|| format!("`{name}` is not built: fixtures/network/install DIR, and PINFOLD_TEST_CLIENTS=DIR")),
         }
@@ -95,6 +98,11 @@ macro_rules! need {
 
 fn fuse() -> std::io::Result<std::fs::File> {
     std::fs::OpenOptions::new().read(true).write(true).open("/dev/fuse")
+}
+
+fn vsock() -> nix::Result<std::os::fd::OwnedFd> {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+    socket(AddressFamily::Vsock, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)
 }
 
 /// Whether the effective user is root.
