@@ -95,8 +95,9 @@ pub fn read(source: impl BufRead) -> Result<Trace, ReadError> {
     let mut lines = Lines { source, line: Vec::new(), number: 0 };
     let header = first(&mut lines)?;
     let mut trace = Trace { header, events: Events::default(), footer: None };
+    let mut last = None;
     while let Some(line) = lines.next()? {
-        if let Some(event) = step::read(line) {
+        if let Some(event) = step::read(line, &mut last) {
             trace.events.push(event);
             continue;
         }

@@ -1,5 +1,7 @@
 //! System calls by name. Files hold names; numbers appear only where a filter is compiled and where a stop is decoded.
 
+use std::sync::LazyLock;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use syscalls::Sysno;
 
@@ -10,7 +12,14 @@ pub struct Syscall(Sysno);
 impl Syscall {
     /// By name, as in the manual pages: `openat`.
     pub fn from_name(name: &str) -> Option<Self> {
-        name.parse().ok().map(Self)
+        // A trace names a million of them, and what the table itself offers goes through its names one by one.
+        static BY_NAME: LazyLock<Vec<Syscall>> = LazyLock::new(|| {
+            let mut all: Vec<Syscall> = Syscall::all().collect();
+            all.sort_unstable();
+            all
+        });
+        let at = BY_NAME.binary_search_by(|call| call.name().cmp(name)).ok()?;
+        BY_NAME.get(at).copied()
     }
 
     /// By number of the native ABI.
