@@ -6,24 +6,33 @@
 //! cannot choose names that meet there.
 
 use std::hash::{BuildHasher, RandomState};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use crate::vocab::path::AbsPath;
 
-/// The number of a path.
+/// The number of a path. One more of it is kept, so that no number takes no room of its own in the tables of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Id(u32);
+pub struct Id(NonZeroU32);
 
 /// What has no number stands for nothing.
 const FREE: u32 = u32::MAX;
 
 impl Id {
     /// `/`.
-    pub const ROOT: Self = Self(0);
+    pub const ROOT: Self = Self(NonZeroU32::MIN);
 
     /// As a position in a table with an entry for each path.
     pub fn at(self) -> usize {
-        usize::try_from(self.0).unwrap_or(usize::MAX)
+        usize::try_from(self.number()).unwrap_or(usize::MAX)
+    }
+
+    fn of(number: u32) -> Self {
+        Self(NonZeroU32::MIN.saturating_add(number))
+    }
+
+    fn number(self) -> u32 {
+        self.0.get() - 1
     }
 }
 
@@ -94,7 +103,7 @@ impl Paths {
 
     /// All, what stands above before what stands beneath.
     pub fn ids(&self) -> impl DoubleEndedIterator<Item = Id> + use<> {
-        (0..u32::try_from(self.len()).unwrap_or(FREE)).map(Id)
+        (0..u32::try_from(self.len()).unwrap_or(FREE)).map(Id::of)
     }
 
     /// The number of a path, a new one if need be.
@@ -119,7 +128,7 @@ impl Paths {
         self.bytes.extend_from_slice(path);
         for (len, hash) in news.into_iter().rev() {
             let len = u32::try_from(len).unwrap_or(FREE);
-            parent = self.insert(Node { start, len, parent: parent.0, hash });
+            parent = self.insert(Node { start, len, parent: parent.number(), hash });
         }
         parent
     }
@@ -135,7 +144,7 @@ impl Paths {
         }
         let is_it = |at: u32| self.own(at).is_some_and(|node| node.hash == hash && self.text(*node) == path);
         let found = *self.slots.get(self.slot(hash, is_it))?;
-        (found != FREE).then(|| Id(found + self.first))
+        (found != FREE).then(|| Id::of(found + self.first))
     }
 
     /// The bytes of a path.
@@ -157,7 +166,7 @@ impl Paths {
 
     /// The directory above; `None` for `/`.
     pub fn parent(&self, id: Id) -> Option<Id> {
-        self.node(id).1.map(|node| node.parent).filter(|parent| *parent != FREE).map(Id)
+        self.node(id).1.map(|node| node.parent).filter(|parent| *parent != FREE).map(Id::of)
     }
 
     /// Every directory above, nearest first, `/` last.
@@ -167,7 +176,7 @@ impl Paths {
 
     /// Where a number stands for something, and for what.
     fn node(&self, id: Id) -> (&Self, Option<&Node>) {
-        match (id.0.checked_sub(self.first), &self.base) {
+        match (id.number().checked_sub(self.first), &self.base) {
             (None, Some(base)) => base.node(id),
             (own, _) => (self, own.and_then(|at| self.own(at))),
         }
@@ -209,7 +218,7 @@ impl Paths {
         let at = self.nodes.len();
         self.nodes.push(node);
         self.put(at);
-        Id(u32::try_from(at).unwrap_or(FREE).saturating_add(self.first))
+        Id::of(u32::try_from(at).unwrap_or(FREE).saturating_add(self.first))
     }
 
     /// What is put there is there for the first time.
