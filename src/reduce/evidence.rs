@@ -4,30 +4,29 @@
 //! not the reducer's thoughts: a line that a person wrote, or a bundle, is accounted for as any other.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
 use crate::event::{self, Fact, ImageId, Transport};
 use crate::profile::Profile;
-use crate::profile::evidence::{Evidence, Grant, MOST_RUNS, Outcome, Program, Run, Runs, Subject, Witness};
+use crate::profile::evidence::{Evidence, Grant, MOST_RUNS, Outcome, Program, Run, Subject};
 use crate::profile::lines::Lines;
 use crate::trace::Trace;
-use crate::vocab::access::Access;
 use crate::vocab::endpoint::Endpoint;
-use crate::vocab::location::Location;
+use crate::vocab::location::{Location, Part};
 use crate::vocab::reach::is_stand_in;
 use crate::vocab::syscall::Syscall;
 use crate::vocab::syscall_table::{Class, row};
 
 use super::Settings;
 use super::cover::Cover;
+use super::facts::{Facts, Seen};
 use super::needs::Needs;
-use super::path_graph::{Met, Node, PathGraph};
+use super::path_graph::PathGraph;
 use super::places::Places;
 use crate::trace::paths::{Id, Paths};
 
-/// Things that are kept: a hostile program can make any number.
-const MOST_FACTS: usize = 200_000;
 /// Programs that are kept.
 const MOST_PROGRAMS: u32 = 20_000;
 /// Programs in one chain.
@@ -77,30 +76,44 @@ fn shape_of(trace: &Trace, needs: &Needs, places: &Places<'_>) -> String {
     let locator = trace.header.roots.locator();
     // A digest of each line: of many paths they take little room, and their order is that of what they stand for.
     let mut lines: Vec<[u8; 32]> = Vec::new();
-    let mut add = |line: String| lines.push(Sha256::digest(line).into());
+    let mut text = String::new();
+    let mut add = |line: std::fmt::Arguments<'_>| {
+        text.clear();
+        // Writing to a string does not fail.
+        let _ = text.write_fmt(line);
+        lines.push(Sha256::digest(&text).into());
+    };
     // The outermost name above each path, or itself, that the run made.
     let mut made: Vec<Option<Id>> = Vec::with_capacity(needs.paths.len());
     for id in needs.paths.ids() {
         let above = needs.paths.parent(id).and_then(|parent| made.get(parent.at()).copied()).flatten();
         made.push(above.or_else(|| needs.is_made(id).then_some(id)));
     }
+    let name = |id: Id| {
+        let (base, rest) = places.named(&needs.paths, id);
+        Part { base, rest }
+    };
+    let mut changed_before = None;
     for (id, need) in needs.iter().filter(|(id, _)| !places.is_private(*id)) {
         let made = made.get(id.at()).copied().flatten();
         let changed = made.or_else(|| need.access.writes().then_some(id));
-        add(match changed.and_then(|changed| needs.paths.parent(changed)) {
-            Some(above) => format!("changes in {}", places.location(&needs.paths, above)),
-            None => format!("{} {}", need.access, places.location(&needs.paths, id)),
-        });
+        match changed.and_then(|changed| needs.paths.parent(changed)) {
+            // Each line counts once.
+            Some(above) if changed_before.replace(above) == Some(above) => {}
+            Some(above) => add(format_args!("changes in {}", name(above))),
+            None => add(format_args!("{} {}", need.access, name(id))),
+        }
     }
     for event in trace.events.others() {
-        let line = match &event.fact {
-            Fact::Call { call } => Some(format!("call {call}")),
-            Fact::Argument { call, value } => Some(format!("argument {call} {value}")),
-            Fact::Connect { endpoint, transport, .. } => peer(endpoint, *transport).map(|peer| format!("peer {peer}")),
-            Fact::Image(image) => Some(format!("runs {} {:?}", locator.locate(&image.exe), image.argv)),
-            _ => None,
-        };
-        line.into_iter().for_each(&mut add);
+        match &event.fact {
+            Fact::Call { call } => add(format_args!("call {call}")),
+            Fact::Argument { call, value } => add(format_args!("argument {call} {value}")),
+            Fact::Connect { endpoint, transport, .. } => {
+                peer(endpoint, *transport).into_iter().for_each(|peer| add(format_args!("peer {peer}")));
+            }
+            Fact::Image(image) => add(format_args!("runs {} {:?}", locator.locate(&image.exe), image.argv)),
+            _ => {}
+        }
     }
     lines.sort_unstable();
     lines.dedup();
@@ -127,6 +140,7 @@ struct Gathering<'a> {
     evidence: Evidence,
     known: BTreeMap<Program, u32>,
     depths: Vec<u32>,
+    facts: Facts,
     graph: PathGraph,
     /// Names counted in a directory that a grant opens, the most of all runs.
     census: BTreeMap<(u32, Location), (u32, bool)>,
@@ -146,12 +160,14 @@ impl<'a> Gathering<'a> {
         let grants =
             lines.map(|(place, grant)| Grant { place: place.clone(), access: grant.access, exposed: 0, capped: false });
         let evidence = Evidence { grants: grants.collect(), ..Evidence::default() };
-        let (known, depths, graph, census) = (BTreeMap::new(), Vec::new(), PathGraph::default(), BTreeMap::new());
-        Self { profile, witnesses: settings.witnesses, evidence, known, depths, graph, census }
+        let (known, depths, census) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
+        let (facts, graph) = (Facts::default(), PathGraph::default());
+        Self { profile, witnesses: settings.witnesses, evidence, known, depths, facts, graph, census }
     }
 
     /// The shape of the run.
     fn add(&mut self, run: u32, trace: &Trace) -> String {
+        self.facts.next_run();
         let (roots, programs) = (&trace.header.roots, self.programs(trace));
         let here = Here { run, trace, programs, lines: Lines::of(self.profile, roots, super::bundles::layout(trace)) };
         let shape = self.paths(&here);
@@ -206,6 +222,11 @@ impl<'a> Gathering<'a> {
             self.evidence.capped = true;
             return program.parent.unwrap_or(0);
         }
+        for place in std::iter::once(&program.exe).chain(&program.script) {
+            if let Some(known) = self.facts.find(&Subject::Place(place.clone())) {
+                self.graph.name(known, place);
+            }
+        }
         self.graph.image(number, program.parent, &program.exe, program.script.as_ref());
         self.known.insert(program.clone(), number);
         self.depths.push(own);
@@ -220,12 +241,12 @@ impl<'a> Gathering<'a> {
         who.dedup();
         let places = Places::of(here.trace, &mut needs);
         let cover = Cover::of(&here.lines, &needs.paths);
-        let kept = self.needed(here, &needs, &places, &cover, who);
-        self.seen(here, (&needs.paths, &places, &cover), &kept);
+        let numbers = self.needed(here, &needs, &places, &cover, who);
+        self.seen(here, (&needs.paths, &places, &cover), &numbers);
         shape_of(here.trace, &needs, &places)
     }
 
-    /// What was needed, and by whom. Of each path, whether there was room for it.
+    /// What was needed, and by whom. Of each path the number of its place, where there was room for it.
     fn needed(
         &mut self,
         here: &Here<'_>,
@@ -233,46 +254,61 @@ impl<'a> Gathering<'a> {
         places: &Places<'_>,
         cover: &Cover,
         who: Vec<(Id, ImageId)>,
-    ) -> Vec<bool> {
-        let mut kept = vec![false; needs.paths.len()];
+    ) -> Vec<Option<u32>> {
+        let mut numbers = vec![None; needs.paths.len()];
         // Both go by the number of the path.
         let mut who = who.into_iter().peekable();
         for (id, need) in needs.iter() {
-            let mut programs = BTreeSet::new();
+            let mut programs = Vec::new();
             while let Some((_, image)) = who.next_if(|(other, _)| *other <= id) {
                 programs.extend(here.programs.get(&image));
             }
-            if !places.is_private(id) {
-                let subject = Subject::Place(places.location(&needs.paths, id));
-                let grant = cover.over(id).map(|line| line.number);
-                let is_kept = self.witness(subject, here.run, Outcome::Used, Some(need.access), grant, programs);
-                kept.get_mut(id.at()).into_iter().for_each(|slot| *slot = is_kept);
+            if places.is_private(id) {
+                continue;
             }
+            let Some(number) = self.facts.place(|| places.location(&needs.paths, id)) else { continue };
+            let grant = cover.over(id).map(|line| line.number);
+            let seen = Seen { run: here.run, outcome: Outcome::Used, access: Some(need.access), grant };
+            self.facts.witness(number, seen, programs);
+            numbers.get_mut(id.at()).into_iter().for_each(|slot| *slot = Some(number));
         }
-        kept
+        numbers
     }
 
     /// What was looked for or tried in vain, who came to each place that is kept by which way, and what directories hold.
-    fn seen(&mut self, here: &Here<'_>, (paths, places, cover): (&Paths, &Places<'_>, &Cover), kept: &[bool]) {
+    fn seen(
+        &mut self,
+        here: &Here<'_>,
+        (paths, places, cover): (&Paths, &Places<'_>, &Cover),
+        numbers: &[Option<u32>],
+    ) {
         let grant = |id: Id| cover.over(id).map(|line| line.number);
         let name = |id: Id| places.location(paths, id);
-        let is_kept = |id: Id| kept.get(id.at()) == Some(&true);
-        let mut met = Met::default();
+        let mut met = self.graph.meet(&|place| {
+            let path = here.trace.header.roots.resolve(place)?;
+            paths.find(path.as_bytes()).filter(|id| name(*id) == *place)
+        });
+        let number_of = |id: Id| numbers.get(id.at()).copied().flatten();
+        // What is no place of the graph: nobody used it.
+        let mut tried: BTreeMap<Id, u32> = BTreeMap::new();
         for step in here.trace.events.steps().filter(|step| !places.is_private(step.path)) {
             let program = here.programs.get(&step.image).copied();
             let outcome = match step.result {
                 event::Outcome::Ok | event::Outcome::Unseen => {
                     if let Some(program) = program {
                         let way = (program, step.links, step.path);
-                        self.graph.step(way, is_kept(step.path), &mut met, &name);
+                        self.graph.step(way, number_of(step.path), &mut met, &name);
                     }
                     continue;
                 }
                 event::Outcome::Errno(libc::ENOENT) => Outcome::Probed,
                 event::Outcome::Errno(_) => Outcome::Refused,
             };
-            let programs = program.into_iter().collect();
-            self.witness(Subject::Place(name(step.path)), here.run, outcome, None, grant(step.path), programs);
+            let known = number_of(step.path).or_else(|| tried.get(&step.path).copied());
+            let Some(number) = known.or_else(|| self.facts.place(|| name(step.path))) else { continue };
+            tried.insert(step.path, number);
+            let seen = Seen { run: here.run, outcome, access: None, grant: grant(step.path) };
+            self.facts.witness(number, seen, program);
         }
         for event in here.trace.events.others() {
             let program = here.programs.get(&event.image).copied();
@@ -281,7 +317,7 @@ impl<'a> Gathering<'a> {
                     let ends = [&fact.from, &fact.to].into_iter().filter_map(|end| paths.find(end.as_bytes()));
                     for end in ends.filter(|end| !places.is_private(*end)) {
                         if let Some(program) = program {
-                            self.graph.step((program, &[], end), is_kept(end), &mut met, &name);
+                            self.graph.step((program, &[], end), number_of(end), &mut met, &name);
                         }
                     }
                 }
@@ -322,7 +358,7 @@ impl<'a> Gathering<'a> {
                 }
                 _ => continue,
             };
-            self.witness(subject, here.run, outcome, None, None, programs);
+            self.other(subject, here.run, outcome, programs);
         }
     }
 
@@ -347,61 +383,38 @@ impl<'a> Gathering<'a> {
         for (name, programs) in present {
             let matters = mentioned.is_some_and(|names| names.contains(name));
             let outcome = if matters { Outcome::Used } else { Outcome::Probed };
-            self.witness(Subject::Variable(name.clone()), here.run, outcome, None, None, programs);
+            self.other(Subject::Variable(name.clone()), here.run, outcome, programs);
         }
     }
 
-    /// Whether there was room for it.
-    fn witness(
-        &mut self,
-        subject: Subject,
-        run: u32,
-        outcome: Outcome,
-        access: Option<Access>,
-        grant: Option<u32>,
-        programs: BTreeSet<u32>,
-    ) -> bool {
-        if self.evidence.facts.len() >= MOST_FACTS && !self.evidence.facts.contains_key(&subject) {
-            self.evidence.capped = true;
-            return false;
+    /// Notes what came of something that is no place.
+    fn other(&mut self, subject: Subject, run: u32, outcome: Outcome, programs: BTreeSet<u32>) {
+        if let Some(number) = self.facts.other(subject) {
+            self.facts.witness(number, Seen { run, outcome, access: None, grant: None }, programs);
         }
-        let fresh =
-            || Witness { outcome, access, grant, programs: BTreeSet::new(), because: None, runs: Runs::default() };
-        let known = self.evidence.facts.entry(subject).or_insert_with(fresh);
-        known.outcome = known.outcome.max(outcome);
-        known.access = known.access.max(access);
-        // The same place lies in two lines where variables lead elsewhere in another run: then in the first.
-        known.grant = [known.grant, grant].into_iter().flatten().min();
-        known.programs.extend(programs);
-        known.runs.0.insert(run);
-        true
     }
 
     fn finish(mut self) -> Evidence {
         let causes = self.graph.causes();
-        for (subject, witness) in &mut self.evidence.facts {
-            let node = match subject {
-                Subject::Place(place) => {
-                    let file = Node::File(place.clone());
-                    if causes.contains_key(&file) { file } else { Node::Link(place.clone()) }
-                }
-                Subject::Peer(peer) => Node::Peer(peer.clone()),
-                Subject::Variable(_) => continue,
-                Subject::Call(_) | Subject::Argument(..) => {
-                    witness.because = common(&self.evidence.programs, &witness.programs);
-                    continue;
-                }
+        for (number, subject, witness) in self.facts.iter_mut() {
+            witness.because = match subject {
+                Subject::Place(place) => causes.of_place(number, place),
+                Subject::Peer(peer) => causes.of_peer(peer),
+                Subject::Variable(_) => None,
+                Subject::Call(_) | Subject::Argument(..) => common(&self.evidence.programs, &witness.programs),
             };
-            witness.because = causes.get(&node).copied();
+            if witness.programs.len() > self.witnesses {
+                witness.programs = std::mem::take(&mut witness.programs).into_iter().take(self.witnesses).collect();
+            }
         }
+        drop(causes);
+        self.evidence.capped |= self.facts.capped;
+        self.evidence.facts = self.facts.finish();
         for ((grant, _), (entries, capped)) in self.census {
             if let Some(grant) = usize::try_from(grant).ok().and_then(|grant| self.evidence.grants.get_mut(grant)) {
                 grant.exposed = grant.exposed.saturating_add(u64::from(entries));
                 grant.capped |= capped;
             }
-        }
-        for witness in self.evidence.facts.values_mut() {
-            witness.programs = std::mem::take(&mut witness.programs).into_iter().take(self.witnesses).collect();
         }
         self.evidence
     }

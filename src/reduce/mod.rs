@@ -30,6 +30,7 @@ pub mod environment;
 mod ephemeral;
 pub mod evidence;
 mod exposure;
+mod facts;
 mod ground;
 mod limits;
 pub mod needs;

@@ -220,14 +220,27 @@ impl std::fmt::Display for Location {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Bundle(name) => write!(f, "@{name}"),
-            Self::Path { base, rest } => {
-                f.write_str(base.as_str())?;
-                if !rest.is_empty() && *base != Base::Root {
-                    f.write_str("/")?;
-                }
-                escape::write_file_with(f, rest, |c| c == '*')
-            }
+            Self::Path { base, rest } => Part { base: *base, rest }.fmt(f),
         }
+    }
+}
+
+/// As [`Location::Path`], of bytes that stand elsewhere: shown as that is.
+#[derive(Debug, Clone, Copy)]
+pub struct Part<'a> {
+    /// What it starts from.
+    pub base: Base,
+    /// What lies below the base.
+    pub rest: &'a [u8],
+}
+
+impl std::fmt::Display for Part<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.base.as_str())?;
+        if !self.rest.is_empty() && self.base != Base::Root {
+            f.write_str("/")?;
+        }
+        escape::write_file_with(f, self.rest, |c| c == '*')
     }
 }
 
