@@ -266,8 +266,8 @@ fn answer(text: &str) -> Answer {
     answer
 }
 
-#[test]
-fn what_is_read_for_one_answer_is_that_place_and_all_that_is_none_and_the_rest_is_counted_by_line() {
+/// Evidence with names that look like parts of a line, and as it is written.
+fn with_odd_names() -> (Evidence, String) {
     let odd = [
         "a\"b",
         "a\\",
@@ -290,6 +290,12 @@ fn what_is_read_for_one_answer_is_that_place_and_all_that_is_none_and_the_rest_i
     all.push(trace(9, facts));
     let whole = gathered(&all);
     let text = written(&whole);
+    (whole, text)
+}
+
+#[test]
+fn what_is_read_for_one_answer_is_that_place_and_all_that_is_none_and_the_rest_is_counted_by_line() {
+    let (whole, text) = with_odd_names();
     let places =
         whole.facts.keys().filter_map(|subject| if let Subject::Place(place) = subject { Some(place) } else { None });
     assert!(places.clone().count() > 30);
@@ -304,6 +310,24 @@ fn what_is_read_for_one_answer_is_that_place_and_all_that_is_none_and_the_rest_i
     }
     for end in 0..text.len() {
         assert!(evidence::read_about(&text.as_bytes()[..end], None).is_err(), "cut at {end}");
+    }
+}
+
+#[test]
+fn the_tree_of_places_that_were_only_counted_is_that_of_places_that_were_read() {
+    let (whole, text) = with_odd_names();
+    let counted = evidence::read_counting(text.as_bytes()).unwrap();
+    assert_eq!(tree::draw(&counted, None), tree::draw(&whole, None));
+    let is_place = |subject: &&Subject| matches!(subject, Subject::Place(_));
+    assert!(counted.facts.keys().filter(is_place).all(|place| whole.facts[place].grant.is_none()));
+    assert!(counted.counted.needs.values().sum::<u64>() > 20);
+    for end in 0..text.len() {
+        assert!(evidence::read_counting(&text.as_bytes()[..end]).is_err(), "cut at {end}");
+    }
+    // What leads nowhere is refused as ever.
+    for forged in [text.replace("\"grant\":0", "\"grant\":400"), text.replace("\"programs\":[2]", "\"programs\":[77]")]
+    {
+        assert!(forged != text && evidence::read_counting(forged.as_bytes()).is_err());
     }
 }
 

@@ -30,8 +30,12 @@ pub(super) fn run(arguments: &ExplainArguments) -> Exit {
         Some(Ok(Question::Place(path))) => Some(surroundings.roots.locate(&path)),
         _ => None,
     };
-    let whole = arguments.tree || arguments.export_evidence.is_some() || typed.is_none();
+    let is_exported = arguments.export_evidence.is_some();
+    let counts = typed.is_none() && !is_exported;
+    let whole = arguments.tree || is_exported;
     let found = match &arguments.evidence {
+        Some(path) if counts => evidence::import_counting(path).map(Some),
+        None if counts => evidence::load_counting(&surroundings, &file.path),
         Some(path) if whole => evidence::import(path).map(Some),
         Some(path) => evidence::import_about(path, place.as_ref()).map(Some),
         None if whole => evidence::load(&surroundings, &file.path),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use crate::profile::evidence::{Evidence, Outcome, Program, Subject, Witness};
+use crate::profile::evidence::{Evidence, Grant, Outcome, Program, Subject, Witness};
 use crate::vocab::escape;
 use crate::vocab::location::Location;
 
@@ -18,11 +18,18 @@ pub(super) fn label(program: &Program) -> String {
 }
 
 /// The tree of all programs; with `only`, of those that needed this thing or something beneath this place, and what stands
-/// above them.
+/// above them. Of the whole, places may just have been counted: see [`Evidence::counted`].
 pub fn draw(evidence: &Evidence, only: Option<&Subject>) -> String {
     let wanted = |subject: &Subject| only.is_none_or(|only| is_within(subject, only));
     let mut needs: BTreeMap<u32, BTreeMap<String, u64>> = BTreeMap::new();
     let mut because: BTreeMap<u32, u64> = BTreeMap::new();
+    if only.is_none() {
+        because.clone_from(&evidence.counted.because);
+        for ((program, number), count) in &evidence.counted.needs {
+            let Some(grant) = grant(evidence, *number) else { continue };
+            *needs.entry(*program).or_default().entry(covered(grant)).or_default() += count;
+        }
+    }
     for (subject, witness) in evidence.facts.iter().filter(|(subject, _)| wanted(subject)) {
         let Some(line) = line(evidence, subject, witness, only) else { continue };
         for program in &witness.programs {
@@ -62,12 +69,12 @@ fn is_within(subject: &Subject, wanted: &Subject) -> bool {
 
 /// The line under which a thing is counted: the grant that covers it, or itself.
 fn line(evidence: &Evidence, subject: &Subject, witness: &Witness, only: Option<&Subject>) -> Option<String> {
-    let grant = witness.grant.and_then(|number| evidence.grants.get(usize::try_from(number).ok()?));
+    let grant = witness.grant.and_then(|number| grant(evidence, number));
     Some(match subject {
         // Hundreds of failed looks say little of a program.
         Subject::Place(_) if witness.outcome != Outcome::Used && only.is_none() => return None,
         Subject::Place(place) => match (grant, only) {
-            (Some(grant), None) => format!("{} ({})", grant.place, grant.access),
+            (Some(grant), None) => covered(grant),
             _ => format!("{place} ({})", witness.access.map_or(witness.outcome.as_str(), |access| access.as_str())),
         },
         Subject::Call(call) => format!("call {call}"),
@@ -76,6 +83,14 @@ fn line(evidence: &Evidence, subject: &Subject, witness: &Witness, only: Option<
         Subject::Variable(_) if only.is_none() => return None,
         Subject::Variable(name) => format!("variable {}", escape::file(name.as_bytes())),
     })
+}
+
+fn grant(evidence: &Evidence, number: u32) -> Option<&Grant> {
+    evidence.grants.get(usize::try_from(number).ok()?)
+}
+
+fn covered(grant: &Grant) -> String {
+    format!("{} ({})", grant.place, grant.access)
 }
 
 struct Tree<'a> {

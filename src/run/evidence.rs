@@ -56,6 +56,11 @@ pub fn load_about(
     load_by(surroundings, path, |source| evidence::read_about(source, place))
 }
 
+/// As [`load`], of places only their counts: see [`evidence::read_counting`].
+pub fn load_counting(surroundings: &Surroundings, path: &Path) -> Result<Option<Evidence>, EvidenceError> {
+    load_by(surroundings, path, evidence::read_counting)
+}
+
 fn load_by(
     surroundings: &Surroundings,
     path: &Path,
@@ -74,6 +79,11 @@ pub fn import(path: &Path) -> Result<Evidence, EvidenceError> {
 /// As [`import`], of places only `place`: see [`evidence::read_about`].
 pub fn import_about(path: &Path, place: Option<&Location>) -> Result<Evidence, EvidenceError> {
     import_by(path, |source| evidence::read_about(source, place))
+}
+
+/// As [`import`], of places only their counts: see [`evidence::read_counting`].
+pub fn import_counting(path: &Path) -> Result<Evidence, EvidenceError> {
+    import_by(path, evidence::read_counting)
 }
 
 fn import_by(

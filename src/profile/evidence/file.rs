@@ -136,21 +136,37 @@ pub enum ReadError {
 
 /// Reads what [`write()`] wrote.
 pub fn read(source: impl BufRead) -> Result<Evidence, ReadError> {
-    read_wanted(source, None)
+    read_wanted(source, Wanted::All)
 }
 
 /// As [`read`], but of places only `place`; of the others it is only counted which line covers them. For one answer that is
 /// many times quicker: nearly all of an evidence file are places. A line that is passed over may be wrong in itself.
 pub fn read_about(source: impl BufRead, place: Option<&Location>) -> Result<Evidence, ReadError> {
     let wanted = place.map(|place| serde_json::to_string(place).map_err(io::Error::from)).transpose()?;
-    read_wanted(source, Some(wanted.unwrap_or_default().as_bytes()))
+    read_wanted(source, Wanted::Place(wanted.unwrap_or_default().as_bytes()))
+}
+
+/// As [`read`], but places that a line covers are only counted, in [`Evidence::counted`]: what a tree of programs shows of them.
+/// A line that is passed over may be wrong in itself.
+pub fn read_counting(source: impl BufRead) -> Result<Evidence, ReadError> {
+    read_wanted(source, Wanted::Counts)
+}
+
+/// What is read of the places.
+#[derive(Debug, Clone, Copy)]
+enum Wanted<'a> {
+    All,
+    /// This one, as it is written.
+    Place(&'a [u8]),
+    /// How many each line covers.
+    Counts,
 }
 
 /// How a place begins, as it is written.
 const PLACE: &[u8] = b"{\"fact\":{\"subject\":{\"place\":";
 
-/// The line that covers a place which is not `wanted`, if it has any; `None` for whatever must be read.
-fn passed_over(text: &[u8], wanted: &[u8]) -> Option<Option<u32>> {
+/// The name of a place, and what follows it; `None` for whatever is none.
+fn split_place(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let place = text.strip_prefix(PLACE)?.strip_prefix(b"\"")?;
     // A quotation mark within the name has a backslash before it.
     let mut escaped = false;
@@ -159,7 +175,12 @@ fn passed_over(text: &[u8], wanted: &[u8]) -> Option<Option<u32>> {
         escaped = byte == b'\\' && !escaped;
         is_end
     })?;
-    let (name, rest) = place.split_at(end);
+    Some(place.split_at(end))
+}
+
+/// The line that covers a place which is not `wanted`, if it has any; `None` for whatever must be read.
+fn passed_over(text: &[u8], wanted: &[u8]) -> Option<Option<u32>> {
+    let (name, rest) = split_place(text)?;
     if wanted.get(1..).and_then(|wanted| wanted.strip_suffix(b"\"")) == Some(name) {
         return None;
     }
@@ -168,8 +189,51 @@ fn passed_over(text: &[u8], wanted: &[u8]) -> Option<Option<u32>> {
     let Some(number) = rest.strip_prefix(b",\"grant\":") else {
         return rest.starts_with(b",\"programs\":[").then_some(None);
     };
-    let end = number.iter().position(|&byte| byte == b',')?;
-    Some(Some(std::str::from_utf8(number.get(..end)?).ok()?.parse().ok()?))
+    Some(Some(split_number(number)?.0))
+}
+
+impl Evidence {
+    /// Counts the place of this line, if that is all there is to know of it; `None` where it must be read. A place that was not
+    /// used counts nowhere.
+    fn count(&mut self, text: &[u8]) -> Option<()> {
+        let (_, rest) = split_place(text)?;
+        let rest = rest.strip_prefix(b"\"},\"outcome\":\"")?;
+        if [&b"probed\""[..], b"refused\""].iter().any(|outcome| rest.starts_with(outcome)) {
+            return Some(());
+        }
+        let rest = rest.strip_prefix(b"used\"")?;
+        let rest = rest.strip_prefix(b",\"access\":\"").map_or(Some(rest), after_word)?;
+        let (grant, rest) = split_number(rest.strip_prefix(b",\"grant\":")?)?;
+        let mut rest = rest.strip_prefix(b",\"programs\":[")?;
+        let mut programs = [0; MOST_COUNTED];
+        let mut count = 0;
+        while let Some((program, after)) = split_number(rest) {
+            *programs.get_mut(count)? = program;
+            (count, rest) = (count + 1, after.strip_prefix(b",").unwrap_or(after));
+        }
+        let rest = rest.strip_prefix(b"]")?;
+        let because = rest.strip_prefix(b",\"because\":").and_then(split_number).map(|(number, _)| number);
+        let programs = programs.get(..count)?;
+        let known = |number: &u32| within(*number, self.programs.len());
+        if !within(grant, self.grants.len()) || !programs.iter().chain(&because).all(known) {
+            return None;
+        }
+        for program in programs {
+            *self.counted.needs.entry((*program, grant)).or_default() += 1;
+        }
+        because.into_iter().for_each(|because| *self.counted.because.entry(because).or_default() += 1);
+        Some(())
+    }
+}
+
+/// More programs than are written of one place.
+const MOST_COUNTED: usize = 64;
+
+/// A whole number, and what follows it.
+fn split_number(text: &[u8]) -> Option<(u32, &[u8])> {
+    let end = text.iter().position(|byte| !byte.is_ascii_digit())?;
+    let (number, rest) = text.split_at(end);
+    Some((std::str::from_utf8(number).ok()?.parse().ok()?, rest))
 }
 
 /// What follows the quotation mark that ends a word.
@@ -177,7 +241,7 @@ fn after_word(text: &[u8]) -> Option<&[u8]> {
     text.get(text.iter().position(|&byte| byte == b'"')? + 1..)
 }
 
-fn read_wanted(source: impl BufRead, wanted: Option<&[u8]>) -> Result<Evidence, ReadError> {
+fn read_wanted(source: impl BufRead, wanted: Wanted<'_>) -> Result<Evidence, ReadError> {
     let mut lines = Lines { source, text: Vec::new(), number: 0 };
     let first = lines.next()?.ok_or(ReadError::Torn(0))?;
     let not_evidence = |(_, what)| ReadError::NotEvidence(what);
@@ -194,9 +258,15 @@ fn read_wanted(source: impl BufRead, wanted: Option<&[u8]>) -> Result<Evidence, 
     loop {
         let text = lines.next()?;
         let Some(text) = text else { return Err(ReadError::Torn(lines.number)) };
-        if let Some(grant) = wanted.and_then(|wanted| passed_over(text, wanted)) {
-            grant.into_iter().for_each(|grant| *evidence.unread.entry(grant).or_default() += 1);
-            continue;
+        match wanted {
+            Wanted::Place(wanted) => {
+                if let Some(grant) = passed_over(text, wanted) {
+                    grant.into_iter().for_each(|grant| *evidence.unread.entry(grant).or_default() += 1);
+                    continue;
+                }
+            }
+            Wanted::Counts if evidence.count(text).is_some() => continue,
+            Wanted::Counts | Wanted::All => {}
         }
         let parsed = json::<ReadLine>(text).and_then(|line| evidence.add(line).map_err(|what| (1, what)));
         let line = lines.number;
@@ -218,9 +288,6 @@ fn read_wanted(source: impl BufRead, wanted: Option<&[u8]>) -> Result<Evidence, 
 impl Evidence {
     /// Takes one line in, if its numbers lead to lines before it.
     fn add(&mut self, line: ReadLine) -> Result<Option<Footer>, String> {
-        fn within(number: u32, length: usize) -> bool {
-            usize::try_from(number).is_ok_and(|number| number < length)
-        }
         let fail = |what: &str| Err(what.to_owned());
         match line {
             ReadLine::Run(run) => self.runs.push(run),
@@ -251,6 +318,10 @@ impl Evidence {
         }
         Ok(None)
     }
+}
+
+fn within(number: u32, length: usize) -> bool {
+    usize::try_from(number).is_ok_and(|number| number < length)
 }
 
 fn json<T: DeserializeOwned>(line: &[u8]) -> Result<T, (usize, String)> {

@@ -18,7 +18,7 @@ use crate::vocab::escape;
 use crate::vocab::location::Location;
 use crate::vocab::syscall::Syscall;
 
-pub use file::{ReadError, read, read_about, write};
+pub use file::{ReadError, read, read_about, read_counting, write};
 
 /// Version of the evidence format that this build writes; older ones are read, newer ones are refused.
 pub const VERSION: u32 = 1;
@@ -44,6 +44,17 @@ pub struct Evidence {
     pub capped: bool,
     /// Places that [`read_about`] passed over, by the line that covers them.
     pub unread: BTreeMap<u32, u64>,
+    /// Places that [`read_counting`] passed over.
+    pub counted: Counted,
+}
+
+/// Places that were used, by what needed them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Counted {
+    /// By a program and the line that covers them.
+    pub needs: BTreeMap<(u32, u32), u64>,
+    /// By the program without which nobody would have needed them.
+    pub because: BTreeMap<u32, u64>,
 }
 
 /// One run.
