@@ -168,6 +168,21 @@ impl Limits {
         self.set().into_iter().map(|(limit, value)| (limit.key(), written(limit, value))).collect()
     }
 
+    /// Those of `these` that are set.
+    #[must_use]
+    pub fn only(&self, these: &BTreeSet<Limit>) -> Self {
+        let has = |limit| these.contains(&limit);
+        Self {
+            memory: self.memory.filter(|_| has(Limit::Memory)),
+            processes: self.processes.filter(|_| has(Limit::Processes)),
+            cpu: self.cpu.filter(|_| has(Limit::Cpu)),
+            file_size: self.file_size.filter(|_| has(Limit::FileSize)),
+            disk: self.disk.filter(|_| has(Limit::Disk)),
+            io: self.io.filter(|_| has(Limit::Io)),
+            soft: self.soft.intersection(these).copied().collect(),
+        }
+    }
+
     /// Whether a control group could hold one of them.
     pub fn want_control_group(&self) -> bool {
         self.memory.is_some() || self.processes.is_some() || self.cpu.is_some() || self.io.is_some()

@@ -1,5 +1,5 @@
 # Takes what the file `mode` says: memory, processes, processor time or the disk, and tells how much it got.
-import mmap, os, time
+import os, time
 
 mode = open("mode").read().strip()
 if mode == "memory":
@@ -23,9 +23,7 @@ elif mode == "cpu":
         pass
     print("share", int(100 * (time.process_time() - used) / (time.time() - begun)), flush=True)
 elif mode == "io":
-    block = mmap.mmap(-1, 1 << 20)
     begun = time.time()
-    out = os.open("written", os.O_WRONLY | os.O_CREAT | os.O_DIRECT, 0o600)
-    for _ in range(8):
-        os.write(out, block)
+    # Past the cache, where the rate holds; the guest's Python has no memory that is aligned for it.
+    os.system("dd if=/dev/zero of=written bs=1M count=8 oflag=direct 2>/dev/null")
     print("tenths", int(10 * (time.time() - begun)), flush=True)

@@ -128,10 +128,12 @@ impl Group {
     }
 }
 
-/// A control group that this session was given, with the controllers that are wanted.
+/// A control group that this session was given, with at least one of the controllers that are wanted.
 #[derive(Debug)]
 pub(super) struct Delegated {
     dir: PathBuf,
+    /// The limits whose controllers it has.
+    pub(super) offers: BTreeSet<Limit>,
     /// Controllers that are not given on to its children yet.
     lacking: Vec<&'static str>,
     /// This process must leave it first.
@@ -147,16 +149,17 @@ struct Made {
 }
 
 impl Delegated {
-    /// Finds it. The error says why there is none that could hold all of `wanted`.
+    /// Finds it. The error says why there is none that could hold any of `wanted`.
     pub(super) fn find(wanted: &BTreeSet<Limit>) -> Result<Self, String> {
         let hierarchy = Hierarchy::find().ok_or("no control group of version 2 is mounted")?;
         let own = std::process::id().cast_signed();
         let dir = hierarchy.group_of(own).map_err(|_| "the own control group cannot be seen")?;
         let name = dir.display();
         let controllers = words(&dir, "cgroup.controllers");
-        let wanted: Vec<&str> = wanted.iter().map(|limit| controller(*limit)).collect();
-        if let Some(missing) = wanted.iter().find(|name| !controllers.contains(**name)) {
-            return Err(format!("the control group `{name}` of this session has no controller `{missing}`"));
+        let offers: BTreeSet<Limit> =
+            wanted.iter().copied().filter(|limit| controllers.contains(controller(*limit))).collect();
+        if offers.is_empty() {
+            return Err(format!("the control group `{name}` of this session has no such controller"));
         }
         let ours = |place: &Path| access(place, AccessFlags::W_OK).is_ok();
         if !ours(&dir) || !ours(&dir.join("cgroup.procs")) || !ours(&dir.join("cgroup.subtree_control")) {
@@ -165,7 +168,7 @@ impl Delegated {
         let given = words(&dir, "cgroup.subtree_control");
         let lacking: Vec<&'static str> = ["memory", "pids", "cpu", "io"]
             .into_iter()
-            .filter(|name| wanted.contains(name) && !given.contains(*name))
+            .filter(|name| offers.iter().any(|limit| controller(*limit) == *name) && !given.contains(*name))
             .collect();
         // Only the root of all, which has no type, may have processes beside children with controllers.
         let step_aside = !lacking.is_empty() && dir.join("cgroup.type").exists();
@@ -175,7 +178,12 @@ impl Delegated {
                  controllers"
             ));
         }
-        Ok(Self { dir, lacking, step_aside })
+        Ok(Self { dir, offers, lacking, step_aside })
+    }
+
+    /// Why it does not hold the others.
+    pub(super) fn lack(&self) -> String {
+        format!("the control group `{}` of this session has no such controller", self.dir.display())
     }
 
     /// Makes one for the run below it, with `init` in it.
@@ -185,6 +193,7 @@ impl Delegated {
             |what: &str, error: &io::Error| format!("cannot {what} the control group `{}`: {error}", dir.display());
         std::fs::create_dir(&dir).map_err(|error| wrong("make", &error))?;
         // From here on it is removed again, whatever happens.
+        let limits = &limits.only(&self.offers);
         let mut group = Group {
             dir: dir.clone(),
             by: Holder::ControlGroup,
@@ -389,6 +398,23 @@ mod tests {
         assert_eq!(inner.directory("/elsewhere"), None);
         assert_eq!(inner.directory("/docker/x/../y"), None);
         assert_eq!(Hierarchy::from_mounts("27 25 0:23 / /c rw - cgroup cgroup rw,memory\n"), None);
+    }
+
+    #[test]
+    fn a_group_without_one_of_the_controllers_holds_the_others() {
+        let dir = std::env::temp_dir().join(format!("pinfold-group-{}", process::random_name()));
+        std::fs::create_dir(&dir).unwrap();
+        for name in ["memory.max", "memory.swap.max"] {
+            std::fs::write(dir.join(name), "").unwrap();
+        }
+        let memory = Some(crate::vocab::limits::Bytes(1 << 20));
+        let limits = Limits { memory, cpu: Some(Percent(50)), ..Limits::default() };
+        assert!(set(&dir, &limits).is_err());
+        let offered = limits.only(&BTreeSet::from([Limit::Memory]));
+        assert_eq!(offered, Limits { memory, ..Limits::default() });
+        set(&dir, &offered).unwrap();
+        assert_eq!(read_back(&dir, &limits).unwrap(), BTreeSet::from([Limit::Memory]));
+        std::fs::remove_dir_all(&dir).unwrap();
     }
 
     #[test]

@@ -130,7 +130,7 @@ pub fn foresee(plan: &Plan) -> Result<Vec<Held>, Unheld> {
     let (limits, identity) = (&plan.limits, plan.identity);
     let mut lacks = Vec::new();
     let ways = ways(limits, identity, &mut lacks);
-    let group = ways.first().map(|way| way.offers(limits).into_iter().map(|limit| (limit, way.holder())).collect());
+    let group = ways.first().map(|way| way.offers().into_iter().map(|limit| (limit, way.holder())).collect());
     assign(limits, own(plan), &group.unwrap_or_default(), &lacks)
 }
 
@@ -149,10 +149,10 @@ impl Way {
         }
     }
 
-    fn offers(&self, limits: &Limits) -> BTreeSet<Limit> {
+    fn offers(&self) -> BTreeSet<Limit> {
         match self {
             Self::Scope(scope) => scope.offers.clone(),
-            Self::Delegated(_) => wanted(limits),
+            Self::Delegated(place) => place.offers.clone(),
         }
     }
 
@@ -190,10 +190,16 @@ fn ways(limits: &Limits, identity: Identity, lacks: &mut Vec<String>) -> Vec<Way
         }
     }
     match Delegated::find(&wanted) {
-        // It holds all of them, which systemd does not.
-        Ok(place) => ways.insert(0, Way::Delegated(place)),
+        Ok(place) => {
+            if place.offers != wanted {
+                lacks.push(place.lack());
+            }
+            ways.push(Way::Delegated(place));
+        }
         Err(why) => lacks.push(why),
     }
+    // Who holds more of them comes first, and of two alike systemd.
+    ways.sort_by_key(|way| std::cmp::Reverse(way.offers().len()));
     ways
 }
 
