@@ -3,4 +3,5 @@
 pub mod changes;
 pub mod features;
 pub mod links;
+mod listings;
 pub mod places;

@@ -220,7 +220,7 @@ impl Surroundings {
 
     /// Those that exist now and were not among `before`.
     pub fn planted_since(&self, before: &HostExecuted) -> Vec<AbsPath> {
-        places::host_executed(&self.roots, &[]).difference(&before.names).cloned().collect()
+        before.since(&self.roots)
     }
 
     /// Where `word` leads as an existing file, from the working directory.
