@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, MatchKind, packed};
 
 use crate::event::{Fact, Intent, Outcome, PathFact};
 use crate::vocab::escape;
@@ -43,18 +43,31 @@ pub(super) struct Mentions {
 #[derive(Debug)]
 struct Finder {
     names: Vec<Vec<u8>>,
-    automaton: AhoCorasick,
-    /// Whether no name can overlap with another that stands there as a whole word: then it skips what holds none of them.
-    plain: bool,
+    search: Search,
+}
+
+#[derive(Debug)]
+enum Search {
+    /// Of several bytes of the names at once; no name can overlap with another that stands there as a whole word.
+    Packed(packed::Searcher),
+    /// The same by an automaton, which skips what holds none of them: for one name, and for very many.
+    Plain(AhoCorasick),
+    /// One may overlap with another.
+    Overlapping(AhoCorasick),
 }
 
 impl Finder {
     /// `None` for too many or too long names for one automaton.
     fn new(names: Vec<Vec<u8>>) -> Option<Self> {
-        let plain = names.iter().flatten().all(|byte| is_of_a_word(*byte));
-        let kind = if plain { MatchKind::LeftmostLongest } else { MatchKind::Standard };
-        let automaton = AhoCorasick::builder().match_kind(kind).build(&names).ok()?;
-        Some(Self { names, automaton, plain })
+        let automaton = |kind| AhoCorasick::builder().match_kind(kind).build(&names).ok();
+        let search = if !names.iter().flatten().all(|byte| is_of_a_word(*byte)) {
+            Search::Overlapping(automaton(MatchKind::Standard)?)
+        } else if let Some(packed) = packed(&names) {
+            Search::Packed(packed)
+        } else {
+            Search::Plain(automaton(MatchKind::LeftmostLongest)?)
+        };
+        Some(Self { names, search })
     }
 
     /// Puts the names that stand in `bytes` into `found`.
@@ -68,13 +81,19 @@ impl Finder {
                 found.insert(name.clone());
             }
         };
-        if self.plain {
-            // A whole word is found by its first byte, and the longest name there is all of it.
-            self.automaton.find_iter(bytes).for_each(&mut note);
-        } else {
-            self.automaton.find_overlapping_iter(bytes).for_each(&mut note);
+        // A whole word is found by its first byte, and the longest name there is all of it.
+        match &self.search {
+            Search::Packed(packed) => packed.find_iter(bytes).for_each(&mut note),
+            Search::Plain(automaton) => automaton.find_iter(bytes).for_each(&mut note),
+            Search::Overlapping(automaton) => automaton.find_overlapping_iter(bytes).for_each(&mut note),
         }
     }
+}
+
+/// For two names and more; `None` where the processor has no such instructions, or there are too many names for them.
+fn packed(names: &[Vec<u8>]) -> Option<packed::Searcher> {
+    let mut builder = packed::Config::new().match_kind(packed::MatchKind::LeftmostLongest).builder();
+    if names.len() > 1 { builder.extend(names).build() } else { None }
 }
 
 fn is_of_a_word(byte: u8) -> bool {
@@ -147,20 +166,25 @@ impl Mentions {
             .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC)
             .open(path.to_path_buf());
         let Ok(mut file) = open else { return };
-        if !file.metadata().is_ok_and(|meta| meta.is_file()) {
-            return;
-        }
+        let Some(meta) = file.metadata().ok().filter(std::fs::Metadata::is_file) else { return };
+        // One that tells no size is read until nothing comes.
+        let mut left = if meta.len() == 0 { u64::MAX } else { meta.len() };
         let mut kept = 0;
         loop {
             let Some(free) = buffer.get_mut(kept..) else { return };
             let Ok(count @ 1..) = file.read(free) else { return };
-            self.bytes += u64::try_from(count).unwrap_or(0);
+            let read = u64::try_from(count).unwrap_or(0);
+            self.bytes += read;
             if self.bytes > MOST_BYTES {
                 self.capped = true;
                 return;
             }
             let filled = kept + count;
             self.look(buffer.get(..filled).unwrap_or_default());
+            left = left.saturating_sub(read);
+            if left == 0 {
+                return;
+            }
             let overlap = filled.min(LONGEST);
             buffer.copy_within(filled - overlap..filled, 0);
             kept = overlap;
@@ -211,6 +235,18 @@ mod tests {
         assert!(found(&["A"], "BANANA A_B").is_empty());
         assert_eq!(found(&["A"], "A"), ["A"]);
         assert_eq!(found(&["HOME", "E_DIR", "DIR"], "XHOME_DIR HOME"), ["HOME"]);
+    }
+
+    #[test]
+    fn as_many_names_as_there_are_in_an_environment_are_found_however_they_are_looked_for() {
+        for count in [1, 2, 3, 20, 60, 100, 400] {
+            let names: Vec<String> = (0..count).map(|number| format!("NAME_{number}")).collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let last = format!("NAME_{}", count - 1);
+            let text = format!("{}{last} NAME_x{}", "no name. ".repeat(50), "and none NAME_ ".repeat(50));
+            assert_eq!(found(&names, &text), [last.as_str()], "{count}");
+            assert!(found(&names, &text.replace("no name. ", "NO")).is_empty(), "{count}");
+        }
     }
 
     #[test]
