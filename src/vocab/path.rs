@@ -191,6 +191,9 @@ pub fn goes_up_behind_a_name(text: &[u8]) -> bool {
 
 /// The order of clean paths by their components: as that of their bytes, if `/` were less than any other byte.
 pub fn by_component(a: &[u8], b: &[u8]) -> std::cmp::Ordering {
+    // Neighbours have long beginnings in common, which a machine compares sixteen bytes at a time.
+    let common = a.as_chunks::<16>().0.iter().zip(b.as_chunks::<16>().0).take_while(|(a, b)| a == b).count() * 16;
+    let [a, b] = [a, b].map(|path| path.get(common..).unwrap_or_default());
     match a.iter().zip(b).find(|(a, b)| a != b) {
         Some((b'/', _)) => std::cmp::Ordering::Less,
         Some((_, b'/')) => std::cmp::Ordering::Greater,
@@ -276,8 +279,10 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn order_is_that_of_components(a in "(/[!-~]{1,2}){0,3}", b in "(/[!-~]{1,2}){0,3}") {
-            let [a, b] = [a, b].map(|text| AbsPath::new(format!("/{}", text.replace("..", "-"))).unwrap());
+        fn order_is_that_of_components(
+            top in "(/[a-z]{7}){0,4}", a in "(/[!-~]{1,2}){0,3}", b in "(/[!-~]{1,2}){0,3}"
+        ) {
+            let [a, b] = [a, b].map(|text| AbsPath::new(format!("/{top}{}", text.replace("..", "-"))).unwrap());
             proptest::prop_assert_eq!(a.cmp(&b), a.components().cmp(b.components()));
         }
     }

@@ -77,6 +77,10 @@ pub fn sensitive(path: &AbsPath, roots: &Roots, access: Access) -> Option<&'stat
 
 /// Every row that covers `path`, in the order of the table.
 pub fn covering(path: &AbsPath, roots: &Roots) -> Vec<&'static Row> {
+    // A row covers what ends as its place does, or what lies beneath such a name: most paths have none on their way.
+    if !path.components().any(may_end) {
+        return Vec::new();
+    }
     let path = Relative::of(path.as_bytes(), roots);
     let mut candidates: Vec<usize> = Vec::new();
     for (base, rest) in path.parts() {
@@ -96,14 +100,17 @@ pub fn covering(path: &AbsPath, roots: &Roots) -> Vec<&'static Row> {
 /// The numbers of the rows that cover `path` and nothing above it; with those of all that is above it they are all that cover
 /// it. For whoever asks for many paths from the top down. `path` is absolute and clean, `name` its last component.
 pub fn ending(path: &[u8], name: &[u8], roots: &Roots) -> Vec<usize> {
-    // Most names begin as none of the table does, or are of another length.
-    let lengths = name.first().and_then(|first| LENGTHS.get(usize::from(*first))).copied().unwrap_or(0);
-    if lengths & bit(name) == 0 {
+    if !may_end(name) {
         return Vec::new();
     }
     let Some(rows) = ENDS.get(name) else { return Vec::new() };
     let path = Relative::of(path, roots);
     rows.iter().copied().filter(|at| table().get(*at).is_some_and(|row| path.ends(row.place))).collect()
+}
+
+/// Whether a place of the table may end with `name`: most names begin as none of those does, or are of another length.
+fn may_end(name: &[u8]) -> bool {
+    name.first().and_then(|first| LENGTHS.get(usize::from(*first))).is_some_and(|lengths| lengths & bit(name) != 0)
 }
 
 /// By the first byte of the last components of places: of what lengths they are.
