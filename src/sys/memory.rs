@@ -6,6 +6,8 @@ use nix::errno::Errno;
 const PAGE: u64 = 4096;
 /// Most paths are shorter: one call reads them whole.
 const FIRST: usize = 256;
+/// Most paths are shorter than this, too, so that the next page need not be touched where so much is left of the first.
+const ENOUGH: usize = 96;
 
 /// Reads up to `buffer.len()` bytes at `address`; fewer where the memory ends.
 pub fn read(tid: i32, address: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
@@ -34,7 +36,8 @@ fn piece(address: u64, length: usize) -> libc::iovec {
 pub fn string(tid: i32, address: u64, into: &mut Vec<u8>) -> Result<(), Errno> {
     into.clear();
     let limit = libc::PATH_MAX.unsigned_abs() as usize;
-    let mut want = FIRST;
+    let left = usize::try_from(PAGE - address % PAGE).unwrap_or(FIRST);
+    let mut want = if left < ENOUGH { FIRST } else { FIRST.min(left) };
     while into.len() < limit {
         let start = into.len();
         into.resize((start + want).min(limit), 0);
@@ -76,6 +79,16 @@ mod tests {
         let mut out = Vec::new();
         string(me, text.as_ptr() as u64, &mut out).unwrap();
         assert_eq!(out.len(), 1000);
+        let page = usize::try_from(PAGE).unwrap();
+        let mut pages = vec![b'a'; 3 * page];
+        let boundary = 2 * page - pages.as_ptr().addr() % page;
+        for (before, length) in [(10, 200), (95, 200), (96, 95), (96, 96), (96, 97), (300, 299), (300, 400)] {
+            let at = boundary - before;
+            pages[at + length] = 0;
+            string(me, pages[at..].as_ptr() as u64, &mut out).unwrap();
+            assert_eq!(out.len(), length, "{before} bytes before the end of a page");
+            pages[at + length] = b'a';
+        }
         let endless = vec![b'a'; 10_000];
         assert_eq!(string(me, endless.as_ptr() as u64, &mut out), Err(Errno::ENAMETOOLONG));
         assert_eq!(string(me, 8, &mut out), Err(Errno::EFAULT));

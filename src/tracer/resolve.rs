@@ -1,17 +1,19 @@
 //! A path as a task passed it → the object that the kernel reaches, hop by hop, in the task's own root.
 //!
 //! `/proc/self` stays symbolic: what a program reads of itself is the same in every run, its number is not. Directories
-//! that were seen to be no symlinks are remembered until something is renamed, removed or linked, or gets another mode.
+//! that were seen to be no symlinks are remembered until something is renamed, removed or linked, or gets another mode;
+//! what stands in them is looked at each time anew. All tasks have one root: no filter of a learning run lets one change
+//! its own, or the mounts.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
-use std::fs::Metadata;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::OFlag;
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag};
 use nix::sys::stat::Mode;
 
 use crate::event::Hop;
@@ -72,7 +74,48 @@ enum Plain {
 pub(super) struct Resolver {
     plain: BTreeMap<Vec<u8>, Plain>,
     plain_bytes: usize,
+    ways: Ways,
     own: Option<u32>,
+    root: Root,
+}
+
+/// Directories to which no symlink leads, with whether all on the way may be searched: first by how long the path is that
+/// the way begins at, which need not be searched itself.
+type Ways = BTreeMap<usize, BTreeMap<Vec<u8>, Plain>>;
+
+/// The root of the tasks.
+#[derive(Debug, Default)]
+enum Root {
+    #[default]
+    Unopened,
+    /// By it a name is found in half the time that the way over the task's directory in /proc takes.
+    Open(OwnedFd),
+    /// It cannot be opened.
+    Closed,
+}
+
+/// What lstat(2) says of a name.
+#[derive(Debug, Clone, Copy)]
+struct Meta {
+    mode: u32,
+    uid: u32,
+}
+
+impl Meta {
+    fn is(self, kind: u32) -> bool {
+        self.mode & libc::S_IFMT == kind
+    }
+
+    fn kind(self) -> FileKind {
+        match self.mode & libc::S_IFMT {
+            libc::S_IFDIR => FileKind::Dir,
+            libc::S_IFLNK => FileKind::Symlink,
+            libc::S_IFSOCK => FileKind::Socket,
+            libc::S_IFIFO => FileKind::Fifo,
+            libc::S_IFCHR | libc::S_IFBLK => FileKind::Device,
+            _ => FileKind::File,
+        }
+    }
 }
 
 struct Walk {
@@ -85,20 +128,45 @@ struct Walk {
     /// Whether every directory up to here may be searched.
     way: Plain,
     /// What stands at the end, if it was looked at.
-    last: Option<Metadata>,
+    last: Option<Meta>,
 }
 
 impl Resolver {
     /// Something was renamed, removed or linked: what was a directory may be a symlink now. Or a mode was changed.
     pub(super) fn forget(&mut self) {
         self.plain.clear();
+        self.ways.clear();
         self.plain_bytes = 0;
+    }
+
+    /// What stands at `at`; of a symlink, itself.
+    fn look(&mut self, eyes: Eyes, at: &[u8]) -> Result<Meta, Errno> {
+        let of_itself = at.starts_with(b"/proc/self") || at.starts_with(b"/proc/thread-self");
+        if !of_itself && at.len() < LONGEST {
+            if matches!(self.root, Root::Unopened) {
+                let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+                let root = nix::fcntl::open(format!("/proc/{}/root", eyes.tid).as_str(), flags, Mode::empty());
+                self.root = root.map_or(Root::Closed, Root::Open);
+            }
+            if let Root::Open(root) = &self.root {
+                let name = at.get(1..).filter(|name| !name.is_empty()).unwrap_or(b".");
+                let seen = nix::sys::stat::fstatat(root, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+                return Ok(Meta { mode: seen.st_mode, uid: seen.st_uid });
+            }
+        }
+        let seen = nix::sys::stat::lstat(outside(eyes, at).as_ref())?;
+        Ok(Meta { mode: seen.st_mode, uid: seen.st_uid })
     }
 
     /// Follows `raw` from `base` (absolute, resolved). `None` when it leads to nothing that has a path.
     pub(super) fn resolve(&mut self, eyes: Eyes, base: &[u8], raw: &[u8], follow: bool) -> Option<Reached> {
         let follow = follow || raw.ends_with(b"/") || raw.ends_with(b"/.");
         let at = if raw.first() == Some(&b'/') { Vec::new() } else { base.strip_suffix(b"/").unwrap_or(base).to_vec() };
+        let start = at.len();
+        let straight = straight(&at, raw);
+        if let Some(reached) = straight.as_deref().and_then(|path| self.resolve_straight(eyes, start, path, follow)) {
+            return Some(reached);
+        }
         let mut walk = Walk {
             at,
             rest: split(raw).collect(),
@@ -126,19 +194,46 @@ impl Resolver {
         let path = absolute(&walk.at)?;
         let meta = match walk.missing {
             Some(_) => None,
-            None => walk.last.or_else(|| std::fs::symlink_metadata(outside(eyes, &walk.at)).ok()),
+            None => walk.last.or_else(|| self.look(eyes, &walk.at).ok()),
         };
         let deepest = match &walk.missing {
             Some(dir) => absolute(dir)?,
             None => path.parent().unwrap_or_else(AbsPath::root),
         };
-        let allowed = match &meta {
-            Some(meta) if walk.way == Plain::Searchable && self.may(meta, 4) => Allowed::Read,
-            Some(_) if walk.way == Plain::Searchable => Allowed::Search,
+        if straight.is_some() && walk.hops.is_empty() && deepest.as_bytes() == parent(&walk.at) {
+            self.remember_way(start, parent(&walk.at), walk.way);
+        }
+        let allowed = self.allowed(meta, walk.way);
+        Some(Reached { path, hops: walk.hops, kind: meta.map(Meta::kind), deepest, allowed })
+    }
+
+    /// As [`Self::resolve`], for a name in a directory to which a [`straight`] way was gone before.
+    fn resolve_straight(&mut self, eyes: Eyes, start: usize, path: &[u8], follow: bool) -> Option<Reached> {
+        let dir = parent(path);
+        let way = *self.ways.get(&start)?.get(dir)?;
+        let meta = self.look(eyes, path).ok();
+        if follow && meta.is_some_and(|meta| meta.is(libc::S_IFLNK)) {
+            return None;
+        }
+        let (path, deepest) = (absolute(path)?, absolute(dir)?);
+        let allowed = self.allowed(meta, way);
+        Some(Reached { path, hops: Vec::new(), kind: meta.map(Meta::kind), deepest, allowed })
+    }
+
+    fn allowed(&mut self, meta: Option<Meta>, way: Plain) -> Allowed {
+        match meta {
+            Some(meta) if way == Plain::Searchable && self.may(meta, 4) => Allowed::Read,
+            Some(_) if way == Plain::Searchable => Allowed::Search,
             _ => Allowed::Unknown,
-        };
-        let kind = meta.map(|meta| kind_of(meta.file_type()));
-        Some(Reached { path, hops: walk.hops, kind, deepest, allowed })
+        }
+    }
+
+    fn remember_way(&mut self, start: usize, dir: &[u8], way: Plain) {
+        self.plain_bytes += dir.len();
+        if self.plain_bytes > MOST_PLAIN {
+            self.forget();
+        }
+        self.ways.entry(start).or_default().insert(dir.to_vec(), way);
     }
 
     fn step(&mut self, eyes: Eyes, walk: &mut Walk, part: &[u8], follow: bool) -> Option<()> {
@@ -160,16 +255,15 @@ impl Resolver {
             walk.way = Plain::Closed;
             return Some(());
         }
-        let name = outside(eyes, &walk.at);
-        match std::fs::symlink_metadata(&name) {
-            Ok(meta) if meta.is_symlink() => {
-                if let Ok(text) = nix::fcntl::readlink(name.as_ref()) {
+        match self.look(eyes, &walk.at) {
+            Ok(meta) if meta.is(libc::S_IFLNK) => {
+                if let Ok(text) = nix::fcntl::readlink(outside(eyes, &walk.at).as_ref()) {
                     return self.link(eyes, walk, before, &text.into_vec());
                 }
                 walk.missing = Some(walk.at.get(..before)?.to_vec());
             }
             Ok(meta) if last => walk.last = Some(meta),
-            Ok(meta) => walk.way = both(walk.way, self.remember(&walk.at, &meta)),
+            Ok(meta) => walk.way = both(walk.way, self.remember(&walk.at, meta)),
             // Not there, or the task may not look: then neither may it reach what lies beneath.
             Err(_) => walk.missing = Some(walk.at.get(..before)?.to_vec()),
         }
@@ -180,29 +274,29 @@ impl Resolver {
     fn enter(&mut self, eyes: Eyes, walk: &mut Walk) {
         let plain = match self.plain.get(&walk.at) {
             Some(plain) => *plain,
-            None => match std::fs::symlink_metadata(outside(eyes, &walk.at)) {
-                Ok(meta) if !meta.is_symlink() => self.remember(&walk.at, &meta),
+            None => match self.look(eyes, &walk.at) {
+                Ok(meta) if !meta.is(libc::S_IFLNK) => self.remember(&walk.at, meta),
                 _ => Plain::Closed,
             },
         };
         walk.way = both(walk.way, plain);
     }
 
-    fn remember(&mut self, at: &[u8], meta: &Metadata) -> Plain {
+    fn remember(&mut self, at: &[u8], meta: Meta) -> Plain {
         self.plain_bytes += at.len();
         if self.plain_bytes > MOST_PLAIN {
             self.forget();
         }
-        let plain = if meta.is_dir() && self.may(meta, 1) { Plain::Searchable } else { Plain::Closed };
+        let plain = if meta.is(libc::S_IFDIR) && self.may(meta, 1) { Plain::Searchable } else { Plain::Closed };
         self.plain.insert(at.to_vec(), plain);
         plain
     }
 
     /// Whether the mode allows `bit` (4 reads, 1 searches) by itself. Whose group it is does not matter then.
-    fn may(&mut self, meta: &Metadata, bit: u32) -> bool {
+    fn may(&mut self, meta: Meta, bit: u32) -> bool {
         let own = *self.own.get_or_insert_with(|| nix::unistd::geteuid().as_raw());
-        let bits = if meta.uid() == own { bit << 6 } else { bit << 3 | bit };
-        meta.mode() & bits == bits
+        let bits = if meta.uid == own { bit << 6 } else { bit << 3 | bit };
+        meta.mode & bits == bits
     }
 
     fn link(&mut self, eyes: Eyes, walk: &mut Walk, before: usize, text: &[u8]) -> Option<()> {
@@ -312,17 +406,6 @@ fn is_same(one: &Path, other: &Path) -> bool {
     matches!((identity(one), identity(other)), (Ok(one), Ok(other)) if one == other)
 }
 
-pub(super) fn kind_of(kind: std::fs::FileType) -> FileKind {
-    match kind {
-        kind if kind.is_dir() => FileKind::Dir,
-        kind if kind.is_symlink() => FileKind::Symlink,
-        kind if kind.is_socket() => FileKind::Socket,
-        kind if kind.is_fifo() => FileKind::Fifo,
-        kind if kind.is_char_device() || kind.is_block_device() => FileKind::Device,
-        _ => FileKind::File,
-    }
-}
-
 /// Size in bytes of a regular file; of anything else 0.
 pub(super) fn size_of(path: &Path) -> u64 {
     std::fs::symlink_metadata(path).map_or(0, |meta| if meta.is_file() { meta.len() } else { 0 })
@@ -350,6 +433,24 @@ fn is_magic(path: &[u8]) -> bool {
         None => rest,
     };
     matches!(rest, b"/cwd" | b"/root" | b"/exe") || rest.starts_with(b"/fd/") || rest.starts_with(b"/map_files/")
+}
+
+/// Where `raw` leads from `at` if nothing on the way is a symlink; `None` where its text needs a closer look.
+fn straight(at: &[u8], raw: &[u8]) -> Option<Vec<u8>> {
+    let raw = raw.strip_prefix(b"/").unwrap_or(raw);
+    if raw.split(|&b| b == b'/').any(|part| matches!(part, b"" | b"." | b"..")) {
+        return None;
+    }
+    let mut path = Vec::with_capacity(at.len() + 1 + raw.len());
+    path.extend_from_slice(at);
+    push(&mut path, raw);
+    // There a name may stand for whoever asks.
+    (!path.starts_with(b"/proc")).then_some(path)
+}
+
+/// The directory that `path` is in; empty for that on top.
+fn parent(path: &[u8]) -> &[u8] {
+    path.iter().rposition(|&b| b == b'/').and_then(|cut| path.get(..cut)).unwrap_or_default()
 }
 
 fn both(one: Plain, other: Plain) -> Plain {
