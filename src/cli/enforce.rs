@@ -3,7 +3,9 @@
 use crate::plan::protect::RefusedWrites;
 use crate::plan::{Action, MountStep, Nesting, Network, Plan, RootStyle, explain};
 use crate::probe::changes::{Change, Changes, What};
-use crate::run::enforce::{EnforceError, EnforceRequest, Enforced, Prepared, Started, Writes, enforce, prepare};
+use crate::run::enforce::{
+    EnforceError, EnforceRequest, Enforced, Prepared, Started, Writes, enforce, ground, prepare,
+};
 use crate::run::refusals;
 use crate::run::surroundings::Surroundings;
 use crate::sandbox::Live;
@@ -31,6 +33,7 @@ pub(super) fn within(surroundings: &Surroundings, arguments: &EnforceArguments) 
         refused_writes: if arguments.telling.report_writes { RefusedWrites::Told } else { RefusedWrites::Untold },
         writes: if arguments.overlay { Writes::Layered } else { Writes::Through },
     };
+    let ground = if arguments.dry_run { None } else { ground(surroundings) };
     let prepared = match prepare(surroundings, &request) {
         Ok(prepared) => prepared,
         Err(error) => return fail(&error),
@@ -53,7 +56,7 @@ pub(super) fn within(surroundings: &Surroundings, arguments: &EnforceArguments) 
         Ok(logged) => logged,
         Err(error) => return fail(&error.into()),
     };
-    let enforced = match enforce(surroundings, &prepared, |started| begun(started, quiet), &live) {
+    let enforced = match enforce(surroundings, &prepared, ground, |started| begun(started, quiet), &live) {
         Ok(enforced) => enforced,
         Err(error) => return fail(&error),
     };

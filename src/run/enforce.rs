@@ -24,7 +24,7 @@ use crate::profile::Lack;
 use crate::sandbox::limits::{self, Reached, Unheld, foresee};
 use crate::sandbox::paths::Paths;
 use crate::sandbox::secrets::Values;
-use crate::sandbox::{self, Live, StartError};
+use crate::sandbox::{self, Ground, Live, StartError};
 use crate::store::{Store, StoreError, approvals};
 use crate::vocab::escape;
 use crate::vocab::host::{Host, Remembered};
@@ -203,6 +203,11 @@ pub fn locate(surroundings: &Surroundings, command: &[Vec<u8>], profile: Option<
     (words, profile_file::absolute(&path))
 }
 
+/// Begins what every run needs, beside whoever [prepares](prepare) it.
+pub fn ground(surroundings: &Surroundings) -> Option<Ground> {
+    Ground::usual(surroundings.identity)
+}
+
 /// Everything up to the start: finds the profile, checks that it is for this command and approved, makes the plan.
 pub fn prepare(surroundings: &Surroundings, request: &EnforceRequest) -> Result<Prepared, EnforceError> {
     let name = request.command.first().ok_or(EnforceError::NoCommand)?;
@@ -277,11 +282,12 @@ pub struct Started<'a> {
     pub untold: Option<io::Error>,
 }
 
-/// Starts the prepared run and stays with it to its end. `started` is told before the command runs, and `live` of
-/// the first refusal of each kind when it happens.
+/// Starts the prepared run, on `ground` if it fits, and stays with it to its end. `started` is told before the command runs, and
+/// `live` of the first refusal of each kind when it happens.
 pub fn enforce(
     surroundings: &Surroundings,
     prepared: &Prepared,
+    ground: Option<Ground>,
     started: impl FnOnce(&Started<'_>),
     live: &Live,
 ) -> Result<Enforced, EnforceError> {
@@ -311,7 +317,7 @@ pub fn enforce(
     };
     let environment = environment(surroundings, &plan, &secrets);
     let look = Before::look(writable(&plan), readable(&plan));
-    let mut sandbox = sandbox::start(&plan, &environment, &secrets, live)?;
+    let mut sandbox = sandbox::start(&plan, &environment, &secrets, live, ground)?;
     protect_names(&mut sandbox, &plan)?;
     let limits = sandbox.limits().to_vec();
     started(&Started { limits: &limits, untold: sandbox.untold() });

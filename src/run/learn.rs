@@ -213,6 +213,7 @@ fn observe(
         &super::enforce::environment(surroundings, plan, &Values::new()),
         &Values::new(),
         &sandbox::Live::default(),
+        None,
     )?;
     let attached = tracer::attach(sandbox.payload())?;
     sandbox.release()?;

@@ -1,7 +1,7 @@
 //! What runs inside: init, which builds the root and reaps, and the payload, which sheds its privileges, waits to be
 //! released, and becomes the agent.
 //!
-//! The steps stand in the order that the kernel forces. The launcher has no other threads when it clones, so ordinary Rust,
+//! The steps stand in the order that the kernel forces. The launcher has no threads at work when it clones, so ordinary Rust,
 //! allocation included, is sound on this side too. Each step that fails is sent to the supervisor by number with its errno;
 //! nothing here prints, and nothing returns.
 
@@ -14,8 +14,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{ForkResult, Pid};
 
+use crate::plan::Plan;
 use crate::plan::walls::Wall;
-use crate::plan::{Network, Plan};
 use crate::sys::process::{self, Dumpable, Of};
 use crate::sys::{inet, namespace, seccomp, socket};
 use crate::vocab::bpf::Instruction;
@@ -102,16 +102,22 @@ fn at(step: Step) -> impl Fn(Errno) -> Failure {
     move |errno| Failure { step, errno, mount: None }
 }
 
-/// pid 1 of the sandbox.
-pub(super) fn init(launch: &Launch<'_>, control: OwnedFd) -> ! {
-    if let Err(failure) = prepare(launch, &control) {
-        fail(&control, failure)
+/// pid 1 of the sandbox. `mount`: its root, where that is served.
+pub(super) fn init(launch: &Launch<'_>, control: &OwnedFd, mount: Option<OwnedFd>) -> ! {
+    if let Err(failure) = prepare(launch, control, mount) {
+        fail(control, failure)
     }
     match process::fork() {
-        Err(errno) => fail(&control, at(Step::Fork)(errno)),
-        Ok(ForkResult::Child) => payload(launch, &control),
-        Ok(ForkResult::Parent { child }) if launch.plan.has_namespaces() => reap(launch, child, &control),
-        Ok(ForkResult::Parent { child }) => reap_without_namespace(launch, child, &control),
+        Err(errno) => fail(control, at(Step::Fork)(errno)),
+        Ok(ForkResult::Child) => payload(launch, control),
+        Ok(ForkResult::Parent { child }) if launch.plan.has_namespaces() => {
+            // While the payload sheds its privileges: it is not let go before the word that this is done.
+            if let Err(failure) = finish(launch, control) {
+                fail(control, failure)
+            }
+            reap(launch, child, control)
+        }
+        Ok(ForkResult::Parent { child }) => reap_without_namespace(launch, child, control),
     }
 }
 
@@ -119,7 +125,7 @@ pub(super) fn init(launch: &Launch<'_>, control: OwnedFd) -> ! {
 const TERMINAL: [libc::c_int; 7] =
     [libc::SIGINT, libc::SIGQUIT, libc::SIGHUP, libc::SIGTERM, libc::SIGTSTP, libc::SIGTTOU, libc::SIGTTIN];
 
-fn prepare(launch: &Launch<'_>, control: &OwnedFd) -> Result<(), Failure> {
+fn prepare(launch: &Launch<'_>, control: &OwnedFd, mount: Option<OwnedFd>) -> Result<(), Failure> {
     process::die_with_parent().map_err(at(Step::DeathSignal))?;
     // If the supervisor died before the line above, its end of the socket is closed: then this is the end too.
     await_word(control);
@@ -134,16 +140,13 @@ fn prepare(launch: &Launch<'_>, control: &OwnedFd) -> Result<(), Failure> {
     if launch.plan.has(Wall::HostName) {
         nix::unistd::sethostname(SANDBOX_NAME).map_err(at(Step::HostName))?;
     }
-    if launch.plan.network != Network::Host && launch.plan.has(Wall::Network) {
-        namespace::loopback_up().map_err(at(Step::Loopback))?;
-    }
     if let Some(policy) = &launch.plan.policy
         && launch.plan.has(Wall::Network)
     {
         let spare = if policy.published.is_empty() { 0 } else { SPARE };
         sockets(control, spare).map_err(at(Step::Resolver))?;
     }
-    let directories = Root::build(launch, || await_word(control))?;
+    let directories = Root::build(launch, mount)?;
     for directory in directories {
         socket::send(control, &[word::DIRECTORY], Some(directory.as_raw_fd())).map_err(at(Step::Channel))?;
     }
@@ -156,16 +159,21 @@ fn prepare(launch: &Launch<'_>, control: &OwnedFd) -> Result<(), Failure> {
             mount: None,
         })?;
     }
-    if launch.plan.has(Wall::Mounts) {
-        Root::close_proc(launch.plan)?;
-    }
     process::set_dumpable(Dumpable::No).map_err(at(Step::Dumpable))
 }
 
-/// Waits for a word of the supervisor, and returns the descriptor that came with it; ends with the supervisor.
-fn await_word(control: &OwnedFd) -> Option<OwnedFd> {
+/// What may be done beside the payload.
+fn finish(launch: &Launch<'_>, control: &OwnedFd) -> Result<(), Failure> {
+    if launch.plan.has(Wall::Mounts) {
+        Root::close_proc(launch.plan)?;
+    }
+    socket::send(control, &[word::CLOSED], None).map_err(at(Step::Channel))
+}
+
+/// Waits for a word of the supervisor; ends with the supervisor.
+fn await_word(control: &OwnedFd) {
     match socket::receive(control) {
-        Ok(Some(message)) => message.descriptor,
+        Ok(Some(_)) => {}
         Ok(None) | Err(_) => process::exit_now(125),
     }
 }

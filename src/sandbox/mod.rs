@@ -19,6 +19,7 @@ pub mod desk;
 mod error;
 #[cfg(feature = "fixtures")]
 pub mod fuzz;
+mod ground;
 mod insisted;
 mod landlock;
 mod layer;
@@ -34,21 +35,18 @@ pub mod tripwire;
 mod unowned;
 mod who;
 
-use std::io::Write as _;
 use std::os::fd::{AsRawFd, OwnedFd};
-
-use nix::sched::CloneFlags;
 
 use crate::event::ExitStatus;
 use crate::plan::walls::Wall;
-use crate::plan::{Desk, Network, Plan, RootStyle, compile};
-use crate::sys::namespace::{Side, clone_into};
+use crate::plan::{Desk, Plan, compile};
 use crate::sys::{process, socket};
 use crate::vocab::path::AbsPath;
 
 use child::Launch;
 pub use denial::Live;
 pub use error::{StartError, Step};
+pub use ground::Ground;
 use limits::{Held, Hold, Reached};
 pub use signals::Deadline;
 use signals::{Ender, Signals};
@@ -60,6 +58,7 @@ mod word {
     pub(super) const LISTENER: u8 = b'l';
     pub(super) const DIRECTORY: u8 = b'd';
     pub(super) const RESOLVER: u8 = b'r';
+    pub(super) const CLOSED: u8 = b'c';
     pub(super) const FAILED: u8 = b'f';
     pub(super) const STOPPED: u8 = b's';
     pub(super) const ENDED: u8 = b'e';
@@ -103,17 +102,19 @@ pub struct Outcome {
     pub unseen: bool,
 }
 
-/// Starts the sandbox up to the point where the payload waits to be released. The caller must have no other threads yet.
-/// Where no FUSE file system can be mounted it is started [without](Plan::without_tripwire), and [says](Sandbox::untold) so.
+/// Starts the sandbox up to the point where the payload waits to be released: on `ground`, if it was laid before and fits. The
+/// caller must have no other threads yet. Where no FUSE file system can be mounted it is started
+/// [without](Plan::without_tripwire), and [says](Sandbox::untold) so.
 pub fn start(
     plan: &Plan,
     environment: &[Vec<u8>],
     secrets: &secrets::Values,
     live: &Live,
+    ground: Option<Ground>,
 ) -> Result<Sandbox, StartError> {
-    match start_as(plan, environment, secrets, live) {
+    match start_as(plan, environment, secrets, live, ground) {
         Err(StartError::Tripwire(errno)) => {
-            let mut started = start_as(&plan.without_tripwire(), environment, secrets, live)?;
+            let mut started = start_as(&plan.without_tripwire(), environment, secrets, live, None)?;
             started.untold = Some(errno);
             Ok(started)
         }
@@ -126,47 +127,48 @@ fn start_as(
     environment: &[Vec<u8>],
     secrets: &secrets::Values,
     live: &Live,
+    ground: Option<Ground>,
 ) -> Result<Sandbox, StartError> {
+    // Begun first, if it was not before: the rest of what is made here takes as long.
+    let ground = plan.has_namespaces().then(|| Ground::of(plan, ground)).transpose()?;
     let (control, theirs) = socket::pair().map_err(|errno| StartError::kernel(Step::Channel, errno))?;
     let (copied, terminal) = (copies::read(&plan.copies)?, Terminal::find());
     let launch = Launch::new(plan, environment, compile::compile(&plan.filter), copied.contents(), secrets)?;
     // Blocked before there is a child, so that none is lost; the child resets its own.
     let signals = Signals::block();
-    let init = match clone_into(namespaces(plan)).map_err(|errno| StartError::kernel(Step::Namespaces, errno))? {
-        Side::Child => {
-            drop(control);
-            child::init(&launch, theirs)
-        }
-        Side::Parent(pid) => pid.as_raw(),
-    };
+    let (init, mounted) = ground::enter(plan, ground, |mount| {
+        // This is the child: its copy of the supervisor's end is closed, so that it hears when that is gone.
+        nix::unistd::close(control.as_raw_fd()).ok();
+        child::init(&launch, &theirs, mount)
+    })?;
     drop(theirs);
     let guard = Unfinished(init);
     let init_fd = process::pidfd(init).map_err(|errno| StartError::kernel(Step::Pidfd, errno))?;
     let ender = Ender::new(init_fd, plan);
     let mut limits = Hold::take(plan, init)?;
-    if plan.has_namespaces() {
-        map_identity(init, plan)?;
-    }
-    let go = |mount: Option<&OwnedFd>| {
-        let sent = socket::send(&control, &[word::GO], mount.map(AsRawFd::as_raw_fd));
-        sent.map_err(|errno| StartError::kernel(Step::Channel, errno))
-    };
-    go(None)?;
-    let tripwire = if has_tripwire(plan) {
+    let sent = socket::send(&control, &[word::GO], None);
+    sent.map_err(|errno| StartError::kernel(Step::Channel, errno))?;
+    let tripwire = match mounted {
         // Init opens what it will mount meanwhile. What it asks of a server that has not begun waits.
-        let (prepared, mount) =
-            tripwire::mount(plan, ender.init(), secrets, live.clone()).map_err(StartError::Tripwire)?;
-        go(Some(&mount))?;
-        Some(prepared.serve(plan, init).map_err(|errno| StartError::kernel(Step::RootDirectory, errno))?)
-    } else {
-        None
+        Some(device) => {
+            let prepared = tripwire::prepare(plan, device.map_err(StartError::Tripwire)?, secrets, live.clone());
+            let prepared = prepared.map_err(StartError::Tripwire)?;
+            Some(prepared.serve(plan, init).map_err(|errno| StartError::kernel(Step::RootDirectory, errno))?)
+        }
+        None => None,
     };
     let (mut directories, mut resolver) = (Vec::new(), Vec::new());
+    // Without namespaces there is no proc to be closed.
+    let (mut payload, mut closed) = (None, !plan.has_namespaces());
     let payload = loop {
+        if let Some(payload) = payload.filter(|_| closed) {
+            break payload;
+        }
         match socket::receive(&control).map_err(|errno| StartError::kernel(Step::Channel, errno))? {
             None => return Err(StartError::InitDied),
             Some(message) => match message.bytes.split_first() {
-                Some((&word::PAYLOAD, _)) => break message.sender,
+                Some((&word::PAYLOAD, _)) => payload = Some(message.sender),
+                Some((&word::CLOSED, _)) => closed = true,
                 Some((&word::DIRECTORY, _)) => directories.extend(message.descriptor),
                 Some((&word::RESOLVER, _)) => resolver.extend(message.descriptor),
                 Some((&word::FAILED, rest)) => return Err(StartError::from_child(rest, &launch)),
@@ -213,28 +215,6 @@ fn start_as(
     })
 }
 
-/// Whether the root is a file system that the supervisor mounts and serves.
-fn has_tripwire(plan: &Plan) -> bool {
-    plan.root == RootStyle::Tripwire && plan.has_namespaces() && plan.has(Wall::Mounts)
-}
-
-fn namespaces(plan: &Plan) -> CloneFlags {
-    if !plan.has_namespaces() {
-        return CloneFlags::empty();
-    }
-    let by_wall = [
-        (Wall::Processes, CloneFlags::CLONE_NEWPID),
-        (Wall::Messages, CloneFlags::CLONE_NEWIPC),
-        (Wall::HostName, CloneFlags::CLONE_NEWUTS),
-    ];
-    let by_wall = by_wall.into_iter().filter(|(wall, _)| plan.has(*wall)).map(|(_, flag)| flag);
-    // These two are needed to build the others.
-    let all = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
-    let own_network = plan.network != Network::Host && plan.has(Wall::Network);
-    let network = if own_network { CloneFlags::CLONE_NEWNET } else { CloneFlags::empty() };
-    by_wall.fold(all | network, |flags, flag| flags | flag)
-}
-
 /// Ends a half-started init when starting fails.
 struct Unfinished(i32);
 
@@ -243,19 +223,6 @@ impl Drop for Unfinished {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.0), nix::sys::signal::Signal::SIGKILL).ok();
         process::reap(self.0);
     }
-}
-
-/// One id each, the caller's, mapped to itself (user_namespaces(7)): an ordinary user may do this without help.
-fn map_identity(init: i32, plan: &Plan) -> Result<(), StartError> {
-    let write = |name: &str, text: String| {
-        let path = format!("/proc/{init}/{name}");
-        let done =
-            std::fs::OpenOptions::new().write(true).open(path).and_then(|mut file| file.write_all(text.as_bytes()));
-        done.map_err(|source| StartError::Identity { file: name.to_owned(), source })
-    };
-    write("setgroups", "deny".to_owned())?;
-    write("uid_map", format!("{0} {0} 1", plan.identity.uid))?;
-    write("gid_map", format!("{0} {0} 1", plan.identity.gid))
 }
 
 impl Sandbox {

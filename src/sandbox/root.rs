@@ -4,6 +4,7 @@
 //! name means; every target is opened below the new root without following symlinks, so that nothing that lies in a granted
 //! directory can lead a mount astray.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::io::Write as _;
 use std::os::fd::{AsFd, OwnedFd};
@@ -92,18 +93,14 @@ pub(super) struct Root<'a> {
 }
 
 impl<'a> Root<'a> {
-    /// Builds the root and makes it the root; `tripwire` waits for the mount of a plan that has one. Returns the directories of
+    /// Builds the root and makes it the root; `tripwire` is the mount of a plan that has one. Returns the directories of
     /// copied files.
-    pub(super) fn build(
-        launch: &'a Launch<'a>,
-        tripwire: impl FnOnce() -> Option<OwnedFd>,
-    ) -> Result<Vec<OwnedFd>, Failure> {
+    pub(super) fn build(launch: &'a Launch<'a>, tripwire: Option<OwnedFd>) -> Result<Vec<OwnedFd>, Failure> {
         // A plan may have more mounts than a process may have descriptors; the payload gets the old limit back.
         crate::sys::process::raise_descriptor_limit();
-        let none: Option<&str> = None;
-        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).map_err(at(Step::Sources))?;
         if !launch.plan.has(Wall::Mounts) {
             if launch.plan.has(Wall::Processes) {
+                let none: Option<&str> = None;
                 let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
                 mount(Some("proc"), "/proc", Some("proc"), flags, none).map_err(at(Step::Proc))?;
             }
@@ -128,7 +125,7 @@ impl<'a> Root<'a> {
         let tree = match launch.plan.root {
             RootStyle::Empty => crate::sys::mount::new_tmpfs(0o755, None),
             RootStyle::HostReadOnly => clone_tree(AT_FDCWD, c"/", Depth::Recursive),
-            RootStyle::Tripwire => tripwire().ok_or(Errno::EBADF),
+            RootStyle::Tripwire => tripwire.ok_or(Errno::EBADF),
         };
         let tree = tree.map_err(at(Step::RootDirectory))?;
         if launch.plan.root == RootStyle::HostReadOnly {
@@ -164,7 +161,7 @@ impl<'a> Root<'a> {
     }
 
     /// Makes the parts of proc that reach the machine read-only and empties those that tell of it; called when the last of
-    /// them has been written.
+    /// them has been written, and before the payload is let go.
     pub(super) fn close_proc(plan: &Plan) -> Result<(), Failure> {
         let proc = open_dir("/proc")?;
         let covered =
@@ -193,19 +190,36 @@ impl<'a> Root<'a> {
         Ok(())
     }
 
-    /// Lists the directories that many mounts hang in: one request tells the kernel all names of one, and a mount asks for
-    /// none. A directory that is not listed is asked for name by name.
+    /// Lists the directories in which several names will be asked for: one request tells the kernel all names of one, and a
+    /// mount then asks for none.
     fn prime(&self) {
-        let mut below: std::collections::BTreeMap<AbsPath, usize> = std::collections::BTreeMap::new();
-        for parent in self.launch.plan.mounts.iter().filter_map(|step| step.target()?.parent()) {
-            *below.entry(parent).or_default() += 1;
+        let mounts = &self.launch.plan.mounts;
+        let bound: BTreeSet<&AbsPath> = mounts
+            .iter()
+            .filter_map(|step| if let MountStep::Bind { target, .. } = step { Some(target) } else { None })
+            .collect();
+        let own = ["/proc", "/dev"].into_iter().filter_map(|text| AbsPath::new(text).ok());
+        let mut wanted: BTreeMap<AbsPath, BTreeSet<Vec<u8>>> = BTreeMap::new();
+        for target in mounts.iter().filter_map(MountStep::target).cloned().chain(own) {
+            // What lies in a mount is not asked of us.
+            if target.ancestors().any(|above| bound.contains(&above)) {
+                continue;
+            }
+            for place in std::iter::once(target.clone()).chain(target.ancestors()) {
+                let (Some(parent), Some(name)) = (place.parent(), place.file_name()) else { break };
+                if !wanted.entry(parent).or_default().insert(name.to_vec()) {
+                    break;
+                }
+            }
         }
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        for (parent, _) in below.iter().filter(|(_, count)| **count > 3) {
+        // Two requests are those of a listing.
+        for (parent, names) in wanted.iter_mut().filter(|(_, names)| names.len() > 2) {
             let Ok(place) = self.open(parent) else { continue };
-            if let Ok(mut dir) = nix::dir::Dir::openat(place, ".", flags, Mode::empty()) {
-                // To its end, and for nothing else.
-                dir.iter().for_each(drop);
+            let Ok(mut dir) = nix::dir::Dir::openat(place, ".", flags, Mode::empty()) else { continue };
+            let mut entries = dir.iter().flatten();
+            while let Some(entry) = entries.next().filter(|_| !names.is_empty()) {
+                names.remove(entry.file_name().to_bytes());
             }
         }
     }

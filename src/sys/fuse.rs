@@ -1,13 +1,12 @@
-//! A FUSE file system in the namespaces of another process, mounted without privileges (fuse(4), Linux 4.18; fsopen(2)).
+//! A FUSE file system in the caller's namespaces, mounted without privileges (fuse(4), Linux 4.18; fsopen(2)).
 //!
 //! The kernel gives the callers of a FUSE file system by their numbers in the pid namespace of whoever mounted it, and takes
-//! only a device that was opened in the user namespace of the mount. So neither the launcher nor what it launched can mount
-//! it: a child of the launcher enters the user and mount namespaces of the launched and stays in the launcher's pid
-//! namespace.
-#![expect(unsafe_code, reason = "system calls that have no safe wrapper, and a child that shares our memory")]
+//! only a device that was opened in the user namespace of the mount. So neither the launcher nor the init of a sandbox can
+//! mount it: one does that is in the user and mount namespaces of the sandbox and in the launcher's pid namespace.
+#![expect(unsafe_code, reason = "system calls that have no safe wrapper")]
 
 use std::ffi::CStr;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 
@@ -28,52 +27,22 @@ pub fn requests_time_out() -> bool {
     (number(), number()) >= (6, 14)
 }
 
-/// What the child of [`mount_in`] is told and leaves behind.
-struct Task {
-    process: RawFd,
-    uid: u32,
-    gid: u32,
-    result: Result<(RawFd, RawFd), Errno>,
-}
-
-/// Mounts in the user and mount namespaces of `process` (a pidfd), for the ids of its owner. The caller may have no threads:
-/// the child shares its memory and its descriptors, and it waits.
+/// Mounts in the caller's namespaces, for the ids of their owner, who is let in from within as from without: without
+/// `allow_other`, under which the kernel lets in who is in the user namespace of the mount.
 ///
 /// # Errors
 ///
 /// ENOENT: no /dev/fuse; EPERM, EACCES: it, or mounting, is forbidden; ENODEV: the kernel has no FUSE.
-pub fn mount_in(process: impl AsFd, uid: u32, gid: u32) -> Result<Mounted, Errno> {
-    const STACK: usize = 64 << 10;
-    let mut stack = vec![0_u128; STACK / 16];
-    let mut task = Task { process: process.as_fd().as_raw_fd(), uid, gid, result: Err(Errno::ECHILD) };
-    // CLONE_FILES: what the child opens is ours, without a message.
-    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_FILES | libc::SIGCHLD;
-    // SAFETY: the end of a vector of `u128` is within its allocation and aligned for a stack.
-    let top = unsafe { stack.as_mut_ptr().add(STACK / 16) };
-    // SAFETY: CLONE_VFORK suspends this thread until the child has ended, so nothing that the child uses, the stack and
-    // `task`, is touched or freed meanwhile; the child makes system calls and writes to `task`, no more.
-    let child = unsafe { libc::clone(enter_and_mount, top.cast(), flags, (&raw mut task).cast()) };
-    let child = Errno::result(child)?;
-    super::process::reap(child);
-    let (device, mount) = task.result?;
-    // SAFETY: the child made it for us in the table that it shared; nobody else owns it.
+pub fn mount(uid: u32, gid: u32) -> Result<Mounted, Errno> {
+    let (device, mount) = mount_here(uid, gid)?;
+    // SAFETY: it was just made, and nobody else owns it.
     let device = unsafe { OwnedFd::from_raw_fd(device) };
     // SAFETY: as above.
     let mount = unsafe { OwnedFd::from_raw_fd(mount) };
     Ok(Mounted { device, mount })
 }
 
-extern "C" fn enter_and_mount(task: *mut libc::c_void) -> libc::c_int {
-    // SAFETY: `mount_in` passes a `Task` that outlives this child, and does not touch it until the child has ended.
-    let task = unsafe { &mut *task.cast::<Task>() };
-    // SAFETY: only integers are passed.
-    let entered = unsafe { libc::setns(task.process, libc::CLONE_NEWUSER | libc::CLONE_NEWNS) };
-    task.result = Errno::result(entered).and_then(|_| mount_here(task.uid, task.gid));
-    0
-}
-
-/// Opens the device and makes the file system in the caller's namespaces. Without `allow_other`, under which the kernel lets in
-/// who is in the user namespace of the mount: so the owner is let in, from within as from without. Neither allocates nor locks.
+/// [`mount`]. Neither allocates nor locks.
 pub(super) fn mount_here(uid: u32, gid: u32) -> Result<(RawFd, RawFd), Errno> {
     const FSCONFIG_CMD_CREATE: libc::c_uint = 6;
     const CLOEXEC: libc::c_uint = 1;

@@ -4,6 +4,7 @@ pub mod epoll;
 pub mod fuse;
 pub mod inet;
 pub mod landlock;
+pub mod maker;
 pub mod memory;
 pub mod mount;
 pub mod namespace;

@@ -76,21 +76,20 @@ impl std::fmt::Debug for Here {
     }
 }
 
-/// A file system that is mounted, and whose server has not begun: no thread yet.
+/// A file system whose server has not begun: no thread yet.
 pub(super) struct Prepared {
     server: Server,
     seen: Seen,
     looks: std::sync::mpsc::Receiver<looks::Look>,
 }
 
-/// Mounts the root of `plan` in the namespaces of `init`, which has its identity by now. Returns the mount, to be attached.
-pub(super) fn mount(plan: &Plan, init: &OwnedFd, secrets: &Values, live: Live) -> Result<(Prepared, OwnedFd), Errno> {
+/// The root of `plan`, to be served at `device`.
+pub(super) fn prepare(plan: &Plan, device: OwnedFd, secrets: &Values, live: Live) -> Result<Prepared, Errno> {
     let ids = (plan.identity.uid, plan.identity.gid);
     let is_dir = |path: &AbsPath| std::fs::symlink_metadata(path.to_path_buf()).is_ok_and(|meta| meta.is_dir());
     let tree = Tree::new(&plan.mounts, is_dir, |name| secrets.get(name).is_some());
     let directories =
         tree.filters.iter().map(|filter| Directory::open(filter, &plan.roots)).collect::<Result<_, _>>()?;
-    let fuse::Mounted { device, mount } = fuse::mount_in(init, ids.0, ids.1)?;
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let (sender, looks) = channel();
     let seen = sender.seen(live);
@@ -117,7 +116,7 @@ pub(super) fn mount(plan: &Plan, init: &OwnedFd, secrets: &Values, live: Live) -
         tasks: Tasks::default(),
         reading: AtomicUsize::new(0),
     };
-    Ok((Prepared { server, seen, looks }, mount))
+    Ok(Prepared { server, seen, looks })
 }
 
 impl Prepared {
