@@ -151,3 +151,44 @@ fn a_command_that_prints_a_secret_runs_outside_and_not_in_the_project() {
     let line = "TOKEN = { from = \"command\", command = [\"cat\", \"vault\"], approved = true }";
     assert_eq!(out(&run(with(&scratch, line))), "[treasure]\n");
 }
+
+/// Children of a process, with their names.
+fn children(of: u32) -> Vec<(i32, String)> {
+    let status = |pid: &str| std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let field = |text: &str, name: &str| text.lines().find_map(|line| Some(line.strip_prefix(name)?.trim().to_owned()));
+    let pids = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let own = pids.filter_map(|pid| {
+        let status = status(&pid);
+        let parent = field(&status, "PPid:")?;
+        (parent == of.to_string()).then(|| Some((pid.parse().ok()?, field(&status, "Name:")?)))?
+    });
+    own.collect()
+}
+
+/// Namespaces are made while a profile is read and secrets are fetched: by a process that waits then.
+#[test]
+fn what_waits_in_namespaces_before_the_start_ends_with_a_pinfold_that_is_killed() {
+    need!(UserNamespaces);
+    let scratch = project("true");
+    let line = "TOKEN = { from = \"command\", command = [\"sleep\", \"1000\"], approved = true }";
+    let mut child = with(&scratch, line).spawn().unwrap();
+    let begun = std::time::Instant::now();
+    let (waiting, slow) = loop {
+        let children = children(child.id());
+        let named = |name: &str| children.iter().find(|(_, found)| found == name).map(|(pid, _)| *pid);
+        if let (Some(waiting), Some(slow)) = (named("maker"), named("sleep")) {
+            break (waiting, slow);
+        }
+        assert!(begun.elapsed().as_secs() < 60, "{children:?}");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    };
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let is_there = |pid: i32| std::path::Path::new(&format!("/proc/{pid}/root")).symlink_metadata().is_ok();
+    assert!(is_there(slow), "the control: a child of its own that nothing binds to it lives on");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(slow), nix::sys::signal::Signal::SIGKILL).unwrap();
+    while is_there(waiting) {
+        assert!(begun.elapsed().as_secs() < 120, "{waiting} is still there");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}

@@ -30,6 +30,7 @@ mod selftest;
 mod show;
 mod trace;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -39,15 +40,15 @@ use exit::Exit;
 
 /// Runs the program with the arguments of the process.
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
+    let command = match parse(std::env::args_os()) {
+        Ok(command) => command,
         Err(error) => {
             let code = error.exit_code();
             error.print().ok();
             return Exit::Command(code).into();
         }
     };
-    let exit = match arguments.command {
+    let exit = match command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Learn(arguments) => learn::run(&arguments),
         Command::Enforce(arguments) => enforce::run(&arguments),
@@ -94,7 +95,60 @@ pub fn main() -> ExitCode {
     exit.into()
 }
 
+/// The command that was typed. The parser of all commands takes longer than some of them run: the two that start an agent are
+/// tried by their own first, and whatever is not a start is left to it, help and errors included.
+fn parse(words: impl Iterator<Item = OsString>) -> Result<Command, clap::Error> {
+    let words: Vec<OsString> = words.collect();
+    let started = match words.get(1).and_then(|word| word.to_str()) {
+        Some("run") => alone(&words).map(Command::Run),
+        Some("enforce") => alone(&words).map(Command::Enforce),
+        Some(_) | None => None,
+    };
+    started.map_or_else(|| Arguments::try_parse_from(&words).map(|arguments| arguments.command), Ok)
+}
+
+/// The arguments of one command, if they are in order.
+fn alone<A: clap::Args>(words: &[OsString]) -> Option<A> {
+    let command = A::augment_args(clap::Command::new("pinfold").no_binary_name(true));
+    let matches = command.try_get_matches_from(words.get(2..)?).ok()?;
+    A::from_arg_matches(&matches).ok()
+}
+
 fn trouble(error: &dyn std::error::Error) -> Exit {
     screen::error(error, None);
     Exit::Trouble
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A start is read alone as it is among all commands; what is no start is left to all.
+    #[test]
+    fn a_command_that_is_read_alone_is_read_as_among_all() {
+        let lines: [&[&str]; 12] = [
+            &["run", "--", "claude"],
+            &["run", "-p", "x.toml", "--", "python3", "x.py", "-p", "y"],
+            &["run", "--append", "-q", "--", "a", "--help"],
+            &["enforce", "--", "./true"],
+            &["enforce", "-q", "-p", "x.toml", "--dry-run", "--explain", "--", "a", "-b"],
+            &["enforce", "--log", "l", "--overlay", "--", "a"],
+            &["enforce"],
+            &["enforce", "--help"],
+            &["enforce", "--version"],
+            &["run", "--no-such-option", "a"],
+            &["enforce", "--overlay", "--overlay", "a"],
+            &["show", "claude"],
+        ];
+        for line in lines {
+            let words = || std::iter::once("pinfold").chain(line.iter().copied()).map(OsString::from);
+            let said = |result: Result<Command, clap::Error>| match result {
+                Ok(command) => format!("{command:?}"),
+                Err(error) => error.to_string(),
+            };
+            let all = Arguments::try_parse_from(words()).map(|arguments| arguments.command);
+            assert_eq!(said(parse(words())), said(all), "{line:?}");
+        }
+        assert!(matches!(parse(["pinfold", "run", "--", "a"].into_iter().map(OsString::from)), Ok(Command::Run(_))));
+    }
 }
