@@ -28,6 +28,7 @@ use super::landlock;
 use super::root::{Failure, Root};
 use super::secrets::{Secrets, Values};
 use super::signals::END;
+use super::together::Usual;
 use super::unowned::{self, Unowned};
 use super::word;
 
@@ -51,6 +52,8 @@ pub(super) struct Launch<'a> {
     reports: bool,
     ignored: Vec<libc::c_int>,
     descriptor_limit: (u64, u64),
+    /// Where the agent may run, if what starts it is bound elsewhere.
+    pub(super) usual: Option<Usual>,
 }
 
 impl<'a> Launch<'a> {
@@ -82,6 +85,7 @@ impl<'a> Launch<'a> {
                 || reports(&spec.unknown)
                 || spec.calls.values().any(reports)
                 || spec.rules.values().flatten().any(|rule| reports(&rule.action)),
+            usual: None,
             ignored: process::ignored_signals(),
             descriptor_limit: getrlimit(Resource::RLIMIT_NOFILE)
                 .map_err(|errno| StartError::kernel(Step::Descriptors, errno))?,
@@ -130,6 +134,7 @@ fn prepare(launch: &Launch<'_>, control: &OwnedFd, mount: Option<OwnedFd>) -> Re
     // If the supervisor died before the line above, its end of the socket is closed: then this is the end too.
     await_word(control);
     if !launch.plan.has_namespaces() {
+        launch.usual.iter().for_each(Usual::resume);
         return prepare_without_namespaces();
     }
     // Not before: its root is the control group that the supervisor has put this process into by now.
@@ -167,7 +172,9 @@ fn finish(launch: &Launch<'_>, control: &OwnedFd) -> Result<(), Failure> {
     if launch.plan.has(Wall::Mounts) {
         Root::close_proc(launch.plan)?;
     }
-    socket::send(control, &[word::CLOSED], None).map_err(at(Step::Channel))
+    socket::send(control, &[word::CLOSED], None).map_err(at(Step::Channel))?;
+    launch.usual.iter().for_each(Usual::resume);
+    Ok(())
 }
 
 /// Waits for a word of the supervisor; ends with the supervisor.
@@ -315,6 +322,7 @@ fn become_agent(launch: &Launch<'_>, control: &OwnedFd) -> Result<std::convert::
     await_word(control);
     let (soft, hard) = launch.descriptor_limit;
     setrlimit(Resource::RLIMIT_NOFILE, soft, hard).map_err(at(Step::Descriptors))?;
+    launch.usual.iter().for_each(Usual::resume);
     process::reset_signals(&launch.ignored);
     if !launch.plan.has(Wall::Filter) {
         // Nothing is loaded.

@@ -19,6 +19,7 @@ use crate::sys::process;
 use crate::vocab::host::Identity;
 
 use super::error::{StartError, Step};
+use super::together::Together;
 
 /// Namespaces that are made, or will be before they are entered.
 #[derive(Debug)]
@@ -93,6 +94,7 @@ impl Shape {
 pub(super) fn enter(
     plan: &Plan,
     ground: Option<Ground>,
+    together: Option<&Together>,
     mut run: impl FnMut(Option<OwnedFd>),
 ) -> Result<(i32, Option<Result<OwnedFd, Errno>>), StartError> {
     let refused = |errno| StartError::kernel(Step::Namespaces, errno);
@@ -108,6 +110,9 @@ pub(super) fn enter(
     let processes = if plan.has(Wall::Processes) { CloneFlags::CLONE_NEWPID } else { CloneFlags::empty() };
     // The file system ends with its server: nobody else may hold the device.
     let mut enter = |laid: Laid| run(laid.and_then(Result::ok).map(|Mounted { mount, .. }| mount));
+    if let (Some(together), Some(maker)) = (together, ground.maker.pid()) {
+        together.bind(maker);
+    }
     match ground.maker.init(processes, &mut enter) {
         Ok((pid, laid)) => Ok((pid.as_raw(), laid.map(|mounted| mounted.map(|Mounted { device, .. }| device)))),
         Err(Unmade::Namespaces(errno) | Unmade::Init(errno)) => Err(refused(errno)),

@@ -31,6 +31,7 @@ pub mod secrets;
 mod signals;
 mod supervisor;
 mod terminal;
+mod together;
 pub mod tripwire;
 mod unowned;
 mod who;
@@ -51,6 +52,7 @@ use limits::{Held, Hold, Reached};
 pub use signals::Deadline;
 use signals::{Ender, Signals};
 use terminal::Terminal;
+use together::Together;
 
 /// What init and the payload tell the supervisor: one byte each, some with a number behind it.
 mod word {
@@ -133,10 +135,12 @@ fn start_as(
     let ground = plan.has_namespaces().then(|| Ground::of(plan, ground)).transpose()?;
     let (control, theirs) = socket::pair().map_err(|errno| StartError::kernel(Step::Channel, errno))?;
     let (copied, terminal) = (copies::read(&plan.copies)?, Terminal::find());
-    let launch = Launch::new(plan, environment, compile::compile(&plan.filter), copied.contents(), secrets)?;
+    let mut launch = Launch::new(plan, environment, compile::compile(&plan.filter), copied.contents(), secrets)?;
     // Blocked before there is a child, so that none is lost; the child resets its own.
     let signals = Signals::block();
-    let (init, mounted) = ground::enter(plan, ground, |mount| {
+    let together = Together::begin();
+    launch.usual = together.as_ref().map(Together::usual);
+    let (init, mounted) = ground::enter(plan, ground, together.as_ref(), |mount| {
         // This is the child: its copy of the supervisor's end is closed, so that it hears when that is gone.
         nix::unistd::close(control.as_raw_fd()).ok();
         child::init(&launch, &theirs, mount)
@@ -151,7 +155,8 @@ fn start_as(
     let tripwire = match mounted {
         // Init opens what it will mount meanwhile. What it asks of a server that has not begun waits.
         Some(device) => {
-            let prepared = tripwire::prepare(plan, device.map_err(StartError::Tripwire)?, secrets, live.clone());
+            let prepared =
+                tripwire::prepare(plan, device.map_err(StartError::Tripwire)?, secrets, live.clone(), launch.usual);
             let prepared = prepared.map_err(StartError::Tripwire)?;
             Some(prepared.serve(plan, init).map_err(|errno| StartError::kernel(Step::RootDirectory, errno))?)
         }
@@ -176,6 +181,7 @@ fn start_as(
             },
         }
     };
+    drop(together);
     let payload_fd = match process::pidfd(payload) {
         Ok(payload_fd) => payload_fd,
         // It failed at once: then the next message says of what.

@@ -12,6 +12,7 @@
 //! that made it.
 #![expect(unsafe_code, reason = "clone(2) with a stack, for a child that shares our memory")]
 
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use nix::errno::Errno;
@@ -43,6 +44,8 @@ pub struct Maker<P, E>(Arc<Shared<P, E>>);
 struct Shared<P, E> {
     state: Mutex<State<P, E>>,
     changed: Condvar,
+    /// The maker's pid; 0 before it runs.
+    maker: AtomicI32,
 }
 
 #[derive(Debug)]
@@ -110,7 +113,8 @@ impl<P: Send + 'static, E: Send + 'static> Maker<P, E> {
         namespaces: CloneFlags,
         prepare: impl FnOnce() -> Result<P, E> + Send + 'static,
     ) -> Result<Self, Errno> {
-        let shared = Arc::new(Shared { state: Mutex::new(State::Waiting), changed: Condvar::new() });
+        let shared =
+            Arc::new(Shared { state: Mutex::new(State::Waiting), changed: Condvar::new(), maker: AtomicI32::new(0) });
         let theirs = Arc::clone(&shared);
         // A signal that comes for the program is the business of its other threads.
         let mask = SigSet::all().thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_SETMASK);
@@ -125,6 +129,11 @@ impl<P: Send + 'static, E: Send + 'static> Maker<P, E> {
         mask.and_then(|mask| mask.thread_set_mask()).ok();
         started.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EAGAIN)))?;
         Ok(Self(shared))
+    }
+
+    /// The maker's pid, if it runs already.
+    pub fn pid(&self) -> Option<Pid> {
+        Some(self.0.maker.load(Ordering::Relaxed)).filter(|pid| *pid != 0).map(Pid::from_raw)
     }
 
     /// Starts an init in the namespaces, and in `further` ones of its own, which is a child of the caller and calls `enter`
@@ -206,6 +215,7 @@ extern "C" fn work<P, E>(task: *mut libc::c_void) -> libc::c_int {
     if nix::unistd::getppid() != task.caller {
         return 0;
     }
+    task.shared.maker.store(nix::unistd::getpid().as_raw(), Ordering::Relaxed);
     let Some(prepare) = task.prepare.take() else { return 0 };
     let prepared = match prepare() {
         Ok(prepared) => prepared,

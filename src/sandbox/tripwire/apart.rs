@@ -22,6 +22,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::event::Denial;
 use crate::plan::Plan;
+use crate::sandbox::together::Usual;
 use crate::sys::namespace::{Side, clone_into};
 use crate::sys::process;
 
@@ -86,7 +87,7 @@ impl Apart {
         let (ours, theirs) = UnixStream::pair().map_err(|error| errno(&error))?;
         let behalf = Behalf::new()?;
         prepared.server.supervisor = Some((nix::unistd::gettid().as_raw(), behalf.copy()?));
-        let supervisor = nix::unistd::getpid();
+        let (supervisor, usual) = (nix::unistd::getpid(), prepared.server.usual);
         let number = match clone_into(nix::sched::CloneFlags::empty())? {
             Side::Parent(pid) => pid.as_raw(),
             Side::Child => {
@@ -96,6 +97,7 @@ impl Apart {
                 if nix::unistd::getppid() == supervisor
                     && let Ok(here) = Here::serve(prepared, plan, init)
                 {
+                    usual.iter().for_each(Usual::resume);
                     listen(theirs, &here);
                 }
                 process::exit_now(0)
@@ -107,7 +109,7 @@ impl Apart {
             let process = Arc::new(process::pidfd(number)?);
             ours.set_read_timeout(Some(PATIENCE)).map_err(|error| errno(&error))?;
             let channel = Arc::new(Mutex::new(ours));
-            watch(Arc::clone(&process), Arc::clone(&channel))?;
+            watch(Arc::clone(&process), Arc::clone(&channel), usual)?;
             Ok(Self { number, process, channel, behalf })
         };
         started().inspect_err(|_| end(number))
@@ -153,8 +155,9 @@ fn lock(channel: &Mutex<UnixStream>) -> MutexGuard<'_, UnixStream> {
 }
 
 /// Asks the server now and then whether it is there and serves; ends it when not. The thread ends with the server.
-fn watch(process: Arc<OwnedFd>, channel: Arc<Mutex<UnixStream>>) -> Result<(), Errno> {
+fn watch(process: Arc<OwnedFd>, channel: Arc<Mutex<UnixStream>>, usual: Option<Usual>) -> Result<(), Errno> {
     let watching = move || {
+        usual.iter().for_each(Usual::resume);
         loop {
             std::thread::sleep(PAUSE);
             let mut answer = [0];

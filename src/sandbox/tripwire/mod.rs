@@ -36,6 +36,7 @@ use crate::vocab::path::AbsPath;
 
 use super::denial::Live;
 use super::secrets::Values;
+use super::together::Usual;
 use apart::Apart;
 pub use apart::Behalf;
 pub(super) use asked::intent;
@@ -84,7 +85,13 @@ pub(super) struct Prepared {
 }
 
 /// The root of `plan`, to be served at `device`.
-pub(super) fn prepare(plan: &Plan, device: OwnedFd, secrets: &Values, live: Live) -> Result<Prepared, Errno> {
+pub(super) fn prepare(
+    plan: &Plan,
+    device: OwnedFd,
+    secrets: &Values,
+    live: Live,
+    usual: Option<Usual>,
+) -> Result<Prepared, Errno> {
     let ids = (plan.identity.uid, plan.identity.gid);
     let is_dir = |path: &AbsPath| std::fs::symlink_metadata(path.to_path_buf()).is_ok_and(|meta| meta.is_dir());
     let tree = Tree::new(&plan.mounts, is_dir, |name| secrets.get(name).is_some());
@@ -110,6 +117,7 @@ pub(super) fn prepare(plan: &Plan, device: OwnedFd, secrets: &Values, live: Live
         guard: Guard::default(),
         looks: sender,
         armed: AtomicBool::new(false),
+        usual,
         interrupted: Mutex::default(),
         supervisor: None,
         busy: Mutex::default(),
@@ -143,7 +151,11 @@ impl Here {
         }
         let (roots, looks) = (plan.roots.clone(), prepared.looks);
         let taker = Arc::clone(&seen);
-        spawn(Box::new(move || taker.take(&looks, &roots, init)))?;
+        let usual = server.usual;
+        spawn(Box::new(move || {
+            usual.iter().for_each(Usual::resume);
+            taker.take(&looks, &roots, init);
+        }))?;
         Ok(Self { server, seen })
     }
 

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
+use crate::sandbox::together::Usual;
 use crate::sys::xattr;
 
 use super::READERS;
@@ -50,6 +51,8 @@ pub(super) struct Server {
     pub(super) looks: Looks,
     /// Whether it is the agent that asks, and no longer the launcher.
     pub(super) armed: AtomicBool,
+    /// Where its threads may run once the agent asks.
+    pub(super) usual: Option<Usual>,
     /// Requests whose caller was interrupted.
     pub(super) interrupted: Mutex<BTreeSet<u64>>,
     /// The thread that walks here for others, and for whom it does.
@@ -82,6 +85,7 @@ impl Server {
     /// Serves until the file system is gone.
     pub(super) fn serve(self: &Arc<Self>) {
         let mut buffer = vec![0; wire::MESSAGE];
+        let mut bound = self.usual;
         loop {
             let length = match nix::unistd::read(&self.device, &mut buffer) {
                 Ok(length) => length,
@@ -89,6 +93,9 @@ impl Server {
                 Err(Errno::EINTR | Errno::EAGAIN | Errno::ENOENT) => continue,
                 Err(_) => return,
             };
+            if let Some(usual) = bound.take_if(|_| self.armed.load(Ordering::Relaxed)) {
+                usual.resume();
+            }
             let message = buffer.get(..length).unwrap_or_default();
             let (unique, then) = match wire::parse(message) {
                 Ok(request) => (request.unique, self.attend(&request)),
