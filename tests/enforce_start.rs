@@ -207,6 +207,48 @@ fn the_user_is_the_callers_inside() {
     assert_eq!(out(&output), native, "{}", said(&output));
 }
 
+/// Who takes part in a start runs on one processor until it is done.
+#[test]
+fn the_command_may_run_on_the_processors_of_its_caller_and_so_may_pinfold_when_it_does() {
+    need!(UserNamespaces);
+    let processors = "grep Cpus_allowed: /proc/self/status";
+    let script = format!(
+        "{processors}; sh -c '{processors}; true'; for n in 1 2 3 4; do test -e /nothing-$n; done; read end; true"
+    );
+    for pinned in [false, true] {
+        let scratch = project(&script);
+        let command = enforced(&scratch);
+        let on = |command: &std::process::Command| {
+            let mut shell = scratch.command("sh");
+            let pin = if pinned { "taskset -p -c 0 $$ >/dev/null; " } else { "" };
+            shell.args(["-c", &format!("{pin}{processors}; exec \"$@\""), "sh"]);
+            shell.arg(command.get_program()).args(command.get_args());
+            shell
+        };
+        let mut child =
+            on(&command).stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().unwrap();
+        let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+        let [outside, inside, below] = [(); 3].map(|()| lines.next().unwrap().unwrap());
+        assert_eq!((&inside, &below), (&outside, &outside), "pinned: {pinned}");
+        let begun = std::time::Instant::now();
+        loop {
+            let tasks = std::fs::read_dir(format!("/proc/{}/task", child.id())).unwrap().flatten();
+            let may = |task: std::fs::DirEntry| {
+                let status = std::fs::read_to_string(task.path().join("status")).unwrap_or_default();
+                status.lines().find(|line| line.starts_with("Cpus_allowed:")).is_none_or(|line| line == outside)
+            };
+            // A thread that serves goes free with the first thing that it is asked, and one of them may have had nothing to do.
+            if tasks.map(may).filter(|free| !free).count() <= 1 {
+                break;
+            }
+            assert!(begun.elapsed().as_secs() < 30, "pinfold itself is bound");
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        drop(child.stdin.take());
+        assert!(child.wait().unwrap().success());
+    }
+}
+
 #[test]
 fn the_keys_of_the_login_are_not_seen() {
     need!(UserNamespaces);
