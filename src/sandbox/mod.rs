@@ -270,7 +270,9 @@ impl Sandbox {
         }
         self.terminal.give_to(self.payload);
         let sent = socket::send(&self.control, &[word::GO], None);
-        sent.map_err(|errno| StartError::kernel(Step::Channel, errno))
+        sent.map_err(|errno| StartError::kernel(Step::Channel, errno))?;
+        let served = self.tripwire.as_ref().map_or(Ok(()), tripwire::Tripwire::serve_all);
+        served.map_err(|errno| StartError::kernel(Step::RootDirectory, errno))
     }
 
     /// Lets the payload go, and waits until its exec succeeded or failed.

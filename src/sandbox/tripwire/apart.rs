@@ -96,6 +96,7 @@ impl Apart {
                 // It may have ended before it could be told to.
                 if nix::unistd::getppid() == supervisor
                     && let Ok(here) = Here::serve(prepared, plan, init)
+                    && here.serve_all().is_ok()
                 {
                     usual.iter().for_each(Usual::resume);
                     listen(theirs, &here);

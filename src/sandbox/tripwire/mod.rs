@@ -25,13 +25,14 @@ pub mod wire;
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::errno::Errno;
 
 use crate::event::Denial;
 use crate::plan::Plan;
 use crate::sys::fuse;
+use crate::vocab::location::Roots;
 use crate::vocab::path::AbsPath;
 
 use super::denial::Live;
@@ -69,6 +70,16 @@ pub(super) enum Tripwire {
 pub(super) struct Here {
     server: Arc<Server>,
     seen: Arc<Seen>,
+    /// What is not at work yet.
+    waiting: Mutex<Option<Waiting>>,
+}
+
+/// Who takes what was looked for in vain.
+struct Waiting {
+    looks: std::sync::mpsc::Receiver<looks::Look>,
+    roots: Roots,
+    /// The sandbox's.
+    init: i32,
 }
 
 impl std::fmt::Debug for Here {
@@ -138,25 +149,26 @@ impl Prepared {
 }
 
 impl Here {
+    /// One thread serves who builds the sandbox.
     fn serve(prepared: Prepared, plan: &Plan, init: i32) -> Result<Self, Errno> {
         let (server, seen) = (Arc::new(prepared.server), Arc::new(prepared.seen));
-        let spawn = |work: Box<dyn FnOnce() + Send>| {
-            let spawned = std::thread::Builder::new().spawn(work);
-            spawned.map(drop).map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EAGAIN)))
-        };
-        let of_files = usize::from(!server.directories.is_empty());
-        for _ in 0..SERVERS + of_files {
-            let server = Arc::clone(&server);
-            spawn(Box::new(move || server.serve()))?;
+        let waiting = Waiting { looks: prepared.looks, roots: plan.roots.clone(), init };
+        let first = Arc::clone(&server);
+        spawn(move || first.serve())?;
+        Ok(Self { server, seen, waiting: Mutex::new(Some(waiting)) })
+    }
+
+    /// The others serve the agent, too.
+    fn serve_all(&self) -> Result<(), Errno> {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Waiting { looks, roots, init }) = waiting else { return Ok(()) };
+        let of_files = usize::from(!self.server.directories.is_empty());
+        for _ in 1..SERVERS + of_files {
+            let server = Arc::clone(&self.server);
+            spawn(move || server.serve())?;
         }
-        let (roots, looks) = (plan.roots.clone(), prepared.looks);
-        let taker = Arc::clone(&seen);
-        let usual = server.usual;
-        spawn(Box::new(move || {
-            usual.iter().for_each(Usual::resume);
-            taker.take(&looks, &roots, init);
-        }))?;
-        Ok(Self { server, seen })
+        let taker = Arc::clone(&self.seen);
+        spawn(move || taker.take(&looks, &roots, init))
     }
 
     fn arm(&self) {
@@ -168,7 +180,20 @@ impl Here {
     }
 }
 
+fn spawn(work: impl FnOnce() + Send + 'static) -> Result<(), Errno> {
+    let spawned = std::thread::Builder::new().spawn(work);
+    spawned.map(drop).map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EAGAIN)))
+}
+
 impl Tripwire {
+    /// All who serve are at work: with the agent, not before. The sandbox is made sooner without them.
+    pub(super) fn serve_all(&self) -> Result<(), Errno> {
+        match self {
+            Self::Here(here) => here.serve_all(),
+            Self::Apart(_) => Ok(()),
+        }
+    }
+
     /// From now on it is the agent that asks.
     pub(super) fn arm(&self) {
         match self {
