@@ -161,7 +161,10 @@ fn where_the_server_is_stopped_what_is_granted_runs_on_and_the_rest_fails_after_
     for _ in 0..2 {
         lines.read_line(&mut text).unwrap();
     }
-    assert_eq!(text, "x\nruns\n");
+    if text != "x\nruns\n" {
+        let output = child.wait_with_output().unwrap();
+        panic!("{text:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
     assert!(ends(&mut child, Duration::from_secs(120)), "it hangs");
     lines.read_to_string(&mut text).unwrap();
     assert_eq!(text, "x\nruns\nend\n");
