@@ -266,13 +266,12 @@ impl Sandbox {
     /// Lets the payload load its filter and exec, and does not wait: for a tracer, which must handle its stops meanwhile.
     pub fn let_go(&mut self) -> Result<(), StartError> {
         if let Some(tripwire) = &self.tripwire {
+            tripwire.serve_all().map_err(|errno| StartError::kernel(Step::RootDirectory, errno))?;
             tripwire.arm();
         }
         self.terminal.give_to(self.payload);
         let sent = socket::send(&self.control, &[word::GO], None);
-        sent.map_err(|errno| StartError::kernel(Step::Channel, errno))?;
-        let served = self.tripwire.as_ref().map_or(Ok(()), tripwire::Tripwire::serve_all);
-        served.map_err(|errno| StartError::kernel(Step::RootDirectory, errno))
+        sent.map_err(|errno| StartError::kernel(Step::Channel, errno))
     }
 
     /// Lets the payload go, and waits until its exec succeeded or failed.

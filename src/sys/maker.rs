@@ -36,7 +36,8 @@ pub enum Unmade<E> {
     Killed,
 }
 
-/// A maker that is at work, or waits for its order. Dropping it sends it home.
+/// A maker that is at work, or waits for its order. Dropping it sends it home, and waits until it is gone: it allocates while it is
+/// at work, and whoever forks after that must not find it doing so.
 #[derive(Debug)]
 pub struct Maker<P, E>(Arc<Shared<P, E>>);
 
@@ -170,9 +171,14 @@ impl<P: Send + 'static, E: Send + 'static> Maker<P, E> {
 impl<P, E> Drop for Maker<P, E> {
     fn drop(&mut self) {
         let mut state = self.0.lock();
-        if matches!(*state, State::Waiting) {
-            *state = State::Dismissed;
-            self.0.changed.notify_all();
+        if !matches!(*state, State::Waiting) {
+            return;
+        }
+        *state = State::Dismissed;
+        self.0.changed.notify_all();
+        // Its thread says so in any case.
+        while !matches!(*state, State::Done(_)) {
+            state = self.0.wait(state);
         }
     }
 }

@@ -25,7 +25,7 @@ pub enum Side {
 /// # Panics
 ///
 /// Never; but the child shares fork's rule: if the caller has other threads, it may only do what is async-signal-safe. The
-/// launcher calls this before it starts any thread.
+/// launcher calls this before it starts any thread but that of a maker (`sys::maker`), which neither allocates nor locks by then.
 pub fn clone_into(namespaces: CloneFlags) -> Result<Side, Errno> {
     let flags = libc::c_long::from(namespaces.bits() | libc::SIGCHLD);
     // SAFETY: without CLONE_VM and with no stack given the child continues on a copy of this stack, as after fork(2). The

@@ -82,7 +82,7 @@ pub(in crate::sandbox) struct Apart {
 }
 
 impl Apart {
-    /// Starts the process. The caller has no threads yet.
+    /// Starts the process. The caller has no threads yet but that of a maker, which sleeps.
     pub(super) fn start(mut prepared: Prepared, plan: &Plan, init: i32) -> Result<Self, Errno> {
         let (ours, theirs) = UnixStream::pair().map_err(|error| errno(&error))?;
         let behalf = Behalf::new()?;

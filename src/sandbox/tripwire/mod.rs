@@ -186,7 +186,7 @@ fn spawn(work: impl FnOnce() + Send + 'static) -> Result<(), Errno> {
 }
 
 impl Tripwire {
-    /// All who serve are at work: with the agent, not before. The sandbox is made sooner without them.
+    /// All who serve are at work: before the agent is let go, and not sooner. The sandbox is made in less time without them.
     pub(super) fn serve_all(&self) -> Result<(), Errno> {
         match self {
             Self::Here(here) => here.serve_all(),
